@@ -1,0 +1,1 @@
+"""Thin helpers behind the notebooks: one noun a module, no work at import."""

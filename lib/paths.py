@@ -1,0 +1,30 @@
+"""Absolute names of the compendium's folders (tests move the built ones with HONEY_HOME)."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT = Path(os.environ.get("HONEY_HOME", ROOT))  # where everything that is built goes
+
+LIB = ROOT / "lib"
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = NOTEBOOKS / "profiles"
+PROMPTS = LIB / "prompts"
+REQUIREMENTS = LIB / "requirements.txt"
+
+MINICQA = ROOT / "data" / "minicqa"
+PUBLISHED = ROOT / "data" / "published"
+
+RAW = BUILT / "data" / "raw"
+MODELS = BUILT / "data" / "models"
+RUNS = BUILT / "data" / "runs"
+FIGURES = BUILT / "figures"
+
+
+def shown(path: Path) -> str:
+    """The path as a reader sees it: relative to the repository where it lies inside."""
+    path = Path(path)
+    for base in (BUILT, ROOT):
+        if path.is_relative_to(base):
+            return str(path.relative_to(base))
+    return str(path)

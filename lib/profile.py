@@ -1,0 +1,187 @@
+"""One run's settings, typed and checked before anything starts (notebooks/profiles/*.yaml)."""
+
+import difflib
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lib import paths
+from lib.errors import UserError
+
+METHODS = ("label-only", "CF", "MT", "MT+CF")
+TEXTS = ("Unrevised", "Revised")
+
+
+class Settings(BaseModel):
+    """Base: unknown keys and silently converted types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TaskSettings(Settings):
+    """Which questions, and how many of each split (null = all)."""
+
+    name: Literal["minicqa", "commonsenseqa"]
+    train: int | None = Field(None, gt=0)
+    dev: int | None = Field(None, gt=0)
+    test: int | None = Field(None, gt=0)
+
+
+class TokenLimits(Settings):
+    """Longest new text of each kind, in tokens of the teacher."""
+
+    explanation: int = Field(160, gt=0)
+    counterfactual: int = Field(160, gt=0)
+    critique: int = Field(300, gt=0)
+    revision: int = Field(300, gt=0)
+
+
+class TeacherSettings(Settings):
+    """The large model that writes explanations, and how it is asked."""
+
+    model: str
+    precision: Literal["float32", "bfloat16", "8bit", "4bit", "auto"] = "auto"
+    shots: int = Field(7, ge=0, le=7)
+    prefixes: int = Field(8, gt=0)
+    chat: bool | None = None
+    counterfactuals: Literal["first", "all"] = "all"
+    answer_in_revision: bool = True
+    batch_size: int = Field(64, gt=0)
+    max_new_tokens: TokenLimits = TokenLimits()
+
+
+class StudentModel(Settings):
+    """A checkpoint to fine-tune and the name of its size in tables and figures."""
+
+    size: str
+    model: str
+    trainable_layers: int | None = Field(None, gt=0)
+    lora_rank: int | None = Field(None, gt=0)
+
+
+class TrainingSettings(Settings):
+    """How every student is trained (steps and batches count questions)."""
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    accumulation: int = Field(1, gt=0)
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    weight_decay: float = Field(0.0, ge=0)
+    precision: Literal["float32", "bfloat16", "auto"] = "auto"
+    evaluate_every: int = Field(gt=0)
+    checkpoint_every: int | None = Field(None, gt=0)
+    alpha: float = Field(0.5, ge=0, le=1)
+    beta: float = Field(0.5, ge=0, le=1)
+    gamma: float = Field(0.5, ge=0, le=1)
+    factual_from: Literal["explanation", "counterfactual"] = "explanation"
+
+
+class EvaluationSettings(Settings):
+    """How students answer the test questions."""
+
+    batch_size: int = Field(64, gt=0)
+    answer_tokens: int = Field(24, gt=0)
+    explanation_tokens: int = Field(160, gt=0)
+
+
+class Profile(Settings):
+    """All settings of a run; ``arms`` lists method:texts pairs such as ``MT+CF:Revised``."""
+
+    name: str
+    description: str
+    seed: int = Field(0, ge=0)
+    task: TaskSettings
+    teacher: TeacherSettings
+    students: list[StudentModel] = Field(min_length=1)
+    arms: list[str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    training: TrainingSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def possible(self) -> "Profile":
+        """Combinations that cannot work are refused here, in words."""
+        allowed = ["label-only"] + [f"{m}:{t}" for m in METHODS[1:] for t in TEXTS]
+        for arm in self.arms:
+            if arm not in allowed:
+                raise ValueError(f"arms: '{arm}' is not one of {', '.join(allowed)}")
+        for field in ("arms", "seeds"):
+            values = getattr(self, field)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{field}: an entry stands twice")
+        if len({student.size for student in self.students}) < len(self.students):
+            raise ValueError("students: two have the same size name")
+        for student in self.students:
+            if student.lora_rank and student.trainable_layers:
+                raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")
+        if self.training.batch_size % self.training.accumulation:
+            raise ValueError("training: batch_size must be a multiple of accumulation")
+        return self
+
+
+def names() -> list[str]:
+    """Names of the profiles that exist."""
+    return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
+
+
+def _sentence(error: ValidationError, path: Path) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}."
+        return f"{paths.shown(path)}: unknown key '{where}'; {hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:
+        return f"{paths.shown(path)}: {message}; correct it and try again."
+    got = "" if first["type"] == "missing" else f" (found {first['input']!r})"
+    return f"{paths.shown(path)}: {where}: {message}{got}; correct it and try again."
+
+
+def _fields(location: tuple) -> list[str]:
+    model = Profile
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        inner = getattr(annotation, "__args__", (annotation,))
+        model = next(a for a in inner if isinstance(a, type) and issubclass(a, BaseModel))
+    return list(model.model_fields)
+
+
+def load(name: str) -> Profile:
+    """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
+    path = paths.PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name), names(), 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names())}."
+        raise UserError(f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; {hint}")
+    return parse(path)
+
+
+def parse(path: Path) -> Profile:
+    """Read and check one profile file."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise UserError(f"{paths.shown(path)}: not valid YAML near line {line}; correct it.") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{paths.shown(path)}: expected 'key: value' lines; see profiles/cpu.yaml.")
+    try:
+        profile = Profile(**raw)
+    except ValidationError as error:
+        raise UserError(_sentence(error, path)) from None
+    if profile.name != path.stem:
+        raise UserError(f"{paths.shown(path)}: name is '{profile.name}'; make it '{path.stem}'.")
+    return profile
+
+
+def run_folder(profile: Profile) -> Path:
+    """Where all stage outputs of the profile go."""
+    return paths.RUNS / profile.name

@@ -1,0 +1,60 @@
+"""One notebook's place in a run: its profile, its folder, the tables it writes and needs."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lib import paths, profile, provenance, store
+from lib.errors import UserError
+
+STATISTICS = ["analysis", "statistic", "group", "term", "value"]
+
+
+class Stage:
+    """What a notebook opens first: ``stage = Stage("04_evaluation", profile)``.
+
+    ``folder``: data/runs/<profile>/<notebook>, this stage's outputs. ``figures``:
+    figures/<profile>. Raises UserError if the profile is unknown or wrong.
+    """
+
+    def __init__(self, notebook: str, profile_name: str):
+        self.notebook = notebook
+        self.profile = profile.load(profile_name)
+        self.run = profile.run_folder(self.profile)
+        self.folder = self.run / notebook
+        self.figures = paths.FIGURES / self.profile.name
+
+    def save_table(self, name: str, table: pd.DataFrame) -> Path:
+        """Write ``<folder>/<name>.csv``; an identical file is left untouched."""
+        return store.write_csv(self.folder / f"{name}.csv", table, keep_if_same=True)
+
+    def read_table(self, notebook: str, name: str) -> pd.DataFrame:
+        """Read another stage's table (csv or parquet); UserError says which notebook makes it."""
+        for path in (self.run / notebook / f"{name}.csv", self.run / notebook / f"{name}.parquet"):
+            if path.is_file():
+                return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        raise UserError(
+            f"{paths.shown(self.run / notebook / name)} is missing; run notebooks/{notebook}.ipynb "
+            f"with profile '{self.profile.name}' first, or `make reproduce PROFILE={self.profile.name}`.")
+
+    def save_statistics(self, table: pd.DataFrame) -> Path:
+        """Write this stage's statistics and rebuild the run's ``statistics.csv`` from all stages.
+
+        ``table`` has the columns analysis, statistic, group, term, value; full precision.
+        """
+        missing = [column for column in STATISTICS if column not in table]
+        if missing:
+            raise UserError(f"Statistics need the columns {STATISTICS}; {missing} are missing.")
+        self.save_table("statistics", table[STATISTICS])
+        parts = [pd.read_csv(path) for path in sorted(self.run.glob("*/statistics.csv"))]
+        whole = pd.concat(parts, ignore_index=True)
+        return store.write_csv(self.run / "statistics.csv", whole, keep_if_same=True)
+
+    def provenance(self, **more: object) -> dict:
+        """What stands beside every figure of this stage."""
+        settings = self.profile.model_dump(mode="json")
+        return provenance.stamp(
+            notebook=f"notebooks/{self.notebook}.ipynb", profile=self.profile.name,
+            profile_sha256=store.key_of(settings), seed=self.profile.seed,
+            seeds=list(self.profile.seeds), command=f"make reproduce PROFILE={self.profile.name}",
+            **more)

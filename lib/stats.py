@@ -1,0 +1,250 @@
+"""Accuracy statistics: cells, outliers, ANOVA, Tukey, Levene, Shapiro, Wilson.
+
+Runs are a table with one row a training run: method, size, run (the seed), accuracy (percent).
+The same functions serve the authors' runs, our own runs and, where only n, mean and SD of each
+cell are known, a stand-in with exactly these moments (``expand_cells``).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pingouin as pg
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from lib.errors import UserError
+from lib.golden import melt_table
+
+# The paper's order; every table, test key ("later-earlier") and plot follows it.
+METHODS = ("CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised")
+RUN_COLUMNS = ("method", "size", "run", "accuracy")
+MODES = {"counterfactual-prefix": "CF", "task-prefix": "MT", "both": "MT+CF"}
+TRAINING_DATA = {"few-shot-positive-rationale": "Unrevised", "few-shot-revision": "Revised"}
+
+
+def load_published_runs(path: str | Path) -> pd.DataFrame:
+    """Read the authors' experiment.csv: 69 runs of 12 cells, accuracy in percent.
+
+    The paper compares four of the six methods: keep those with ``runs.method.isin(METHODS)``.
+    Raises UserError where the file is missing or is not that table.
+    """
+    names = ["run", "test accuracy", "target_rationale", "model_size", "training_mode"]
+    try:
+        raw = pd.read_csv(path)[names]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not the authors' table of runs: {error}.") from error
+    method = raw["training_mode"].map(MODES) + ":" + raw["target_rationale"].map(TRAINING_DATA)
+    if method.isna().any():
+        raise UserError(f"{path} line {int(method.isna().idxmax()) + 2} has an unknown training "
+                        f"mode or rationale; known are {', '.join([*MODES, *TRAINING_DATA])}.")
+    return check_runs(pd.DataFrame({"method": method, "size": raw["model_size"], "run": raw["run"],
+                                    "accuracy": 100 * raw["test accuracy"]}))
+
+
+def check_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with ordered methods and sizes; UserError if they cannot be analysed."""
+    missing = [name for name in RUN_COLUMNS if name not in runs.columns]
+    if missing:
+        raise UserError(f"The table of runs lacks the column(s) {', '.join(missing)}.")
+    if runs.empty:
+        raise UserError("The table of runs is empty: train at least one student first.")
+    accuracy = pd.to_numeric(runs["accuracy"], errors="coerce")
+    bad = ~accuracy.between(0, 100)
+    if bad.any():
+        row = runs.loc[bad].iloc[0]
+        raise UserError(f"Accuracy must be a percentage from 0 to 100, but run {row['run']} of "
+                        f"{row['method']} ({row['size']}) has {row['accuracy']}.")
+    twice = runs.duplicated(list(RUN_COLUMNS))  # the authors' file has one seed twice
+    if twice.any():
+        row = runs.loc[twice].iloc[0]
+        raise UserError(f"Run {row['run']} of {row['method']} ({row['size']}) is in the table "
+                        "twice; keep one of the two.")
+    methods = _ordered(runs["method"], METHODS)
+    sizes = _ordered(runs["size"], sorted(runs["size"].unique(), key=str))
+    return runs.assign(accuracy=accuracy,
+                       method=pd.Categorical(runs["method"].astype(object), methods),
+                       size=pd.Categorical(runs["size"].astype(object), sizes))
+
+
+def _ordered(column: pd.Series, known) -> list:
+    """Levels in use: a categorical's own order, else the known ones first, then as they come."""
+    present = list(column.unique())
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        known = column.cat.categories
+    return [name for name in known if name in present] + [n for n in present if n not in known]
+
+
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share, two fractions in 0..1 (statsmodels' proportion_confint)."""
+    if not 0 <= correct <= total or total < 1:
+        raise UserError(f"A share needs 0 <= correct <= total, but got {correct} of {total}.")
+    low, high = proportion_confint(correct, total, alpha=1 - confidence, method="wilson")
+    return float(low), float(high)
+
+
+def summarise_cells(runs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Per size and method: n, mean, sd, se, t interval (low, high), min, median, max (percent)."""
+    runs = check_runs(runs)
+    accuracy = runs.groupby(["size", "method"], observed=True)["accuracy"]
+    cells = accuracy.agg(n="size", mean="mean", sd="std", min="min", median="median", max="max")
+    cells["se"] = cells["sd"] / np.sqrt(cells["n"])
+    half = stats.t.ppf((1 + confidence) / 2, (cells["n"] - 1).where(cells["n"] > 1)) * cells["se"]
+    cells["low"], cells["high"] = cells["mean"] - half, cells["mean"] + half
+    order = ["n", "mean", "sd", "se", "low", "high", "min", "median", "max"]
+    return cells[order].reset_index()
+
+
+def expand_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Make stand-in runs that have exactly the given n, mean and sd of each cell.
+
+    cells: columns method, size, n, mean, sd (percent). ANOVA and Tukey use only these moments, so
+    they come out as from the real runs; outliers, Levene, Shapiro, medians do not.
+    """
+    parts = []
+    for cell in cells.itertuples():
+        n = int(cell.n)
+        spread = np.arange(n) - (n - 1) / 2
+        scale = cell.sd / spread.std(ddof=1) if n > 1 else 0.0
+        parts.append(pd.DataFrame({"method": cell.method, "size": cell.size, "run": range(n),
+                                   "accuracy": cell.mean + scale * spread}))
+    return check_runs(pd.concat(parts, ignore_index=True))
+
+
+def flag_outliers(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns outlier (beyond 1.5 IQR of its cell) and extreme (beyond 3 IQR).
+
+    The authors' rule: within method x size, strict inequality, quartiles of type 7 as in R and
+    numpy (rstatix' identify_outliers). Cells of three runs or fewer can have none.
+    """
+    runs = check_runs(runs)
+    cell = runs.groupby(["method", "size"], observed=True)["accuracy"]
+    q1, q3 = (cell.transform("quantile", q) for q in (0.25, 0.75))
+    beyond = np.maximum(q1 - runs["accuracy"], runs["accuracy"] - q3)
+    # A rounding error's worth beyond the fence is on the fence.
+    return runs.assign(outlier=beyond > 1.5 * (q3 - q1) + 1e-9,
+                       extreme=beyond > 3 * (q3 - q1) + 1e-9)
+
+
+def anova_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Type II ANOVA accuracy ~ method * size (pingouin); one-way where there is only one size.
+
+    Columns: effect, SS, df, F, p, ges. Both factors are manipulated, so the generalised eta
+    squared equals the partial one. UserError where a cell is empty or no cell has two runs.
+    """
+    runs = check_runs(runs)
+    counts = pd.crosstab(runs["method"], runs["size"])
+    if len(counts) < 2:
+        raise UserError("An ANOVA of methods needs at least two methods; train a second one.")
+    if (counts == 0).any(axis=None):
+        method, size = counts.stack()[lambda n: n == 0].index[0]
+        raise UserError(f"The ANOVA needs every method at every size: {method} has no {size} run.")
+    if len(runs) <= counts.size:
+        raise UserError("The ANOVA needs at least two seeds a cell: train with a second seed.")
+    between = ["method", "size"] if counts.shape[1] > 1 else ["method"]
+    plain = runs.astype({"method": str, "size": str})
+    table = pg.anova(plain, dv="accuracy", between=between, ss_type=2, detailed=True)
+    table["Source"] = table["Source"].replace({"method * size": "method:size",
+                                               "Within": "residual", "Residual": "residual"})
+    names = {"Source": "effect", "DF": "df", "p_unc": "p", "np2": "ges"}
+    return table.rename(columns=names)[["effect", "SS", "df", "F", "p", "ges"]]
+
+
+def tukey_table(runs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Tukey's HSD (Tukey-Kramer) of the methods within each size (scipy).
+
+    Columns: size, pair ("B-A"), estimate (mean of B minus mean of A, percentage points), lwr, upr,
+    p_adj. UserError where a size has fewer than two methods or no second seed.
+    """
+    runs, rows = check_runs(runs), []
+    for size, part in runs.groupby("size", observed=True):
+        groups = {name: cell["accuracy"].to_numpy()
+                  for name, cell in part.groupby("method", observed=True)}
+        if len(groups) < 2 or len(part) <= len(groups):
+            raise UserError(f"Tukey's test at {size} needs two methods with at least two seeds.")
+        test = stats.tukey_hsd(*groups.values())
+        interval = test.confidence_interval(confidence)
+        names = list(groups)
+        rows += [(size, f"{names[b]}-{names[a]}", test.statistic[b, a], interval.low[b, a],
+                  interval.high[b, a], test.pvalue[b, a])
+                 for a in range(len(names)) for b in range(a + 1, len(names))]
+    return pd.DataFrame(rows, columns=["size", "pair", "estimate", "lwr", "upr", "p_adj"])
+
+
+def levene_test(runs: pd.DataFrame) -> dict[str, float]:
+    """Levene's test with medians over all cells (pingouin): df1, df2, F, p."""
+    runs = check_runs(runs).assign(cell=lambda d: d["size"].astype(str) + d["method"].astype(str))
+    cells = runs["cell"].nunique()
+    # With two runs a cell both are equally far from the median: nothing is left to test with.
+    if cells < 2 or runs["cell"].value_counts().max() < 3:
+        raise UserError("Levene's test needs two cells, one of them with at least three seeds.")
+    row = pg.homoscedasticity(runs, dv="accuracy", group="cell", center="median").iloc[0]
+    return {"df1": cells - 1, "df2": len(runs) - cells, "F": float(row["W"]),
+            "p": float(row["pval"])}
+
+
+def shapiro_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Shapiro-Wilk of each cell (pingouin): size, method, W, p; NaN where it has under 4 runs."""
+    rows = []
+    for (size, method), cell in check_runs(runs).groupby(["size", "method"], observed=True):
+        usable = len(cell) > 3 and cell["accuracy"].nunique() > 1
+        row = pg.normality(cell["accuracy"]).iloc[0] if usable else {"W": np.nan, "pval": np.nan}
+        rows.append((size, method, float(row["W"]), float(row["pval"])))
+    return pd.DataFrame(rows, columns=["size", "method", "W", "p"])
+
+
+def analyse_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The whole accuracy analysis, before and after the authors' outlier removal.
+
+    A long table: analysis (before, after), statistic (runs, cells, anova_type2, oneway, tukey,
+    levene_median, shapiro, outliers, note), group ("770M MT:Unrevised", an effect, "770M B-A"),
+    term (mean, F, p, ...), value (full precision). What cannot be computed, for instance with one
+    seed, leaves a row "note": group = the part left out, term = why, in one sentence, no value.
+    """
+    flagged = flag_outliers(runs)
+    after = _analyse("after", flagged[~flagged["outlier"]])
+    after = after[after["statistic"] != "outliers"]
+    return pd.concat([_analyse("before", flagged), after], ignore_index=True)
+
+
+def analyse_cells(cells: pd.DataFrame, analysis: str = "before") -> pd.DataFrame:
+    """What follows from n, mean and sd alone, as in analyse_runs: cells, ANOVA, one-way, Tukey."""
+    table = _analyse(analysis, expand_cells(cells))
+    of_runs = ["levene_median", "shapiro", "outliers"]
+    unknown = table["term"].isin(["min", "median", "max"]) | (table["group"] == "levene_median")
+    return table[~unknown & ~table["statistic"].isin(of_runs)].reset_index(drop=True)
+
+
+def _analyse(analysis: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """One of the two analyses as a long table; each part may turn into a note instead."""
+    cell = ["size", "method"]
+    parts = {"runs": (lambda d: pd.DataFrame({"all": ["all"], "n": len(d)}), ["all"]),
+             "cells": (summarise_cells, cell), "anova_type2": (anova_table, ["effect"]),
+             "oneway": (oneway_table, ["size"]), "tukey": (tukey_table, ["size", "pair"]),
+             "levene_median": (lambda d: pd.DataFrame([levene_test(d)]).assign(all="all"), ["all"]),
+             "shapiro": (shapiro_table, cell), "outliers": (_count, cell)}
+    tables = []
+    for statistic, (compute, keys) in parts.items():
+        try:
+            tables.append(melt_table(compute(runs), statistic, keys))
+        except UserError as error:
+            tables.append(pd.DataFrame({"statistic": "note", "group": statistic,
+                                        "term": [str(error)], "value": np.nan}))
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "analysis", analysis)
+    return table
+
+
+def oneway_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """One-way ANOVA of the methods within each size: size, F, df1, df2, p."""
+    rows = []
+    for size, part in check_runs(runs).groupby("size", observed=True):
+        method, residual = anova_table(part).itertuples(index=False)
+        rows.append((size, method.F, method.df, residual.df, method.p))
+    return pd.DataFrame(rows, columns=["size", "F", "df1", "df2", "p"])
+
+
+def _count(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of each cell that the authors' rule flags: n_outlier, n_extreme."""
+    cell = flag_outliers(runs).groupby(["size", "method"], observed=True)
+    return cell[["outlier", "extreme"]].sum().add_prefix("n_").reset_index()

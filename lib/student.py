@@ -1,0 +1,93 @@
+"""The student model: encoding of examples, batches, target logits, what is trained."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from lib.errors import UserError
+
+IGNORE = -100
+LONGEST = 512  # tokens of input (as T5 was trained) and of target
+
+
+class Encoder:
+    """Turns (input, target) texts into token ids for one student, counting what was cut."""
+
+    def __init__(self, tokenizer, seq2seq: bool):
+        self.tokenizer, self.seq2seq = tokenizer, seq2seq
+        self.cut = 0
+        if tokenizer.eos_token_id is None:
+            raise UserError("The student's tokenizer has no end-of-sequence token; choose another.")
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+
+    def prompt(self, text: str) -> list[int]:
+        """Input ids; the end of an over-long input is cut and counted."""
+        if self.seq2seq:
+            ids = self.tokenizer(text)["input_ids"]
+        else:
+            ids = self.tokenizer(text + "\n", add_special_tokens=False)["input_ids"]
+        self.cut += len(ids) > LONGEST
+        return ids[:LONGEST]
+
+    def target(self, text: str) -> list[int]:
+        """Target ids, always closed by end-of-sequence."""
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        self.cut += len(ids) >= LONGEST
+        return ids[: LONGEST - 1] + [self.tokenizer.eos_token_id]
+
+    def example(self, source: str, target: str) -> dict[str, list[int]]:
+        """One example: ids, mask-free; labels hold the target at the position that predicts it."""
+        prompt, wanted = self.prompt(source), self.target(target)
+        if self.seq2seq:
+            return {"input_ids": prompt, "labels": wanted}
+        labels = [IGNORE] * (len(prompt) - 1) + wanted
+        return {"input_ids": prompt + wanted[:-1], "labels": labels}
+
+    def collate(self, examples: list[dict]) -> dict[str, torch.Tensor]:
+        """Pad to the longest of the batch: [rows, tokens]; padding is masked and never a label."""
+        ids = [torch.tensor(e["input_ids"]) for e in examples]
+        labels = [torch.tensor(e["labels"]) for e in examples]
+        lengths = torch.tensor([len(row) for row in ids])
+        batch = {"input_ids": pad_sequence(ids, True, self.pad),
+                 "labels": pad_sequence(labels, True, IGNORE)}
+        batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
+        return batch
+
+
+def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Logits only where there is a target: ([targets, vocabulary], [targets]), rows in order.
+
+    A hook picks the target positions before the output layer, so that the large vocabulary product
+    is not computed for prompt and padding; works for both architectures and through wrappers
+    (PEFT, data parallel), since the model's own forward is called.
+    """
+    wanted = batch["labels"] != IGNORE
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    inner = getattr(model, "module", model)
+    if inner.config.is_encoder_decoder:
+        labels = batch["labels"].masked_fill(~wanted, inner.config.pad_token_id or 0)
+        start = labels.new_full((len(labels), 1), inner.config.decoder_start_token_id)
+        inputs["decoder_input_ids"] = torch.cat([start, labels[:, :-1]], 1)
+    head = inner.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, args: (args[0][wanted],))
+    try:
+        logits = model(**inputs, use_cache=False).logits
+    finally:
+        hook.remove()
+    return logits, batch["labels"][wanted]
+
+
+def freeze_below(model: nn.Module, layers: int) -> None:
+    """Train only the top ``layers`` blocks (of encoder and of decoder) and the final norms.
+
+    A frozen lower half saves a third of a step's arithmetic: nothing flows back through it.
+    """
+    stacks = [stack for stack in (getattr(model, "encoder", None), getattr(model, "decoder", None),
+                                  getattr(model, "model", None)) if stack is not None]
+    model.get_input_embeddings().weight.requires_grad_(False)
+    for stack in stacks:
+        blocks = stack.block if hasattr(stack, "block") else stack.layers
+        if layers > len(blocks):
+            raise UserError(f"trainable_layers is {layers}, but the student has {len(blocks)} layers.")
+        for block in blocks[: len(blocks) - layers]:
+            block.requires_grad_(False)

@@ -1,0 +1,43 @@
+"""Fixtures of all tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the authors' raw files (published/), or skip: they are not in the repository."""
+    folder = Path(os.environ.get("HONEY_SHARED") or ROOT.parent / "shared")
+    if not (folder / "published").is_dir():
+        pytest.skip(f"no raw data: {folder} has no published/; set HONEY_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_ratings():
+    """Function that simulates checked ratings of the four methods."""
+    return _make_ratings
+
+
+def _make_ratings(people=24, effect=0.0, seed=0, slots=2):
+    """Each person rates each of the four methods in so many slots; effect lifts the last method."""
+    from lib import study
+
+    rng = np.random.default_rng(seed)
+    rows = []
+    for person in range(people):
+        level = rng.normal(3.4, 0.7)
+        for m, method in enumerate(study.METHODS):
+            for slot in range(slots):
+                lift = effect * (m == len(study.METHODS) - 1)
+                values = np.clip(np.rint(level + lift + rng.normal(0, 0.8, 5)), 1, 5)
+                rows.append([str(person), method, rng.integers(100, 400), f"{m}-{slot}", *values,
+                             "male" if person % 3 else "female"])
+    columns = ["participant", "method", "length", "slot", *study.CONSTRUCTS, "gender"]
+    return study.check_ratings(pd.DataFrame(rows, columns=columns))

@@ -1,0 +1,131 @@
+"""The paper's analysis of the raw ratings against R's values, and on synthetic ratings."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lib import golden, study, study_models, study_ranks
+from lib.errors import UserError
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "data" / "published"
+R = golden.load_golden(PUBLISHED / "r_statistics.json")
+
+
+@pytest.fixture(scope="module")
+def published(shared):
+    return study.load_ratings(shared / "published" / "study.csv")
+
+
+def test_every_value_of_r_on_explainability(published):
+    ours = golden.name_values(study_models.analyse_ratings(published, 200), "explainability")
+    table = golden.compare_with_r(R, ours, "explainability")
+    assert len(table) == 323
+    assert table["agrees"].all(), table[~table["agrees"]]
+
+
+def test_quality_outliers_are_seventeen(published):
+    flagged = study_models.flag_quality_outliers(published)
+    assert flagged["outlier"].sum() == 17 and len(flagged) == 1114
+
+
+def test_permutation_p_is_near_the_f_approximation(published):
+    table = study_ranks.rank_test_table(published, permutations=2000, seed=1)
+    gap = (table["p_permutation"] - table["p"]).abs()
+    assert gap.max() <= R["tolerance"]["permutation_p_abs"]
+
+
+def test_a_rating_on_the_fence_is_no_outlier(make_ratings):
+    ratings = make_ratings(people=2)[:5].assign(method="x")
+    # Sums 15, 15, 16, 17 and one more: quartiles 15 and 17, fences at sums 12 and 20.
+    for last, outlier in ((20, False), (21, True)):
+        quality = np.array([15, 15, 16, 17, last]) / 5
+        flagged = study_models.flag_quality_outliers(ratings.assign(Quality=quality))
+        assert list(flagged["outlier"]) == [False] * 4 + [outlier]
+
+
+def test_regression_agrees_with_the_normal_equations(make_ratings):
+    ratings = make_ratings(effect=0.5)
+    table, fit = study_models.regress_quality(ratings)
+    x = np.column_stack([np.ones(len(ratings)), study_models.make_design(ratings)])
+    beta = np.linalg.solve(x.T @ x, x.T @ ratings["Quality"].to_numpy())
+    np.testing.assert_allclose(table["estimate"], beta, rtol=1e-8)
+    assert list(table["term"]) == ["Intercept", *study.METHODS[1:], "length"]
+    assert fit["df_residual"] == len(ratings) - 5
+
+
+def test_controls_are_tested_as_a_whole_and_not_shown_by_level(make_ratings):
+    ratings = make_ratings()
+    table, fit = study_models.regress_quality(ratings, ["gender"])
+    assert fit["df_residual"] == len(ratings) - 6
+    assert not table["term"].str.contains("male").any()
+    controls = study_models.control_table(ratings, ["gender"]).set_index("factor")
+    assert controls.loc["gender", "df1"] == 1 and controls.loc["method", "df1"] == 3
+    long = study_models.analyse_ratings(ratings, permutations=20)
+    assert not long["group"].str.contains("male").any()
+
+
+def test_multivariate_shapiro_looks_in_the_farthest_direction():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 5))
+    values[0] = [9, 0, 0, 0, 0]
+    found = study_models.multivariate_shapiro(pd.DataFrame(values, columns=study.CONSTRUCTS))
+    assert found["p"] < 1e-6
+    plain = study_models.multivariate_shapiro(pd.DataFrame(values[1:], columns=study.CONSTRUCTS))
+    assert plain["p"] > 0.01
+
+
+def test_rank_tests_of_two_groups_on_one_variable_reduce_to_one_f(make_ratings):
+    # With a = 2 all of Lawley-Hotelling, Pillai and Wilks are functions of the same root.
+    ratings = make_ratings(effect=1.5)
+    pair = ratings[ratings["method"].isin(study.METHODS[2:])]
+    table = study_ranks.rank_test_table(pair, permutations=50).set_index("test")
+    n, p = len(pair), 5
+    f = table.loc["wilks_lambda", "F"]
+    assert table.loc["wilks_lambda", "df2"] == pytest.approx(n - p - 1)
+    hotelling = table.loc["lawley_hotelling"]
+    d = hotelling["df2"]
+    assert hotelling["F"] == pytest.approx(f * p / (n - p - 1) * (n - p - 3) * d / (p * (d - 2)))
+    assert (table["p_permutation"] == 1 / 51).all()
+
+
+def test_rank_tests_hold_their_level_and_are_seeded(make_ratings):
+    ratings = make_ratings()
+    first = study_ranks.rank_test_table(ratings, 300, seed=3)
+    pd.testing.assert_frame_equal(first, study_ranks.rank_test_table(ratings, 300, seed=3))
+    within = study_ranks.rank_test_table(ratings, 300, seed=3, within_participant=True)
+    assert not np.allclose(first["p_permutation"], within["p_permutation"])
+    assert (first["p"] > 0.01).all() and (within["p_permutation"] > 0.01).all()
+
+
+def test_shuffle_keeps_blocks_and_uses_every_row():
+    blocks = np.array(["b", "a", "b", "c", "a", "b"])
+    orders = np.concatenate(list(study_ranks.shuffle(blocks, 250, seed=0)))
+    assert orders.shape == (250, 6)
+    assert (np.sort(orders, axis=1) == np.arange(6)).all()
+    assert (blocks[orders] == blocks).all()
+    share = (orders[:, 1] == 4).mean()
+    assert share == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 250))
+
+
+def test_correlations_and_levene_against_scipy(make_ratings):
+    ratings = make_ratings()
+    pair = study_models.correlation_table(ratings).iloc[0]
+    r = stats.pearsonr(ratings["Plausibility"], ratings["Understandability"])
+    assert (pair["pair"], pair["r"]) == ("Plausibility - Understandability",
+                                         pytest.approx(r.statistic))
+    levene = study_models.levene_scores(study.melt_ratings(ratings)).iloc[0]
+    parts = [g["Plausibility"] for _, g in ratings.groupby("method", observed=True)]
+    assert levene["F"] == pytest.approx(stats.levene(*parts, center="median").statistic)
+
+
+def test_too_few_or_constant_ratings_get_one_sentence(make_ratings):
+    ratings = make_ratings()
+    with pytest.raises(UserError, match="8 ratings each"):
+        study_models.analyse_ratings(ratings.iloc[:20])
+    with pytest.raises(UserError, match="Every rating of Completeness is the same"):
+        study_models.analyse_ratings(ratings.assign(Completeness=3.0))
+    with pytest.raises(UserError, match="two methods with two ratings"):
+        study_ranks.rank_test_table(ratings.iloc[:6])
