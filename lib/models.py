@@ -5,9 +5,11 @@ A reference is ``embedded:smollm2-135m-instruct``, ``tiny:llama``, ``tiny:t5``,
 """
 
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 from lib import paths, store
@@ -153,7 +155,6 @@ def _convert_embedded(name: str, folder: Path) -> None:
     """GGUF from the installed package -> dequantised float32 safetensors (about 25 s)."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
     source = EMBEDDED[name]
     spec = importlib.util.find_spec(source["package"])
@@ -164,7 +165,6 @@ def _convert_embedded(name: str, folder: Path) -> None:
         raise UserError(f"{gguf} is not the expected file (SHA-256 differs); reinstall it with "
                         f"`{source['install']} --force-reinstall`.")
     print(f"Converting {source['file']} to safetensors, once ...", flush=True)
-    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=source["file"], dtype=torch.float32,
         quantization_config=GgufConfig(dequantize=True))
@@ -221,9 +221,12 @@ def _tiny_tokenizer():
 
 
 def quiet() -> None:
-    """Offline unless told otherwise where no hub is reachable, and no per-tensor progress bars."""
+    """No per-tensor progress bars and no notes about optional kernels that are not installed."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()

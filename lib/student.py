@@ -91,3 +91,20 @@ def freeze_below(model: nn.Module, layers: int) -> None:
             raise UserError(f"trainable_layers is {layers}, but the student has {len(blocks)} layers.")
         for block in blocks[: len(blocks) - layers]:
             block.requires_grad_(False)
+
+
+def adapt(model: nn.Module, settings) -> nn.Module:
+    """The model with what a StudentModel trains: all weights, the top layers, or LoRA adapters.
+
+    LoRA (Hu et al. 2021) through peft, on all linear layers, alpha = 2 x rank.
+    """
+    if settings.trainable_layers:
+        freeze_below(model, settings.trainable_layers)
+    if settings.lora_rank:
+        from peft import LoraConfig, get_peft_model
+
+        kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+        model = get_peft_model(model, LoraConfig(
+            task_type=kind, r=settings.lora_rank, lora_alpha=2 * settings.lora_rank,
+            target_modules="all-linear"))
+    return model

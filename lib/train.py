@@ -1,7 +1,6 @@
 """Training one student: fused weighted losses through transformers' Trainer, resumable, exact."""
 
-import json
-import random
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -9,66 +8,21 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from lib import store
+from lib import models, paths, provenance, store
+from lib.batches import Steps
+from lib.errors import UserError
 from lib.objectives import TASKS
+from lib.profile import StudentModel, TrainingSettings
 from lib.progress import duration
-from lib.student import Encoder, target_logits
-
-
-class Steps(Dataset):
-    """Micro-batches in training order: item i is micro-batch i % accumulation of step i // that.
-
-    Each step takes ``batch_size`` questions (every epoch in a new seeded order), all tasks of
-    each, sorts the examples by length and splits them into ``accumulation`` micro-batches. Each
-    target token carries the weight task weight / target tokens of that task in the whole step, so
-    that the sum over micro-batches (and processes) is exactly the sum of weighted task means.
-    """
-
-    def __init__(self, examples: dict[str, list[dict]], weights: dict[str, float], encoder: Encoder,
-                 *, steps: int, batch_size: int, accumulation: int = 1, seed: int = 0,
-                 start: int = 0, rank: int = 0, world: int = 1):
-        self.examples, self.weights, self.encoder = examples, weights, encoder
-        self.steps, self.batch_size, self.accumulation = steps, batch_size, accumulation
-        self.seed, self.start, self.rank, self.world = seed, start, rank, world
-        self.questions = len(next(iter(examples.values())))
-
-    def __len__(self) -> int:
-        return (self.steps - self.start) * self.accumulation
-
-    def chosen(self, step: int) -> list[int]:
-        """Indices of the questions of a step."""
-        picked = []
-        for position in range(step * self.batch_size, (step + 1) * self.batch_size):
-            epoch, place = divmod(position, self.questions)
-            picked.append(self._order(epoch)[place])
-        return picked
-
-    def _order(self, epoch: int) -> list[int]:
-        order = list(range(self.questions))
-        random.Random(f"order {self.seed} {epoch}").shuffle(order)
-        return order
-
-    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
-        step, part = divmod(item + self.start * self.accumulation, self.accumulation)
-        rows = [(task, self.examples[task][i]) for i in self.chosen(step) for task in self.weights]
-        rows.sort(key=lambda row: len(row[1]["input_ids"]))
-        tokens = dict.fromkeys(self.weights, 0)
-        for task, example in rows:
-            tokens[task] += sum(label >= 0 for label in example["labels"])
-        parts, part = self.accumulation * self.world, part * self.world + self.rank
-        share = rows[len(rows) * part // parts: len(rows) * (part + 1) // parts]
-        batch = self.encoder.collate([example for _, example in share])
-        batch["task"] = torch.tensor([TASKS.index(task) for task, _ in share])
-        batch["weight"] = torch.tensor([self.weights[task] / tokens[task] for task, _ in share])
-        return batch
+from lib.student import IGNORE, Encoder, adapt, target_logits
 
 
 def losses(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted loss of a micro-batch, and per task the summed loss and the target tokens [4]."""
-    wanted = batch["labels"] != -100
+    wanted = batch["labels"] != IGNORE
     logits, labels = target_logits(model, batch)
     nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
     row = wanted.nonzero()[:, 0]
@@ -122,3 +76,172 @@ class StudentTrainer(Trainer):
         metrics["eval_loss"] = sum(self.dev.weights[task] * value for task, value in means.items())
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+class Diary(TrainerCallback):
+    """Keeps the loss history, prints one line per evaluation or 30 s, and keeps the best weights."""
+
+    def __init__(self, folder: Path, label: str, steps: int):
+        self.folder, self.label, self.steps = folder, label, steps
+        self.trainer: StudentTrainer | None = None
+        self.started = self.printed = time.monotonic()
+        self.path = folder / "history.csv"
+        self.rows = pd.read_csv(self.path).to_dict("records") if self.path.is_file() else []
+
+    def forget_after(self, step: int) -> None:
+        """Drop rows past the checkpoint that training goes on from."""
+        self.rows = [row for row in self.rows if row["step"] <= step]
+
+    def seconds_before(self) -> float:
+        """Training seconds of the sessions before this one."""
+        return max((row["seconds"] for row in self.rows), default=0.0)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.before, self.first = self.seconds_before(), state.global_step
+        self.started = self.printed = time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        now = time.monotonic()
+        if now - self.printed > 30 and state.global_step < self.steps:
+            self.printed = now
+            self._print(state.global_step)
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        step, seconds = state.global_step, self.before + time.monotonic() - self.started
+        means = self.trainer.task_losses()
+        for split, values in (("train", means), ("dev", {
+                key.removeprefix("eval_"): value for key, value in metrics.items()})):
+            for task, value in values.items():
+                self.rows.append({"step": step, "split": split, "task": task, "loss": value,
+                                  "seconds": round(seconds, 2)})
+        best = min((row["loss"], row["step"]) for row in self.rows
+                   if row["split"] == "dev" and row["task"] == "loss")
+        if best[1] == step:
+            weights = {name: value.detach().cpu().contiguous() for name, value in
+                       self.trainer.model.named_parameters() if value.requires_grad}
+            temporary = self.folder / ".best.safetensors"
+            save_file(weights, temporary)
+            temporary.rename(self.folder / "best.safetensors")
+        store.write_csv(self.path, pd.DataFrame(self.rows))
+        self.printed = time.monotonic()
+        self._print(step, f"dev loss {metrics['eval_loss']:.3f}")
+
+    def on_save(self, args, state, control, **kwargs):
+        """Write the checkpoint's hashes last: without them it does not count."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        hashes = {path.name: store.sha256_file(path) for path in sorted(folder.iterdir())}
+        store.write_json(folder / "hashes.json", hashes)
+
+    def _print(self, step: int, note: str = "") -> None:
+        elapsed = time.monotonic() - self.started
+        rate = (step - self.first) / elapsed if elapsed else 0.0
+        eta = f" | ETA {duration((self.steps - step) / rate)}" if 0 < rate and step < self.steps else ""
+        print(f"{self.label} | step {step}/{self.steps} | {self.trainer.tokens / elapsed:.0f} tokens/s"
+              f"{eta}" + (f" | {note}" if note else ""), flush=True)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; damaged or half-written ones are removed, with a line."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for path in reversed(found):
+        try:
+            hashes = store.read_json(path / "hashes.json", "training")
+            whole = all(store.sha256_file(path / name) == value for name, value in hashes.items())
+        except (OSError, UserError):
+            whole = False
+        if whole:
+            return path
+        print(f"{paths.shown(path)} is not whole; it is removed.", flush=True)
+        shutil.rmtree(path)
+    return None
+
+
+def reset_peak_memory() -> None:
+    """Start measuring the peak anew (on Linux; elsewhere it is the whole process's)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        print("Peak memory is that of the whole process on this system.", flush=True)
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Peak since ``reset_peak_memory``: allocated on the GPU, or this process's resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    try:
+        text = Path("/proc/self/status").read_text()
+        return int(text.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[str, dict[str, list]],
+          settings: TrainingSettings, seed: int, folder: Path, label: str) -> dict:
+    """Train one student in ``folder`` and save it there; returns its record.
+
+    ``pairs``: split (train, dev) -> task -> [(input, target), ...], questions in the same order
+    for every task. Goes on from the newest whole checkpoint in the folder. The weights that did
+    best on dev are saved as safetensors with the tokenizer; checkpoints are then removed.
+    """
+    set_seed(seed)
+    source = models.fetch(model_settings.model)
+    model, tokenizer = models.load(source, "float32")
+    encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
+    model = adapt(model, model_settings)
+    examples = {split: {task: [encoder.example(*pair) for pair in rows] for task, rows in
+                        tasks.items()} for split, tasks in pairs.items()}
+    precision = settings.precision if settings.precision != "auto" else models.best_precision()
+    checkpoint = last_checkpoint(folder)
+    done = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    arguments = TrainingArguments(
+        output_dir=str(folder), max_steps=settings.steps, seed=seed, data_seed=seed,
+        gradient_accumulation_steps=settings.accumulation, learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule, warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay, optim="adamw_torch_fused",
+        bf16=precision == "bfloat16", use_cpu=not torch.cuda.is_available(),
+        eval_strategy="steps", eval_steps=settings.evaluate_every,
+        save_strategy="steps" if settings.checkpoint_every else "no",
+        save_steps=settings.checkpoint_every or settings.steps, save_total_limit=1,
+        logging_strategy="no", report_to=[], disable_tqdm=True, ignore_data_skip=True,
+        remove_unused_columns=False, dataloader_num_workers=0, average_tokens_across_devices=False)
+    rank, world = arguments.process_index, arguments.world_size
+    data = Steps(examples["train"], weights, encoder, steps=settings.steps,
+                 batch_size=settings.batch_size, accumulation=settings.accumulation, seed=seed,
+                 start=done, rank=rank, world=world)
+    questions = len(next(iter(examples["dev"].values())))
+    dev = Steps(examples["dev"], weights, encoder, steps=-(-questions // 20),
+                batch_size=min(20, questions), once=True)
+    diary = Diary(folder, label, settings.steps)
+    diary.forget_after(done)
+    reset_peak_memory()
+    trainer = StudentTrainer(model=model, args=arguments, train_dataset=data, dev=dev,
+                             eval_dataset=[], callbacks=[diary])
+    diary.trainer = trainer
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not diary.rows or diary.rows[-1]["step"] < settings.steps:
+        trainer.evaluate()
+    record = {"label": label, "seed": seed, "steps": settings.steps, "precision": precision,
+              "seconds": diary.rows[-1]["seconds"], "tokens_per_second":
+              round(trainer.tokens / max(1e-9, diary.rows[-1]["seconds"] - diary.before), 1),
+              "peak_memory_gb": round(peak_memory_gb(model.device), 3), "inputs_cut": encoder.cut,
+              "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+              "device": provenance.device_name(), "threads": torch.get_num_threads(),
+              "best_step": min((row["loss"], row["step"]) for row in diary.rows
+                               if row["split"] == "dev" and row["task"] == "loss")[1]}
+    save(model, tokenizer, folder, precision)
+    return record
+
+
+def save(model, tokenizer, folder: Path, precision: str) -> None:
+    """Put the best weights in and save model and tokenizer; remove what only training needs."""
+    model.load_state_dict(load_file(folder / "best.safetensors"), strict=False)
+    if precision == "bfloat16" and not hasattr(model, "peft_config"):
+        model.to(torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "best.safetensors").unlink()
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)

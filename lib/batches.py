@@ -1,0 +1,60 @@
+"""The order in which a student sees its examples: seeded, fused over tasks, exact in its weights."""
+
+import random
+
+import torch
+from torch.utils.data import Dataset
+
+from lib.objectives import TASKS
+from lib.student import Encoder
+
+
+class Steps(Dataset):
+    """Micro-batches in training order: item i is micro-batch i % accumulation of step i // that.
+
+    Each step takes ``batch_size`` questions (every epoch in a new seeded order), all tasks of
+    each, sorts the examples by length and splits them into ``accumulation`` micro-batches. Each
+    target token carries the weight task weight / target tokens of that task in the whole step, so
+    that the sum over micro-batches (and processes) is exactly the sum of weighted task means.
+    """
+
+    def __init__(self, examples: dict[str, list[dict]], weights: dict[str, float], encoder: Encoder,
+                 *, steps: int, batch_size: int, accumulation: int = 1, seed: int = 0,
+                 start: int = 0, rank: int = 0, world: int = 1, once: bool = False):
+        self.examples, self.weights, self.encoder = examples, weights, encoder
+        self.steps, self.batch_size, self.accumulation = steps, batch_size, accumulation
+        self.seed, self.start, self.rank, self.world = seed, start, rank, world
+        self.once = once  # dev: every question once, the last step may be smaller
+        self.questions = len(next(iter(examples.values())))
+
+    def __len__(self) -> int:
+        return (self.steps - self.start) * self.accumulation
+
+    def chosen(self, step: int) -> list[int]:
+        """Indices of the questions of a step."""
+        picked = []
+        for position in range(step * self.batch_size, (step + 1) * self.batch_size):
+            epoch, place = divmod(position, self.questions)
+            if epoch and self.once:
+                break
+            picked.append(self._order(epoch)[place])
+        return picked
+
+    def _order(self, epoch: int) -> list[int]:
+        order = list(range(self.questions))
+        random.Random(f"order {self.seed} {epoch}").shuffle(order)
+        return order
+
+    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
+        step, part = divmod(item + self.start * self.accumulation, self.accumulation)
+        rows = [(task, self.examples[task][i]) for i in self.chosen(step) for task in self.weights]
+        rows.sort(key=lambda row: len(row[1]["input_ids"]))
+        tokens = dict.fromkeys(self.weights, 0)
+        for task, example in rows:
+            tokens[task] += sum(label >= 0 for label in example["labels"])
+        parts, part = self.accumulation * self.world, part * self.world + self.rank
+        share = rows[len(rows) * part // parts: len(rows) * (part + 1) // parts]
+        batch = self.encoder.collate([example for _, example in share])
+        batch["task"] = torch.tensor([TASKS.index(task) for task, _ in share])
+        batch["weight"] = torch.tensor([self.weights[task] / tokens[task] for task, _ in share])
+        return batch

@@ -1,0 +1,188 @@
+"""The teacher's texts for all questions: what is written, in which order, and the tables of it."""
+
+import random
+
+import pandas as pd
+
+from lib import models, paths, profile, prompt, store, tasks
+from lib.errors import UserError
+from lib.mentions import mentioned
+from lib.progress import Progress
+from lib.tasks import Question
+
+
+class Corpus:
+    """Texts of one profile: explanations and counterfactuals (stage 01), critiques and revisions (02).
+
+    Finished batches are shards on disk; only what is missing loads the teacher and is written.
+    """
+
+    def __init__(self, settings: profile.Profile):
+        self.settings, self.teacher_settings = settings, settings.teacher
+        splits = tasks.load(settings.task, settings.seed)
+        self.questions = [(split, q) for split in ("train", "dev") for q in splits[split]]
+        self.texts = prompt.read(settings.task.name)
+        self.variants = prompt.variants(self.texts, settings.teacher.shots,
+                                        settings.teacher.prefixes, settings.seed)
+        self.folder = profile.run_folder(settings) / "texts"
+        shuffled = [q.id for _, q in self.questions]
+        random.Random(f"prefixes {settings.seed}").shuffle(shuffled)
+        self.prefix_of = {id: i % len(self.variants) for i, id in enumerate(shuffled)}
+        self._teacher = None
+
+    def teacher(self):
+        """The teacher, loaded at its first use."""
+        if self._teacher is None:
+            from lib.teacher import Teacher
+
+            models.quiet()
+            print(f"Loading the teacher {self.teacher_settings.model} ...", flush=True)
+            self._teacher = Teacher(self.teacher_settings)
+        return self._teacher
+
+    def request(self, question: Question) -> int:
+        """Which matched critique/revision request pair the question uses."""
+        return random.Random(f"request {self.settings.seed} {question.id}").randrange(
+            len(self.texts["requests"]))
+
+    def prompt_of(self, kind: str, question: Question, choice: int, given: dict) -> prompt.Prompt:
+        """The prompt of one text; ``given`` holds the question's earlier texts."""
+        variant = self.variants[self.prefix_of[question.id]]
+        if kind in ("explanation", "counterfactual"):
+            return prompt.explain(question, choice, variant)
+        request = self.request(question)
+        if kind == "critique":
+            return prompt.critique(question, given["explanation"], request, variant, self.texts)
+        return prompt.revise(question, given["explanation"], given["critique"], request, variant,
+                             self.texts, self.teacher_settings.answer_in_revision)
+
+    def choices(self, kind: str, question: Question) -> list[int]:
+        """For which choices a text of this kind is written."""
+        if kind != "counterfactual":
+            return [question.answer]
+        if self.teacher_settings.counterfactuals == "first":
+            return question.wrong[:1]
+        return list(range(len(question.choices)))
+
+    def batches(self, kind: str) -> list[list[tuple[str, int]]]:
+        """Fixed batches of (question id, choice): same prefix together, then by length."""
+        items = []
+        for _, question in self.questions:
+            for choice in self.choices(kind, question):
+                size = len(question.question) + len(question.lettered())
+                items.append((self.prefix_of[question.id], size, question.id, choice))
+        items.sort()
+        batches, size = [], self.teacher_settings.batch_size
+        for number in range(len(self.variants)):
+            group = [item[2:] for item in items if item[0] == number]
+            parts = -(-len(group) // size)  # as equal as possible: small last batches are slow
+            batches += [group[len(group) * i // parts:len(group) * (i + 1) // parts]
+                        for i in range(parts)]
+        return batches
+
+    def plan_key(self, kind: str) -> dict:
+        """Everything that a text of this kind depends on; a change starts a new folder."""
+        chain = prompt.KINDS[:prompt.KINDS.index(kind) + 1]
+        chain = [k for k in chain if k == kind or (k != "counterfactual" and kind != "counterfactual")]
+        settings = self.teacher_settings.model_dump(mode="json")
+        limits = settings.pop("max_new_tokens")
+        return {"kind": kind, **models.identity(self.teacher_settings.model), "teacher": settings,
+                "seed": self.settings.seed, "max_new_tokens": {k: limits[k] for k in chain},
+                "prompts": prompt.fingerprint(self.settings.task.name),
+                "questions": store.key_of([[q.id, q.question, q.choices, q.answer]
+                                           for _, q in self.questions])}
+
+    def write(self, kind: str, given: dict[str, dict] | None = None) -> dict[tuple[str, int], str]:
+        """Texts of one kind by (question id, choice); finished batches are read, not made again."""
+        questions = {q.id: q for _, q in self.questions}
+        limit = getattr(self.teacher_settings.max_new_tokens, kind)
+        batches = self.batches(kind)
+
+        def make(batch):
+            prompts = [self.prompt_of(kind, questions[id], choice, (given or {}).get(id, {}))
+                       for id, choice in batch]
+            texts = self.teacher().texts(prompts, limit)
+            return [{"id": id, "choice": choice, "text": text}
+                    for (id, choice), text in zip(batch, texts, strict=True)]
+
+        shards = store.Shards(self.folder, kind, self.plan_key(kind))
+        progress = Progress(kind, sum(map(len, batches)), "texts")
+        return {(r["id"], r["choice"]): r["text"] for r in shards.complete(batches, make, progress)}
+
+
+def _question_columns(split: str, question: Question) -> dict:
+    return {"id": question.id, "split": split, "question": question.question,
+            "choices": list(question.choices), "answer": question.answer}
+
+
+def write_explanations(settings: profile.Profile) -> pd.DataFrame:
+    """Stage 01: a row a question with its explanation and its counterfactuals by choice.
+
+    counterfactuals has one entry a choice; None where the profile asks for none.
+    """
+    corpus = Corpus(settings)
+    explanations = corpus.write("explanation")
+    counterfactuals = corpus.write("counterfactual")
+    rows = []
+    for split, q in corpus.questions:
+        rows.append(_question_columns(split, q) | {
+            "prefix": corpus.prefix_of[q.id], "explanation": explanations[q.id, q.answer],
+            "counterfactuals": [counterfactuals.get((q.id, i)) for i in range(len(q.choices))]})
+    return pd.DataFrame(rows)
+
+
+def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd.DataFrame:
+    """Stage 02: the table of stage 01 with critique and revision of every explanation."""
+    corpus = Corpus(settings)
+    given = {row["id"]: {"explanation": row["explanation"]} for row in
+             explanations.to_dict("records")}
+    if set(given) != {q.id for _, q in corpus.questions}:
+        raise UserError("The explanations on disk are of other questions; run "
+                        f"notebooks/01_generation.ipynb with profile '{settings.name}' again.")
+    for (id, _), text in corpus.write("critique", given).items():
+        given[id]["critique"] = text
+    for (id, _), text in corpus.write("revision", given).items():
+        given[id]["revision"] = text
+    return explanations.assign(
+        request=[corpus.request(q) for _, q in corpus.questions],
+        critique=[given[id]["critique"] for id in explanations["id"]],
+        revision=[given[id]["revision"] for id in explanations["id"]])
+
+
+def long_table(texts: pd.DataFrame) -> pd.DataFrame:
+    """A row a text: kind, id, text, characters, empty, degenerate, share of wrong choices named.
+
+    Degenerate: the text has a run of three words that occurs three times or more.
+    """
+    rows = []
+    for row in texts.to_dict("records"):
+        kinds = [(k, row["answer"], row[k]) for k in ("explanation", "critique", "revision") if k in row]
+        kinds += [("counterfactual", i, text) for i, text in enumerate(row["counterfactuals"]) if text]
+        for kind, choice, text in kinds:
+            rows.append({"kind": kind, "id": row["id"], "choice": choice, "text": text,
+                         "characters": len(text), "empty": not text, "degenerate": degenerate(text),
+                         "mentions_other_choices": mentioned(text, list(row["choices"]), choice)})
+    return pd.DataFrame(rows)
+
+
+def degenerate(text: str) -> bool:
+    """Whether some three words in a row occur at least three times."""
+    words = text.lower().split()
+    triples = [tuple(words[i:i + 3]) for i in range(len(words) - 2)]
+    return any(triples.count(triple) >= 3 for triple in set(triples))
+
+
+def sample_prompt(settings: profile.Profile, kind: str, number: int = 0,
+                  given: dict | None = None) -> str:
+    """The assembled prompt of one question as plain text, to look at."""
+    corpus = Corpus(settings)
+    question = corpus.questions[number][1]
+    made = corpus.prompt_of(kind, question, corpus.choices(kind, question)[0], given or {})
+    return prompt.render(made, None, chat=False)
+
+
+def plan(settings: profile.Profile) -> pd.DataFrame:
+    """How many texts of each kind the profile asks for, without loading any model."""
+    corpus = Corpus(settings)
+    return pd.DataFrame([{"kind": kind, "texts": sum(map(len, corpus.batches(kind))),
+                          "batches": len(corpus.batches(kind))} for kind in prompt.KINDS])

@@ -1,0 +1,171 @@
+"""Students answer the test questions: greedy texts, one extraction rule, accuracy per student."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from lib import models, objectives, store, tasks
+from lib.grid import Student
+from lib.mentions import mentioned
+from lib.profile import Profile
+from lib.progress import Progress
+from lib.stats import wilson_interval
+from lib.student import Encoder
+from lib.tasks import LETTERS, Question
+
+ANSWER = re.compile(r"\bthe answer is\b\s*:?\s*", re.IGNORECASE)
+
+
+def extract(text: str, choices: tuple[str, ...]) -> int | None:
+    """Index of the choice that a student's text gives as its answer, or None.
+
+    The one rule for all students: what follows the last "the answer is", up to the end of the
+    line, without closing punctuation, quotes or case, must equal a choice; a leading letter such
+    as "(B)" is allowed and, alone, is enough. Of equal choices the first counts.
+    """
+    parts = ANSWER.split(text)
+    if len(parts) < 2:
+        return None
+    given = _plain(parts[-1].split("\n", 1)[0])
+    plain = [_plain(choice) for choice in choices]
+    if given in plain:
+        return plain.index(given)
+    letter = re.fullmatch(r"\(?([a-h])\)\s*(.*)", given)
+    if letter:
+        index, rest = LETTERS.index(letter[1].upper()), letter[2].strip()
+        if index < len(choices) and rest in ("", plain[index]):
+            return index
+    return None
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.strip().strip(" .!,;:\"'").lower().split())
+
+
+def answer_task(method: str) -> str:
+    """Which input a method's students answer: predict where it is trained, else factual."""
+    return "predict" if method != "CF" else "factual"
+
+
+def explanation_task(method: str) -> str | None:
+    """Which input gives a method's explanation (label-only students give none)."""
+    return {"label-only": None, "CF": "factual"}.get(method, "explain")
+
+
+def generate(model, tokenizer, inputs: list[str], limit: int, batch_size: int,
+             progress: Progress | None = None) -> list[str]:
+    """Greedy texts for inputs (in their order), batched by length; both architectures."""
+    seq2seq = model.config.is_encoder_decoder
+    encoder = Encoder(tokenizer, seq2seq)
+    ids = [encoder.prompt(text) for text in inputs]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    texts: list[str] = [""] * len(ids)
+    if seq2seq:
+        decode = _seq2seq_decode
+    else:
+        from lib.decoding import Decoder
+
+        decoder = Decoder(model, tokenizer)
+
+        def decode(_, __, prompts, limit):
+            return decoder.decode(prompts, limit)
+    for start in range(0, len(order), batch_size):
+        batch = order[start:start + batch_size]
+        new = decode(model, encoder, [ids[i] for i in batch], limit)
+        for i, text in zip(batch, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
+            texts[i] = text.strip()
+        if progress is not None:
+            progress.step(len(batch))
+    return texts
+
+
+def _seq2seq_decode(model, encoder: Encoder, prompts: list[list[int]], limit: int) -> list[list[int]]:
+    import torch
+
+    batch = encoder.collate([{"input_ids": p, "labels": [0]} for p in prompts])
+    with torch.inference_mode():
+        return model.generate(
+            input_ids=batch["input_ids"].to(model.device), max_new_tokens=limit, do_sample=False,
+            num_beams=1, attention_mask=batch["attention_mask"].to(model.device)).tolist()
+
+
+def predictions(settings: Profile, student: Student, folder: Path) -> pd.DataFrame:
+    """A row a test question: prediction (text), answered (index or None), gold, explanation.
+
+    Kept as ``predictions.parquet`` in the student's folder, keyed by the evaluation settings.
+    """
+    questions = tasks.load(settings.task, settings.seed)["test"]
+    chosen = settings.evaluation
+    key = store.key_of([chosen.model_dump(mode="json"),
+                        [[q.id, q.question, q.choices, q.answer] for q in questions]])
+    path = folder / f"predictions-{key}.parquet"
+    if not path.is_file():
+        store.write_parquet(path, _predict(student, folder, questions, chosen))
+    return pd.read_parquet(path).assign(arm=student.arm, size=student.model.size, seed=student.seed)
+
+
+def _predict(student: Student, folder: Path, questions: list[Question], chosen) -> pd.DataFrame:
+    method, _ = objectives.split_arm(student.arm)
+    models.quiet()
+    model, tokenizer = load_student(student, folder)
+    texts: dict[str, list[str]] = {}
+    for task in dict.fromkeys((answer_task(method), explanation_task(method))):
+        if task is not None:
+            limit = chosen.answer_tokens if task == "predict" else chosen.explanation_tokens
+            progress = Progress(f"{student.label} [{task}]", len(questions), "questions")
+            texts[task] = generate(model, tokenizer, [objectives.source(task, q) for q in questions],
+                                   limit, chosen.batch_size, progress)
+    rows = []
+    for i, q in enumerate(questions):
+        said = texts[answer_task(method)][i]
+        reason = texts[explanation_task(method)][i] if explanation_task(method) else None
+        rows.append({"id": q.id, "question": q.question, "choices": list(q.choices),
+                     "gold": q.answer, "prediction": said, "answered": extract(said, q.choices),
+                     "explanation": without_answer(reason) if reason is not None else None})
+    table = pd.DataFrame(rows)
+    table["answered"] = table["answered"].astype("Int64")
+    return table.assign(correct=(table["answered"] == table["gold"]).fillna(False).astype(bool))
+
+
+def load_student(student: Student, folder: Path):
+    """A finished student, with its adapter merged where it has one."""
+    if not (folder / "adapter_config.json").is_file():
+        return models.load(folder, "auto")
+    from peft import PeftModel
+
+    model, tokenizer = models.load(models.fetch(student.model.model), "float32")
+    return PeftModel.from_pretrained(model, folder).merge_and_unload().eval(), tokenizer
+
+
+def without_answer(text: str) -> str:
+    """The explanation without a closing answer sentence (CF students write both)."""
+    return re.split(r"\bso the answer is\b", text, maxsplit=1, flags=re.IGNORECASE)[0].strip()
+
+
+def student_table(everything: pd.DataFrame) -> pd.DataFrame:
+    """A row a student: n, correct, unanswered, accuracy with its 95 % Wilson interval."""
+    rows = []
+    for (arm, size, seed), part in everything.groupby(["arm", "size", "seed"], sort=False):
+        correct = int(part["correct"].sum())
+        low, high = wilson_interval(correct, len(part))
+        rows.append({"arm": arm, "size": size, "seed": seed, "n": len(part), "correct": correct,
+                     "unanswered": int(part["answered"].isna().sum()),
+                     "accuracy": correct / len(part), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def explanation_table(everything: pd.DataFrame) -> pd.DataFrame:
+    """A row an explanation: characters, empty, share of the other choices that it names.
+
+    "Other" is relative to the student's own answer, else to the gold answer.
+    """
+    rows = []
+    for row in everything[everything["explanation"].notna()].to_dict("records"):
+        answer = row["gold"] if pd.isna(row["answered"]) else int(row["answered"])
+        rows.append({"arm": row["arm"], "size": row["size"], "seed": row["seed"], "id": row["id"],
+                     "prediction": row["prediction"], "correct": row["correct"],
+                     "explanation": row["explanation"], "characters": len(row["explanation"]),
+                     "empty": not row["explanation"], "mentions_other_choices":
+                     mentioned(row["explanation"], list(row["choices"]), answer)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,151 @@
+"""The students of a profile: which there are, where they live, and which are finished."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lib import models, objectives, paths, profile, provenance, store, tasks
+from lib.errors import UserError
+from lib.profile import Profile, StudentModel
+from lib.tasks import Question
+
+
+@dataclass(frozen=True)
+class Student:
+    """One cell of the grid: an arm (method:texts), a student model and a seed."""
+
+    arm: str
+    model: StudentModel
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """How tables and progress lines name it."""
+        return f"{self.arm} {self.model.size} seed {self.seed}"
+
+
+def students(settings: Profile) -> list[Student]:
+    """Every student that the profile asks for, in order."""
+    return [Student(arm, model, seed) for model in settings.students for arm in settings.arms
+            for seed in settings.seeds]
+
+
+def training_key(settings: Profile, student: Student, pairs: dict) -> dict:
+    """All that the student's weights depend on (its folder's name carries the hash)."""
+    return {"arm": student.arm, **models.identity(student.model.model),
+            "student": student.model.model_dump(mode="json"), "seed": student.seed,
+            "training": settings.training.model_dump(mode="json"), "data": store.key_of(pairs)}
+
+
+def folder_of(settings: Profile, student: Student, key: dict) -> Path:
+    """``data/runs/<profile>/students/<arm>-<size>-s<seed>-<hash>``."""
+    arm = student.arm.replace(":", "-").replace("+", "-")
+    name = f"{arm}-{student.model.size}-s{student.seed}-{store.key_of(key)}"
+    return profile.run_folder(settings) / "students" / name
+
+
+def training_pairs(settings: Profile, arm: str, texts: pd.DataFrame) -> dict[str, dict[str, list]]:
+    """Split -> task -> [(input, target)] for an arm, from the teacher's table."""
+    method, kind = objectives.split_arm(arm)
+    wanted = task_weights(settings, method)
+    rows = {row["id"]: row for row in texts.to_dict("records")}
+    splits = tasks.load(settings.task, settings.seed)
+    source = settings.training.factual_from if method == "MT+CF" else "explanation"
+    return {split: {task: [objectives.pair(task, q, rows[q.id], kind == "Revised", source)
+                           for q in splits[split] if q.id in rows] for task in wanted}
+            for split in ("train", "dev")}
+
+
+def task_weights(settings: Profile, method: str) -> dict[str, float]:
+    """Task weights of a method under the profile's alpha, beta and gamma."""
+    t = settings.training
+    return objectives.weights(method, t.alpha, t.beta, t.gamma)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a finished student is there and its files have the recorded hashes."""
+    if not (folder / "student.json").is_file():
+        return False
+    files = store.read_json(folder / "student.json", "notebooks/03_training.ipynb")["files"]
+    return all((folder / name).is_file() and store.sha256_file(folder / name) == digest
+               for name, digest in files.items())
+
+
+def train_all(settings: Profile, texts: pd.DataFrame) -> pd.DataFrame:
+    """Train what is not finished; a row a student with its record. Finished ones are not touched."""
+    rows, wanted = [], students(settings)
+    for number, student in enumerate(wanted, 1):
+        pairs = training_pairs(settings, student.arm, texts)
+        key = training_key(settings, student, pairs)
+        folder = folder_of(settings, student, key)
+        if is_whole(folder):
+            print(f"[{number}/{len(wanted)}] {student.label}: finished before", flush=True)
+        else:
+            if folder.exists():
+                print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
+                shutil.rmtree(folder)
+            print(f"[{number}/{len(wanted)}] {student.label}", flush=True)
+            _train_one(settings, student, pairs, key, folder)
+        record = store.read_json(folder / "student.json", "notebooks/03_training.ipynb")
+        rows.append({"arm": student.arm, "size": student.model.size, "seed": student.seed,
+                     **{k: record[k] for k in RECORD}, "folder": folder.name})
+    return pd.DataFrame(rows)
+
+
+RECORD = ("steps", "best_step", "seconds", "tokens_per_second", "peak_memory_gb",
+          "trained_parameters", "inputs_cut", "precision", "device")
+
+
+def _train_one(settings: Profile, student: Student, pairs: dict, key: dict, folder: Path) -> None:
+    """Train in a working folder beside the final one; rename when all is written."""
+    from lib import train
+
+    working = folder.with_name(f".working-{folder.name}")
+    working.mkdir(parents=True, exist_ok=True)
+    models.quiet()
+    weights = task_weights(settings, objectives.split_arm(student.arm)[0])
+    record = train.train(student.model, weights, pairs, settings.training, student.seed, working,
+                         student.label)
+    files = {path.name: store.sha256_file(path) for path in sorted(working.iterdir())
+             if path.suffix in (".safetensors", ".json") and not path.name.startswith(".")}
+    store.write_json(working / "student.json", {
+        **record, "arm": student.arm, "task_weights": weights, "key": key, "files": files,
+        "provenance": provenance.stamp(profile=settings.name, seed=student.seed)})
+    working.rename(folder)
+
+
+def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path]]:
+    """The students of ``train_all``'s table with their folders; UserError if one is missing."""
+    found = []
+    by_name = {(row["arm"], row["size"], row["seed"]): row["folder"] for row in
+               table.to_dict("records")}
+    for student in students(settings):
+        name = by_name.get((student.arm, student.model.size, student.seed))
+        folder = profile.run_folder(settings) / "students" / str(name)
+        if not (folder / "student.json").is_file():
+            raise UserError(f"The student {student.label} is not trained; run "
+                            f"notebooks/03_training.ipynb with profile '{settings.name}' first.")
+        found.append((student, folder))
+    return found
+
+
+def histories(settings: Profile, table: pd.DataFrame) -> pd.DataFrame:
+    """Loss history of all students: arm, size, seed, step, split, task, loss."""
+    parts = []
+    for student, folder in finished(settings, table):
+        part = pd.read_csv(folder / "history.csv")
+        parts.append(part.assign(arm=student.arm, size=student.model.size, seed=student.seed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def plan(settings: Profile) -> pd.DataFrame:
+    """The students as a table, without loading anything."""
+    return pd.DataFrame([{"arm": s.arm, "size": s.model.size, "seed": s.seed, "model": s.model.model,
+                          "steps": settings.training.steps} for s in students(settings)])
+
+
+def question_list(settings: Profile, split: str) -> list[Question]:
+    """The questions of one split."""
+    return tasks.load(settings.task, settings.seed)[split]

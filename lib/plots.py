@@ -1,0 +1,199 @@
+"""Figures of students: each function takes a tidy table, gives (figure, table).
+
+The table is what the figure shows, at full precision. Intervals are 95 % throughout.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from scipy import stats as distributions
+
+from lib import figures, stats
+from lib.errors import UserError
+from lib.objectives import TASKS
+
+
+def require(table: pd.DataFrame, columns, what: str) -> None:
+    """UserError in one sentence if the table of ``what`` lacks a column or has no row."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise UserError(f"The figure of {what} needs the column(s) {', '.join(missing)}.")
+    if table.empty:
+        raise UserError(f"The figure of {what} needs at least one row; its table is empty.")
+
+
+def interval(mean, sd, n, confidence: float = 0.95):
+    """t interval of a mean (low, high); NaN where n is below 2. Works on numbers and on columns."""
+    n = np.asarray(n, float)
+    usable = np.where(n > 1, n, np.nan)
+    half = distributions.t.ppf((1 + confidence) / 2, usable - 1) * np.asarray(sd) / np.sqrt(usable)
+    return mean - half, mean + half
+
+
+def arrange(table: pd.DataFrame, orders: dict[str, list | None]) -> pd.DataFrame:
+    """Sort by these columns in turn, each in its given order of values (None: ascending)."""
+    return table.sort_values(list(orders), ignore_index=True, kind="stable", key=lambda column: (
+        column if orders[column.name] is None else column.map(orders[column.name].index)))
+
+
+def draw_points(ax, x, mean, low, high, arm: str, **more) -> None:
+    """Points of one arm with vertical intervals; where there is no interval, the point alone."""
+    mean, low, high = (np.asarray(values, float) for values in (mean, low, high))
+    ax.errorbar(x, mean, yerr=np.nan_to_num([mean - low, high - mean]), linestyle="none",
+                elinewidth=1, **figures.point(arm) | more)
+
+
+def mark_start(ax, label: str, low: float, high: float, step: float = 10.0) -> None:
+    """y axis around the values from a multiple of ``step``; the label says where it starts."""
+    start = max(0.0, np.floor(low / step) * step)
+    ax.set_ylim(start, np.ceil(high / (step / 2)) * step / 2)
+    ax.set_ylabel(f"{label}; axis from {start:g}" if start else label)
+
+
+def accuracy_figure(data: pd.DataFrame):
+    """Accuracy of each method at each size: mean with t interval over runs, and the single runs.
+
+    data: method, size and either accuracy (a row a run) or n, mean, sd (a row a cell, where the
+    runs are not known), all in percent; optionally panel (its values become panels side by side).
+    Table: panel, size, method, n, mean, sd, low, high.
+    """
+    one_run = "accuracy" in data.columns
+    require(data, ["method", "size", *(["accuracy"] if one_run else ["n", "mean", "sd"])],
+            "accuracy")
+    panels = data if "panel" in data.columns else data.assign(panel="")
+    runs = pd.concat([(part.assign(run=range(len(part))) if one_run else stats.expand_cells(part))
+                      .astype({"method": str, "size": str}).assign(panel=panel)
+                      for panel, part in panels.groupby("panel", sort=False)], ignore_index=True)
+    arms, sizes = figures.order_arms(runs["method"]), list(dict.fromkeys(data["size"].astype(str)))
+    names = list(dict.fromkeys(runs["panel"]))
+    table = pd.concat([stats.summarise_cells(runs[runs["panel"] == name])
+                       .astype({"method": str, "size": str}).assign(panel=name) for name in names])
+    table = arrange(table, {"panel": names, "size": sizes, "method": arms})[["panel", "size", "method", "n", "mean", "sd", "low",
+                                                                       "high"]]
+    wide = len(names) > 1
+    figure, axes = plt.subplots(1, len(names), sharey=True, squeeze=False,
+                                figsize=(figures.DOUBLE if wide else figures.COLUMN, 2.8))
+    for ax, name in zip(axes[0], names, strict=True):
+        for arm, offset in zip(arms, figures.spread(len(arms)), strict=True):
+            part = table[(table["panel"] == name) & (table["method"] == arm)]
+            if one_run:
+                single = runs[(runs["panel"] == name) & (runs["method"] == arm)]
+                ax.plot(single["size"].map(sizes.index) + offset - 0.05, single["accuracy"], ".",
+                        color=figures.COLOURS[arm.split(":")[0]], markersize=3, alpha=0.6)
+            draw_points(ax, part["size"].map(sizes.index) + offset, part["mean"], part["low"],
+                        part["high"], arm)
+        ax.set_xticks(range(len(sizes)), sizes)
+        ax.set(xlim=(-0.5, len(sizes) - 0.5), xlabel="Student size", title=name)
+    values = runs["accuracy"] if one_run else table["mean"]
+    mark_start(axes[0, 0], "Accuracy (%)", np.nanmin([table["low"].min(), values.min()]),
+               np.nanmax([table["high"].max(), values.max()]))
+    figures.legend(figure, arms, columns=4 if wide else 2)
+    return figure, table
+
+
+def student_accuracy(runs: pd.DataFrame, chance: float | None = None):
+    """Accuracy of every student with Wilson's interval over the test questions, and chance.
+
+    runs: arm, size, seed, correct, and total (or n), the number of questions; chance: 1 / number of
+    choices, a fraction. Table: arm, size, seed, correct, total, accuracy, low, high (percent).
+    """
+    runs = runs.rename(columns={"n": "total"}) if "total" not in runs.columns else runs
+    require(runs, ["arm", "size", "seed", "correct", "total"], "students' accuracy")
+    table = runs[["arm", "size", "seed", "correct", "total"]].astype({"arm": str, "size": str})
+    table["accuracy"] = 100 * table["correct"] / table["total"]
+    bounds = [stats.wilson_interval(int(row.correct), int(row.total)) for row in table.itertuples()]
+    table[["low", "high"]] = 100 * np.array(bounds)
+    arms, sizes = figures.order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
+    seeds = sorted(table["seed"].unique())
+    figure, axes = plt.subplots(1, len(sizes), sharey=True, squeeze=False, figsize=(
+        figures.COLUMN if len(sizes) * len(arms) * len(seeds) < 15 else figures.DOUBLE, 2.8))
+    for ax, size in zip(axes[0], sizes, strict=True):
+        for place, arm in enumerate(arms):
+            part = table[(table["size"] == size) & (table["arm"] == arm)].sort_values("seed")
+            x = place + np.array(figures.spread(len(part), min(0.7, 0.15 * len(part))))
+            draw_points(ax, x, part["accuracy"], part["low"], part["high"], arm, capsize=1.5)
+        if chance is not None:
+            ax.axhline(100 * chance, color=figures.GREY, linestyle=":")
+        ax.set_xticks([])
+        ax.set(xlim=(-0.6, len(arms) - 0.4), ylim=(0, 100), title=f"{size} students")
+    axes[0, 0].set_ylabel("Accuracy (%)")
+    line = Line2D([], [], color=figures.GREY, linestyle=":", label="chance")
+    figures.legend(figure, arms, more=[line] if chance is not None else [],
+                   columns=2 if figure.get_figwidth() < figures.DOUBLE else 4)
+    return figure, table
+
+
+def loss_curves(history: pd.DataFrame):
+    """Training (thin) and dev (thick) loss by step: a column a task, a row a size.
+
+    history: arm, size, seed, step, split (train, dev), task, loss (nats a token). Each seed is one
+    line. The task "loss" (the weighted sum) is left out, as its scale differs between methods.
+    Table: the rows shown, in the order drawn.
+    """
+    columns = ["arm", "size", "seed", "task", "split", "step", "loss"]
+    require(history, columns, "loss curves")
+    table = history.loc[history["task"].isin(TASKS), columns]
+    require(table, columns, "loss curves of the four tasks")
+    arms, sizes = figures.order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
+    tasks = [task for task in TASKS if task in set(table["task"])]
+    table = arrange(table, {"size": sizes, "task": tasks, "arm": arms, "seed": None, "split": None,
+                            "step": None})
+    figure, axes = plt.subplots(len(sizes), len(tasks), sharex=True, sharey="row", squeeze=False,
+                                figsize=(figures.DOUBLE if len(tasks) > 1 else figures.COLUMN,
+                                         0.6 + 1.8 * len(sizes)))
+    for (size, task, arm, _, split), part in table.groupby(
+            ["size", "task", "arm", "seed", "split"], sort=False):
+        dev = split == "dev"
+        axes[sizes.index(size), tasks.index(task)].plot(
+            part["step"], part["loss"], linewidth=1.5 if dev else 0.7, alpha=1 if dev else 0.55,
+            marker="." if part["step"].nunique() < 4 else None, **figures.line(arm))
+    for ax in axes.flat:
+        ax.set_ylim(bottom=0)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        ax.set_title(task)
+    for ax, size in zip(axes[:, 0], sizes, strict=True):
+        ax.set_ylabel(f"{size}: loss (nats a token)")
+    figure.supxlabel("Training step", fontsize=8)
+    splits = [Line2D([], [], color=figures.GREY, linewidth=w, label=name)
+              for name, w in (("dev", 1.5), ("train", 0.7))]
+    figures.legend(figure, arms, "line", splits)
+    return figure, table
+
+
+COSTS = {"seconds": "Training time (minutes)", "peak_memory_gb": "Peak memory (GB)",
+         "tokens_per_second": "Speed (tokens/s)"}
+
+
+def cost_figure(students: pd.DataFrame):
+    """What training costs: time, peak memory and speed of each arm; bars from zero, seeds as dots.
+
+    students: arm, size, seed, seconds, peak_memory_gb, tokens_per_second. Table: arm, size, cost,
+    seeds, mean, min, max in the units given (the figure shows minutes for seconds).
+    """
+    require(students, ["arm", "size", "seed", *COSTS], "costs")
+    arms, sizes = figures.order_arms(students["arm"]), list(dict.fromkeys(students["size"]))
+    long = students.melt(["arm", "size", "seed"], list(COSTS), "cost")
+    table = long.groupby(["cost", "size", "arm"], sort=False)["value"].agg(
+        seeds="size", mean="mean", min="min", max="max").reset_index()
+    table = arrange(table, {"cost": list(COSTS), "size": sizes, "arm": arms})
+    places = {(size, arm): i * (len(arms) + 0.8) + j for i, size in enumerate(sizes)
+              for j, arm in enumerate(arms)}
+    figure, axes = plt.subplots(1, len(COSTS), sharey=True, figsize=(
+        figures.DOUBLE, 0.8 + 0.2 * len(places)))
+    for ax, (cost, label) in zip(axes, COSTS.items(), strict=True):
+        unit = 60 if cost == "seconds" else 1
+        for row in table[table["cost"] == cost].itertuples():
+            ax.barh(places[row.size, row.arm], row.mean / unit, 0.75, **figures.bar(row.arm))
+        one = long[long["cost"] == cost]
+        if students["seed"].nunique() > 1:
+            ax.plot(one["value"] / unit, [places[key] for key in zip(one["size"], one["arm"],
+                    strict=True)], "o", color="black", markersize=2)
+        ax.set_xlim(left=0)
+        ax.set_xlabel(label)
+        ax.grid(axis="x")
+        ax.grid(visible=False, axis="y")
+    names = [arm if len(sizes) == 1 else f"{arm}, {size}" for size, arm in places]
+    axes[0].set_yticks(list(places.values()), names)
+    axes[0].invert_yaxis()
+    return figure, table

@@ -1,0 +1,262 @@
+"""The authors' released teacher output and result files: ``python -m lib.published [names]``.
+
+Everything comes from the authors' repository at a pinned commit (lib.download) and is built into
+data/raw, never committed. ``teacher_table`` gives published texts in place of generated ones.
+"""
+
+import io
+import math
+import random
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib import download, paths, store
+from lib.errors import UserError
+from lib.tasks import Question
+
+FILES = {"study": "misc/statistical_analysis/study.csv",
+         "experiment": "misc/statistical_analysis/experiment.csv"}
+FOLDERS = {"cqa-questions": "datasets/cqa/",
+           "critiques": "llm_outputs/rationales_critiqued/cqa-llama-test/"} | {
+    f"{data}-llama-{split}": f"llm_outputs/consolidated/{data}-llama-{split}/"
+    for data in ("cqa", "strategyqa", "esnli") for split in ("train", "test")}
+NAMES = (*FILES, *FOLDERS)
+TASKS = {"commonsenseqa": "cqa", "strategyqa": "strategyqa", "esnli": "esnli"}
+CHOICES = {"strategyqa": ["yes", "no"], "esnli": ["entailment", "neutral", "contradiction"]}
+TEXTS = {"explanation": "few_shot_positive_rationale", "revision": "few_shot_revision",
+         "counterfactual": "counterfactual_prompt_answer_{}_rationale"}
+
+FINAL = re.compile(r"[.!?][\"')\]\u201d\u2019]*$")
+RUN_ON = re.compile(r"(?:^|\s)(?:#+\s*)?(?:Question|Q|Answer Choices|Choices)\s*:")
+RUN_ON_BELOW = re.compile(
+    r"^\W*(?:Question|Q|Premise|Choices|Answer|Critique)\s*:|^The answer is ", re.MULTILINE)
+MARKUP = re.compile(r"```|#|[^a-zA-Z]*$")
+REASONS = ("leading_blank", "run_on_cut", "lines_cut", "no_final_punctuation",  # kept
+           "empty", "only_run_on", "markup", "only_question")                   # unusable
+
+
+def fetch(name: str) -> Path:
+    """Bring one published table or file to data/raw and return its path.
+
+    study and experiment are CSV files, cqa-questions a folder of JSON files; the others become one
+    parquet file with a manifest (rows, hashes of table and inputs) that is written last. A folder
+    in HONEY_SOURCE may hold ``<name>.parquet`` itself; then only its row count can be checked.
+    """
+    if name not in NAMES:
+        raise UserError(f"There is no published '{name}'; there are {', '.join(NAMES)}.")
+    if name in FILES:
+        target = paths.RAW / f"{name}.csv"
+        download.fetch([(pin, target) for pin in download.pins(FILES[name])], name)
+        return target
+    pinned = download.pins(FOLDERS[name])
+    parts = [(pin, paths.RAW / "published" / pin.path) for pin in pinned]
+    if name == "cqa-questions":
+        download.fetch(parts, name)
+        return paths.RAW / "published" / FOLDERS[name]
+    target = paths.RAW / f"{name}.parquet"
+    if is_ready(name):
+        return target
+    place = download.source()
+    hand = place / _name_at_hand(name) if isinstance(place, Path) else None
+    if hand and hand.is_file():
+        print(f"{name}: taken from {hand}; checked by its number of rows only.", flush=True)
+        return _write(name, hand.read_bytes(), {hand.name: store.sha256_file(hand)}, "rows")
+    if not pinned:
+        raise UserError(f"No size and SHA-256 are known for {name}, so it is not downloaded; put "
+                        f"{_name_at_hand(name)} into a folder and let HONEY_SOURCE name it.")
+    download.fetch(parts, name)
+    return _write(name, _convert([path for _, path in parts]),
+                  {pin.path: pin.sha256 for pin in pinned}, "size and SHA-256 of the inputs")
+
+
+def _name_at_hand(name: str) -> str:
+    return "cqa-llama-test-critiques.parquet" if name == "critiques" else f"{name}.parquet"
+
+
+def _convert(shards: list[Path]) -> bytes:
+    """The shards (Arrow streams) concatenated in order, as one parquet file."""
+    tables = []
+    for shard in shards:
+        with pa.OSFile(str(shard)) as file:
+            tables.append(pa.ipc.open_stream(file).read_all().replace_schema_metadata(None))
+    buffer = io.BytesIO()
+    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _write(name: str, data: bytes, inputs: dict[str, str], checked: str) -> Path:
+    """Check the rows, write the table, then its manifest: without that the table does not count."""
+    expected = download.read_sources()["rows"][name]
+    try:
+        rows = pq.ParquetFile(io.BytesIO(data)).metadata.num_rows
+    except pa.ArrowInvalid:
+        rows = "no readable rows"
+    if rows != expected:
+        raise UserError(f"The published table {name} should have {expected:,} rows, but "
+                        f"{', '.join(list(inputs)[:1])} has {rows}; get the file again.")
+    path = store.write_bytes(paths.RAW / f"{name}.parquet", data)
+    store.write_json(_manifest(name), {"rows": rows, "sha256": store.sha256_bytes(data),
+                                       "checked": checked, "inputs": inputs})
+    return path
+
+
+def _manifest(name: str) -> Path:
+    return paths.RAW / f"{name}.manifest.json"
+
+
+def is_ready(name: str) -> bool:
+    """Whether the parquet file is there, is the one that its manifest describes, and is current."""
+    path = paths.RAW / f"{name}.parquet"
+    if not (path.is_file() and _manifest(name).is_file()):
+        return False
+    manifest = store.read_json(_manifest(name), "python -m lib.published")
+    pinned = {pin.path: pin.sha256 for pin in download.pins(FOLDERS[name])}
+    return (manifest["sha256"] == store.sha256_file(path)
+            and (manifest["checked"] == "rows" or manifest["inputs"] == pinned))
+
+
+def clean(text: str | None, question: str = "") -> str | None:
+    """The usable explanation in a raw generation, or None: the first line of the stripped text.
+
+    What runs on into an invented next "Question:" is cut. None: nothing is left, or only a
+    heading, a code fence or the question. A text cut by the token limit is kept.
+    """
+    return inspect(text, question)[0]
+
+
+def inspect(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
+    """``clean``'s result, and which of REASONS apply to the text."""
+    lines = [line.strip() for line in (text.strip() if isinstance(text, str) else "").split("\n")]
+    if not lines[0]:
+        return None, ["empty"]
+    reasons = ["leading_blank"] if text[0].isspace() else []
+    kept = RUN_ON.split(lines[0], maxsplit=1)[0].strip()
+    if kept != lines[0] or RUN_ON_BELOW.search("\n".join(lines[1:])):
+        reasons.append("run_on_cut")
+    elif len(lines) > 1:
+        reasons.append("lines_cut")
+    if not kept:
+        return None, [*reasons, "only_run_on"]
+    if MARKUP.match(kept):
+        return None, [*reasons, "markup"]
+    if kept.lower() == question.strip().lower() or (kept != lines[0] and kept.endswith("?")):
+        return None, [*reasons, "only_question"]
+    return kept, reasons if FINAL.search(kept) else [*reasons, "no_final_punctuation"]
+
+
+def load(task: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Published texts of a task's "train" or "test" file, cleaned, and counts of what was cleaned.
+
+    Rows: id, question, choices (list), answer (index), explanation, revision, counterfactuals
+    (list, by choice); an unusable text is None. Counts: a row for each kind of text, with texts,
+    usable, and REASONS (several may apply to a text).
+    """
+    if task not in TASKS or split not in ("train", "test"):
+        raise UserError(f"No published texts for {task} {split}; there are {', '.join(TASKS)} with "
+                        "train and test.")
+    data = TASKS[task]
+    rows, counts = [], {kind: Counter() for kind in TEXTS}
+    for i, raw in enumerate(_read(f"{data}-llama-{split}").to_dict("records")):
+        row = _question(data, split, i, raw)
+
+        def take(kind: str, number: int = 0) -> str | None:
+            text, reasons = inspect(raw[TEXTS[kind].format(number)], row["question"])  # noqa: B023
+            counts[kind].update(["texts", *reasons], usable=text is not None)
+            return text
+
+        row |= {kind: take(kind) for kind in ("explanation", "revision")}
+        row["counterfactuals"] = [take("counterfactual", number)
+                                  for number in range(1, len(row["choices"]) + 1)]
+        rows.append(row)
+    table = pd.DataFrame(counts).T.reindex(columns=["texts", "usable", *REASONS])
+    return pd.DataFrame(rows), table.fillna(0).astype(int).rename_axis("text").reset_index()
+
+
+def _read(name: str) -> pd.DataFrame:
+    if not is_ready(name):
+        raise UserError(f"{paths.shown(paths.RAW / name)}.parquet is missing or not whole; run "
+                        f"'python -m lib.published {name}' first.")
+    return pd.read_parquet(paths.RAW / f"{name}.parquet")
+
+
+def _question(data: str, split: str, i: int, raw: dict) -> dict:
+    """id, question, choices and answer of a raw row; e-SNLI has no ids, so its rows are numbered."""
+    if data == "cqa":
+        choices = list(raw["choices"])
+        return {"id": raw["id"], "question": raw["question"].strip(),
+                "choices": [choice.strip() for choice in choices],
+                "answer": choices.index(raw["answer"])}
+    if data == "strategyqa":
+        return {"id": raw["qid"], "question": raw["question"].strip(), "choices": CHOICES[data],
+                "answer": 0 if raw["answer"] else 1}
+    parts = [text.strip() for text in (raw["premise"], raw["hypothesis"])]
+    premise, hypothesis = (text if FINAL.search(text) else f"{text}." for text in parts)
+    return {"id": f"esnli-{split}-{i:05d}", "choices": CHOICES[data], "answer": int(raw["label"]),
+            "question": f"Premise: {premise} Hypothesis: {hypothesis} "
+                        "What is the relation between premise and hypothesis?"}
+
+
+def questions(name: str) -> list[Question]:
+    """The questions of one published table, such as cqa-llama-train, in its order."""
+    data, _, split = name.partition("-llama-")
+    if data not in TASKS.values() or split not in ("train", "test"):
+        raise UserError(f"'{name}' has no questions; use cqa-llama-train or another *-llama-*.")
+    rows = [_question(data, split, i, raw) for i, raw in enumerate(_read(name).to_dict("records"))]
+    return [Question(row["id"], row["question"], tuple(row["choices"]), row["answer"])
+            for row in rows]
+
+
+def why_unusable(row: pd.Series) -> str:
+    """Which text of a row of ``load`` cannot be trained on: explanation, revision, ... or "".
+
+    "same choice": the first wrong choice reads like the right one, so it has no counterfactual.
+    """
+    wrong = 0 if row["answer"] else 1
+    for kind in ("explanation", "revision"):
+        if row[kind] is None:
+            return kind
+    if row["counterfactuals"][wrong] is None:
+        return "counterfactual"
+    return "same choice" if row["choices"][wrong] == row["choices"][row["answer"]] else ""
+
+
+def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
+    """Published texts by split: id, split, explanation, revision, counterfactuals, critique.
+
+    dev is 10 % of the train file, drawn with ``seed`` whatever the order of rows; train and dev
+    lack the questions with an unusable text (a line is printed that counts them by reason, also in
+    ``attrs["dropped"]``). Critiques exist for CommonsenseQA's test only, if they were fetched.
+    """
+    train, test = load(task, "train")[0], load(task, "test")[0]
+    ids = sorted(train["id"])
+    dev = set(random.Random(f"published dev {seed}").sample(ids, math.ceil(len(ids) / 10)))
+    train["split"] = ["dev" if i in dev else "train" for i in train["id"]]
+    why = train.apply(why_unusable, axis=1)
+    dropped = Counter(zip(train["split"], why[why != ""], strict=False))
+    table = pd.concat([train[why == ""], test.assign(split="test")], ignore_index=True)
+    critiques = {}
+    if task == "commonsenseqa" and is_ready("critiques"):
+        raw = _read("critiques")
+        critiques = {i: clean(text) for i, text in zip(raw["id"], raw["few_shot_critique"],
+                                                       strict=True)}
+    table["critique"] = pd.Series([critiques.get(i) for i in table["id"]], dtype=object)
+    return table
+
+
+def main(names: list[str]) -> None:
+    """Fetch the named tables (all of study and experiment if none is named)."""
+    try:
+        for name in names or list(FILES):
+            print(f"{name}: {paths.shown(fetch(name))}", flush=True)
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,80 @@
+"""Atomic files, shards that notice damage, progress lines."""
+
+import errno
+import os
+
+import pytest
+
+from lib import store
+from lib.errors import UserError
+from lib.progress import Progress, duration
+
+
+def test_write_is_atomic_and_keeps_identical_files(tmp_path):
+    path = store.write_text(tmp_path / "deep" / "a.txt", "one")
+    before = path.stat().st_mtime_ns
+    os.utime(path, ns=(before - 10**9, before - 10**9))
+    store.write_text(path, "one", keep_if_same=True)
+    assert path.stat().st_mtime_ns == before - 10**9
+    store.write_text(path, "two", keep_if_same=True)
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"], "no temporary file is left"
+
+
+def test_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = store.write_text(tmp_path / "a.txt", "old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(UserError, match=r"Cannot write .*a\.txt: No space left on device; free space"):
+        store.write_text(path, "new")
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_key_changes_with_any_setting():
+    assert store.key_of({"a": 1, "b": 2}) == store.key_of({"b": 2, "a": 1})
+    assert store.key_of({"a": 1}) != store.key_of({"a": 2})
+
+
+def test_shards_make_only_what_is_missing_and_set_damage_aside(tmp_path, capsys):
+    shards = store.Shards(tmp_path, "texts", {"model": "x"})
+    batches, made = [[1, 2], [3], [4, 5]], []
+
+    def make(batch):
+        made.append(batch)
+        return [{"n": n} for n in batch]
+
+    first = shards.complete(batches, make, Progress("texts", 5))
+    assert first == [{"n": n} for n in range(1, 6)] and made == batches
+    assert shards.complete(batches, make) == first and made == batches, "nothing is made twice"
+    victim = sorted(shards.folder.glob("shard-00001-*"))[0]
+    victim.write_bytes(victim.read_bytes()[:-4])
+    assert shards.complete(batches, make) == first and made == [*batches, [3]]
+    assert "is damaged" in capsys.readouterr().out
+    assert store.read_json(shards.folder / "manifest.json", "x")["records"] == 5
+
+
+def test_other_settings_use_another_folder(tmp_path):
+    folders = {store.Shards(tmp_path, "texts", {"model": m}).folder for m in "ab"}
+    assert len(folders) == 2
+
+
+def test_broken_json_names_its_maker(tmp_path):
+    with pytest.raises(UserError, match="is missing; run notebook 3 first"):
+        store.read_json(tmp_path / "a.json", "notebook 3")
+    (tmp_path / "a.json").write_text('{"a": 1,')
+    with pytest.raises(UserError, match="is damaged .* run notebook 3 again"):
+        store.read_json(tmp_path / "a.json", "notebook 3")
+
+
+def test_progress_lines(capsys):
+    progress = Progress("texts", 4, every=1e9)
+    progress.skip(2)
+    progress.step()
+    progress.step()
+    out = capsys.readouterr().out
+    assert out.startswith("texts 4/4 items | 2 found on disk | ") and "took" in out
+    assert out.count("\n") == 1
+    assert [duration(s) for s in (5, 65, 7500)] == ["5s", "1m05s", "2h05m"]
