@@ -186,3 +186,35 @@ def plan(settings: profile.Profile) -> pd.DataFrame:
     corpus = Corpus(settings)
     return pd.DataFrame([{"kind": kind, "texts": sum(map(len, corpus.batches(kind))),
                           "batches": len(corpus.batches(kind))} for kind in prompt.KINDS])
+
+
+def letter_counts(settings: profile.Profile) -> pd.DataFrame:
+    """How often each letter is the answer, by split: group, letter, count."""
+    splits = tasks.load(settings.task, settings.seed)
+    rows = [{"group": split, "letter": tasks.LETTERS[q.answer]} for split in splits
+            for q in splits[split]]
+    return pd.DataFrame(rows).value_counts(sort=False).rename("count").reset_index()
+
+
+def revision_pairs(texts: pd.DataFrame) -> pd.DataFrame:
+    """Explanations and their revisions as rows id, texts (Unrevised, Revised), measures."""
+    long = long_table(texts)
+    long = long[long["kind"].isin(["explanation", "revision"])]
+    names = {"explanation": "Unrevised", "revision": "Revised"}
+    return long.assign(texts=long["kind"].map(names))
+
+
+def summary(long: pd.DataFrame) -> pd.DataFrame:
+    """Per kind: texts, mean characters, shares empty and degenerate, other choices named."""
+    return long.groupby("kind", sort=False).agg(
+        texts=("id", "size"), mean_characters=("characters", "mean"), empty=("empty", "mean"),
+        degenerate=("degenerate", "mean"),
+        mentions_other_choices=("mentions_other_choices", "mean")).reset_index()
+
+
+def as_statistics(table: pd.DataFrame, analysis: str, group: list[str]) -> pd.DataFrame:
+    """A summary table as rows analysis, statistic, group, term, value."""
+    long = table.melt(id_vars=group, var_name="statistic")
+    names = long[group].astype(str).agg(" ".join, axis=1)
+    return long.assign(analysis=analysis, group=names, term="")[
+        ["analysis", "statistic", "group", "term", "value"]]

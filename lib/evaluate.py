@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import models, objectives, store, tasks
+from lib import grid, models, objectives, store, tasks
 from lib.grid import Student
 from lib.mentions import mentioned
 from lib.profile import Profile
 from lib.progress import Progress
-from lib.stats import wilson_interval
 from lib.student import Encoder
 from lib.tasks import LETTERS, Question
 
@@ -128,6 +127,12 @@ def _predict(student: Student, folder: Path, questions: list[Question], chosen) 
     return table.assign(correct=(table["answered"] == table["gold"]).fillna(False).astype(bool))
 
 
+def all_predictions(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of every finished student in the table of notebook 03."""
+    parts = [predictions(settings, *found) for found in grid.finished(settings, trained)]
+    return pd.concat(parts, ignore_index=True)
+
+
 def load_student(student: Student, folder: Path):
     """A finished student, with its adapter merged where it has one."""
     if not (folder / "adapter_config.json").is_file():
@@ -141,18 +146,6 @@ def load_student(student: Student, folder: Path):
 def without_answer(text: str) -> str:
     """The explanation without a closing answer sentence (CF students write both)."""
     return re.split(r"\bso the answer is\b", text, maxsplit=1, flags=re.IGNORECASE)[0].strip()
-
-
-def student_table(everything: pd.DataFrame) -> pd.DataFrame:
-    """A row a student: n, correct, unanswered, accuracy with its 95 % Wilson interval."""
-    rows = []
-    for (arm, size, seed), part in everything.groupby(["arm", "size", "seed"], sort=False):
-        correct = int(part["correct"].sum())
-        low, high = wilson_interval(correct, len(part))
-        rows.append({"arm": arm, "size": size, "seed": seed, "n": len(part), "correct": correct,
-                     "unanswered": int(part["answered"].isna().sum()),
-                     "accuracy": correct / len(part), "low": low, "high": high})
-    return pd.DataFrame(rows)
 
 
 def explanation_table(everything: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,6 @@ import pandas as pd
 from lib import models, objectives, paths, profile, provenance, store, tasks
 from lib.errors import UserError
 from lib.profile import Profile, StudentModel
-from lib.tasks import Question
 
 
 @dataclass(frozen=True)
@@ -146,6 +145,10 @@ def plan(settings: Profile) -> pd.DataFrame:
                           "steps": settings.training.steps} for s in students(settings)])
 
 
-def question_list(settings: Profile, split: str) -> list[Question]:
-    """The questions of one split."""
-    return tasks.load(settings.task, settings.seed)[split]
+def cost_statistics(table: pd.DataFrame) -> pd.DataFrame:
+    """Cost of every student as rows analysis, statistic, group, term, value."""
+    names = table["arm"] + " " + table["size"] + " seed " + table["seed"].astype(str)
+    long = table.assign(group=names).melt(
+        id_vars="group", value_vars=["seconds", "peak_memory_gb", "tokens_per_second", "best_step"],
+        var_name="term")
+    return long.assign(analysis="training", statistic="cost")

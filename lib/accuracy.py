@@ -1,0 +1,52 @@
+"""Accuracy as tables: this run's students with intervals, and the paper's published cells."""
+
+import pandas as pd
+
+from lib import golden, paths, stats
+from lib.stats import wilson_interval
+
+
+def student_table(everything: pd.DataFrame) -> pd.DataFrame:
+    """A row a student: n, correct, unanswered, accuracy with its 95 % Wilson interval."""
+    rows = []
+    for (arm, size, seed), part in everything.groupby(["arm", "size", "seed"], sort=False):
+        correct = int(part["correct"].sum())
+        low, high = wilson_interval(correct, len(part))
+        rows.append({"arm": arm, "size": size, "seed": seed, "n": len(part), "correct": correct,
+                     "unanswered": int(part["answered"].isna().sum()),
+                     "accuracy": correct / len(part), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def chance(everything: pd.DataFrame) -> float:
+    """Expected accuracy of guessing: the mean of 1 / number of choices."""
+    return float((1 / everything["choices"].map(len)).mean())
+
+
+def as_runs(students: pd.DataFrame) -> pd.DataFrame:
+    """A row a student as the statistics want it: method, size, run, accuracy in percent."""
+    return pd.DataFrame({"method": students["arm"], "size": students["size"],
+                         "run": students["seed"], "accuracy": 100 * students["accuracy"]})
+
+
+def student_statistics(students: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and interval of every student as rows analysis, statistic, group, term, value."""
+    names = students["arm"] + " " + students["size"] + " seed " + students["seed"].astype(str)
+    long = students.assign(group=names).melt(
+        id_vars="group", value_vars=["n", "correct", "unanswered", "accuracy", "low", "high"],
+        var_name="term")
+    return long.assign(analysis="students", statistic="accuracy")
+
+
+def published_cells() -> pd.DataFrame:
+    """The paper's cells for the figure: method, size, n, mean, sd, panel (before and after)."""
+    parts = [golden.load_published_cells(paths.PUBLISHED / "accuracy_cells.csv", when).assign(panel=text)
+             for when, text in (("before", "all runs"), ("after", "without the paper's outliers"))]
+    return pd.concat(parts, ignore_index=True)
+
+
+def published_statistics() -> pd.DataFrame:
+    """The paper's ANOVA and Tukey tests from its cells, before and after outlier removal."""
+    parts = [stats.analyse_cells(golden.load_published_cells(
+        paths.PUBLISHED / "accuracy_cells.csv", when), when) for when in ("before", "after")]
+    return pd.concat(parts, ignore_index=True)

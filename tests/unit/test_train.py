@@ -1,0 +1,246 @@
+"""Invariants of training, on tiny models of both architectures."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib import models, objectives, train
+from lib.batches import Steps
+from lib.errors import UserError
+from lib.profile import StudentModel, TrainingSettings
+from lib.student import IGNORE, Encoder, adapt, freeze_below, target_logits
+from lib.tasks import Question
+
+ARCHITECTURES = ["tiny:llama", "tiny:t5"]
+WEIGHTS = objectives.weights("MT+CF", 0.3, 0.6, 0.4)
+QUESTIONS = [Question(f"q{i}", f"What is {'very ' * (i % 4)}{word}?", ("a b", "c", "dd", "e e e", "f"), i % 5)
+             for i, word in enumerate(["red", "wet", "loud", "cold", "soft", "new", "old", "dry"])]
+TEXTS = {"explanation": "It just is so.", "revision": "It is, and c is not.",
+         "counterfactuals": [f"Choice {i} seems right." for i in range(5)]}
+PAIRS = {split: {task: [objectives.pair(task, q, TEXTS, False) for q in rows] for task in WEIGHTS}
+         for split, rows in (("train", QUESTIONS), ("dev", QUESTIONS[:3]))}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def student(request):
+    torch.manual_seed(0)
+    model, tokenizer = models.load(models.fetch(request.param), "float32", "cpu")
+    return model.train(), Encoder(tokenizer, model.config.is_encoder_decoder)
+
+
+def encoded(encoder):
+    return {task: [encoder.example(*pair) for pair in pairs] for task, pairs in PAIRS["train"].items()}
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+def steps(encoder, **options):
+    return Steps(encoded(encoder), WEIGHTS, encoder, steps=2, batch_size=4, **options)
+
+
+def close(a, b, tolerance=1e-5):
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=tolerance)
+
+
+def test_labels_are_the_target_with_eos_and_nothing_else(student):
+    model, encoder = student
+    example = encoder.example("[predict] a? Choices: (A) b", "So the answer is b.")
+    wanted = [label for label in example["labels"] if label != IGNORE]
+    assert wanted[-1] == encoder.tokenizer.eos_token_id
+    assert encoder.tokenizer.decode(wanted[:-1]) == "So the answer is b."
+    if not model.config.is_encoder_decoder:  # each label stands where the token before it is read
+        start = example["labels"].index(wanted[0])
+        assert example["input_ids"][start + 1:] == wanted[:-1]
+        assert len(example["input_ids"]) == len(example["labels"])
+
+
+def test_padding_is_never_a_label_even_if_pad_is_eos(student):
+    _, encoder = student
+    encoder.pad = encoder.tokenizer.eos_token_id
+    batch = encoder.collate([encoder.example("a", "b"), encoder.example("a longer one", "c d e f")])
+    ends = (batch["labels"] == encoder.tokenizer.eos_token_id).sum(1)
+    assert ends.tolist() == [1, 1]
+    assert batch["attention_mask"].sum() == sum(
+        len(encoder.example(*p)["input_ids"]) for p in (("a", "b"), ("a longer one", "c d e f")))
+
+
+def test_target_logits_are_the_models_own(student):
+    model, encoder = student
+    batch = steps(encoder)[0]
+    logits, labels = target_logits(model, batch)
+    wanted = batch["labels"] != IGNORE
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    if model.config.is_encoder_decoder:
+        full = model(**inputs, labels=batch["labels"])
+        mean = torch.nn.functional.cross_entropy(logits, labels)
+        torch.testing.assert_close(mean, full.loss)
+    else:
+        full = model(**inputs)
+    torch.testing.assert_close(logits, full.logits[wanted])
+
+
+def test_fused_batch_equals_a_pass_per_task(student):
+    model, encoder = student
+    data = steps(encoder)
+    loss, sums, counts = train.losses(model, data[0])
+    loss.backward()
+    fused = gradients(model)
+    total = 0.0
+    for task, weight in WEIGHTS.items():
+        rows = [data.examples[task][i] for i in data.chosen(0)]
+        logits, labels = target_logits(model, encoder.collate(rows))
+        part = weight * torch.nn.functional.cross_entropy(logits, labels)
+        part.backward()
+        total += part.item()
+    assert loss.item() == pytest.approx(total, abs=1e-5)
+    close(fused, gradients(model))
+    assert counts.tolist() == [sum(len([x for x in data.examples[t][i]["labels"] if x >= 0])
+                                   for i in data.chosen(0)) for t in objectives.TASKS]
+
+
+@pytest.mark.parametrize("split", [{"accumulation": 4}, {"accumulation": 2, "world": 2}])
+def test_micro_batches_and_processes_sum_to_the_whole_step(student, split):
+    model, encoder = student
+    train.losses(model, steps(encoder)[0])[0].backward()
+    whole = gradients(model)
+    world = split.get("world", 1)
+    for rank in range(world):
+        data = steps(encoder, **split, rank=rank)
+        for part in range(split["accumulation"]):
+            train.losses(model, data[part])[0].backward()
+    close(whole, gradients(model))
+
+
+def test_padding_does_not_change_a_row(student):
+    model, encoder = student
+    model.eval()
+    short, long = encoder.example("a?", "b."), encoder.example("a much longer question?", "c d e.")
+    alone, _ = target_logits(model, encoder.collate([short]))
+    together, _ = target_logits(model, encoder.collate([short, long]))
+    torch.testing.assert_close(alone, together[:len(alone)], rtol=1e-4, atol=1e-5)
+
+
+def test_every_epoch_uses_every_question_once(student):
+    _, encoder = student
+    data = Steps(encoded(encoder), WEIGHTS, encoder, steps=4, batch_size=4, seed=3)
+    assert sorted(data.chosen(0) + data.chosen(1)) == list(range(8))
+    assert sorted(data.chosen(2) + data.chosen(3)) == list(range(8))
+    assert data.chosen(0) != data.chosen(2)
+    late = Steps(encoded(encoder), WEIGHTS, encoder, steps=4, batch_size=4, seed=3, start=2)
+    assert torch.equal(late[1]["input_ids"], data[3]["input_ids"])
+
+
+SETTINGS = TrainingSettings(steps=6, batch_size=4, accumulation=2, learning_rate=1e-2, evaluate_every=3,
+                            checkpoint_every=2, precision="float32", schedule="linear", warmup_steps=1)
+
+
+def run(reference, folder, seed=0, settings=SETTINGS, lora=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    model = StudentModel(size="tiny", model=reference, lora_rank=lora)
+    record = train.train(model, WEIGHTS, PAIRS, settings, seed, folder, "test")
+    return record, load_file(next(folder.glob("*model.safetensors")))
+
+
+@pytest.mark.parametrize(("reference", "lora"), [("tiny:llama", None), ("tiny:t5", None), ("tiny:llama", 4)])
+def test_resumed_equals_uninterrupted(reference, lora, tmp_path, monkeypatch):
+    _, expected = run(reference, tmp_path / "whole", lora=lora)
+
+    class Killed(Exception):
+        pass
+
+    def stop(self, args, state, control, **_):
+        if state.global_step == 5:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Diary, "on_step_end", stop)
+        with pytest.raises(Killed):
+            run(reference, tmp_path / "broken", lora=lora)
+    assert (tmp_path / "broken" / "checkpoint-4").is_dir()
+    record, found = run(reference, tmp_path / "broken", lora=lora)
+    close(expected, found, 0)
+    columns = ["step", "split", "task", "loss"]
+    a, b = (pd.read_csv(tmp_path / name / "history.csv")[columns] for name in ("whole", "broken"))
+    assert a[a["split"] == "dev"].equals(b[b["split"] == "dev"])
+    assert not list((tmp_path / "broken").glob("checkpoint-*"))
+
+
+def test_a_damaged_checkpoint_is_removed(tmp_path, capsys):
+    for step in (2, 4):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_text("x" * step)
+        (folder / "hashes.json").write_text(json.dumps(
+            {"model.safetensors": train.store.sha256_file(folder / "model.safetensors")}))
+    (tmp_path / "checkpoint-4" / "model.safetensors").write_text("xx")
+    assert train.last_checkpoint(tmp_path).name == "checkpoint-2"
+    assert "checkpoint-4 is not whole" in capsys.readouterr().out
+
+
+def test_seed_decides_the_weights(tmp_path):
+    short = SETTINGS.model_copy(update={"steps": 2, "checkpoint_every": None})
+    a, b, c = (run("tiny:llama", tmp_path / name, seed, short)[1]
+               for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    close(a, b, 0)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_best_dev_weights_are_kept(tmp_path):
+    """With a learning rate that ruins the model, the first evaluation wins."""
+    wild = SETTINGS.model_copy(update={"learning_rate": 0.5, "evaluate_every": 1, "steps": 4,
+                                       "schedule": "constant", "warmup_steps": 0})
+    record, _ = run("tiny:llama", tmp_path, settings=wild)
+    history = pd.read_csv(tmp_path / "history.csv")
+    dev = history[(history["split"] == "dev") & (history["task"] == "loss")]
+    assert record["best_step"] == dev.loc[dev["loss"].idxmin(), "step"]
+
+
+def test_lora_merges_to_the_same_logits(tmp_path):
+    from peft import PeftModel
+
+    run("tiny:llama", tmp_path, lora=4)
+    base, tokenizer = models.load(models.fetch("tiny:llama"), "float32", "cpu")
+    adapted = PeftModel.from_pretrained(base, tmp_path).eval()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        before = adapted(input_ids=ids).logits
+        after = adapted.merge_and_unload()(input_ids=ids).logits
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
+
+
+def test_freezing_trains_only_the_top(student):
+    model, _ = student
+    freeze_below(model, 1)
+    names = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any(".0." in name for name in names if "layers" in name) or model.config.is_encoder_decoder
+    assert any("1." in name for name in names) and not any("embed_tokens" in name for name in names)
+    with pytest.raises(UserError, match="trainable_layers is 9, but the student has 2 layers"):
+        freeze_below(model, 9)
+
+
+def test_four_bit_gradients_survive_a_generation():
+    """The AVX512 repacking of bitsandbytes is off, so that training after decoding stays right."""
+    folder = models.fetch("tiny:llama")
+    model, tokenizer = models.load(folder, "4bit", "cpu")
+    model = adapt(model, StudentModel(size="x", model="tiny:llama", lora_rank=4)).train()
+    encoder = Encoder(tokenizer, False)
+    batch = encoder.collate([encoder.example("a?", "b."), encoder.example("c d?", "e f.")])
+
+    def gradient():
+        logits, labels = target_logits(model, batch)
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
+        return gradients(model)
+
+    before = gradient()
+    model.eval()
+    model.generate(input_ids=batch["input_ids"], max_new_tokens=2, do_sample=False)
+    close(before, (model.train(), gradient())[1], 1e-6)
