@@ -151,8 +151,8 @@ def _download(pin: Pin, part: Path, base: str) -> None:
             else:
                 raise _wrong(pin, part, base)
     raise UserError(f"{pin.path} did not arrive from {base} in {len(PAUSES) + 1} tries (last: "
-                    f"{reason}); check the network and run the same command again (what has "
-                    "arrived is kept).")
+                    f"{reason}); check the network, or let HONEY_SOURCE name a folder that has it, "
+                    "and run the same command again (what has arrived is kept).")
 
 
 def _receive(url: str, pin: Pin, part: Path) -> bool:

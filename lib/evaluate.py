@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import grid, models, objectives, store, tasks
+from lib import grid, models, objectives, paths, profile, store, tasks
+from lib.errors import UserError
 from lib.grid import Student
 from lib.mentions import mentioned
 from lib.profile import Profile
@@ -92,19 +93,22 @@ def _seq2seq_decode(model, encoder: Encoder, prompts: list[list[int]], limit: in
 def predictions(settings: Profile, student: Student, folder: Path) -> pd.DataFrame:
     """A row a test question: prediction (text), answered (index or None), gold, explanation.
 
-    Kept as ``predictions.parquet`` in the student's folder, keyed by the evaluation settings.
+    Kept in ``04_evaluation/students``, named by student and evaluation settings.
     """
     questions = tasks.load(settings.task, settings.seed)["test"]
     chosen = settings.evaluation
     key = store.key_of([chosen.model_dump(mode="json"),
                         [[q.id, q.question, q.choices, q.answer] for q in questions]])
-    path = folder / f"predictions-{key}.parquet"
+    path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{folder.name}-{key}.parquet"
     if not path.is_file():
         store.write_parquet(path, _predict(student, folder, questions, chosen))
     return pd.read_parquet(path).assign(arm=student.arm, size=student.model.size, seed=student.seed)
 
 
 def _predict(student: Student, folder: Path, questions: list[Question], chosen) -> pd.DataFrame:
+    if not grid.is_whole(folder):
+        raise UserError(f"The student {student.label} is damaged on disk; delete "
+                        f"{paths.shown(folder)} and run notebooks/03_training.ipynb again.")
     method, _ = objectives.split_arm(student.arm)
     models.quiet()
     model, tokenizer = load_student(student, folder)

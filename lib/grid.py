@@ -38,11 +38,16 @@ def training_key(settings: Profile, student: Student, pairs: dict) -> dict:
             "training": settings.training.model_dump(mode="json"), "data": store.key_of(pairs)}
 
 
+def home(settings: Profile) -> Path:
+    """Where a profile's students live."""
+    return profile.run_folder(settings) / "03_training" / "students"
+
+
 def folder_of(settings: Profile, student: Student, key: dict) -> Path:
-    """``data/runs/<profile>/students/<arm>-<size>-s<seed>-<hash>``."""
+    """``data/runs/<profile>/03_training/students/<arm>-<size>-s<seed>-<hash>``."""
     arm = student.arm.replace(":", "-").replace("+", "-")
     name = f"{arm}-{student.model.size}-s{student.seed}-{store.key_of(key)}"
-    return profile.run_folder(settings) / "students" / name
+    return home(settings) / name
 
 
 def training_pairs(settings: Profile, arm: str, texts: pd.DataFrame) -> dict[str, dict[str, list]]:
@@ -122,7 +127,7 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
                table.to_dict("records")}
     for student in students(settings):
         name = by_name.get((student.arm, student.model.size, student.seed))
-        folder = profile.run_folder(settings) / "students" / str(name)
+        folder = home(settings) / str(name)
         if not (folder / "student.json").is_file():
             raise UserError(f"The student {student.label} is not trained; run "
                             f"notebooks/03_training.ipynb with profile '{settings.name}' first.")

@@ -20,15 +20,15 @@ from lib import download, paths, store
 from lib.errors import UserError
 from lib.tasks import Question
 
-FILES = {"study": "misc/statistical_analysis/study.csv",
-         "experiment": "misc/statistical_analysis/experiment.csv"}
+FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
 FOLDERS = {"cqa-questions": "datasets/cqa/",
            "critiques": "llm_outputs/rationales_critiqued/cqa-llama-test/"} | {
     f"{data}-llama-{split}": f"llm_outputs/consolidated/{data}-llama-{split}/"
     for data in ("cqa", "strategyqa", "esnli") for split in ("train", "test")}
 NAMES = (*FILES, *FOLDERS)
+AT_HAND = {name: f"{name}.parquet" for name in FOLDERS} | {
+    "critiques": "cqa-llama-test-critiques.parquet"}
 TASKS = {"commonsenseqa": "cqa", "strategyqa": "strategyqa", "esnli": "esnli"}
-CHOICES = {"strategyqa": ["yes", "no"], "esnli": ["entailment", "neutral", "contradiction"]}
 TEXTS = {"explanation": "few_shot_positive_rationale", "revision": "few_shot_revision",
          "counterfactual": "counterfactual_prompt_answer_{}_rationale"}
 
@@ -54,71 +54,61 @@ def fetch(name: str) -> Path:
         target = paths.RAW / f"{name}.csv"
         download.fetch([(pin, target) for pin in download.pins(FILES[name])], name)
         return target
-    pinned = download.pins(FOLDERS[name])
-    parts = [(pin, paths.RAW / "published" / pin.path) for pin in pinned]
+    parts = [(pin, paths.RAW / "published" / pin.path) for pin in download.pins(FOLDERS[name])]
     if name == "cqa-questions":
         download.fetch(parts, name)
         return paths.RAW / "published" / FOLDERS[name]
-    target = paths.RAW / f"{name}.parquet"
     if is_ready(name):
-        return target
+        return paths.RAW / f"{name}.parquet"
     place = download.source()
-    hand = place / _name_at_hand(name) if isinstance(place, Path) else None
+    hand = place / AT_HAND[name] if isinstance(place, Path) else None
     if hand and hand.is_file():
         print(f"{name}: taken from {hand}; checked by its number of rows only.", flush=True)
         return _write(name, hand.read_bytes(), {hand.name: store.sha256_file(hand)}, "rows")
-    if not pinned:
+    if not parts:
         raise UserError(f"No size and SHA-256 are known for {name}, so it is not downloaded; put "
-                        f"{_name_at_hand(name)} into a folder and let HONEY_SOURCE name it.")
+                        f"{AT_HAND[name]} into a folder and let HONEY_SOURCE name it.")
     download.fetch(parts, name)
     return _write(name, _convert([path for _, path in parts]),
-                  {pin.path: pin.sha256 for pin in pinned}, "size and SHA-256 of the inputs")
-
-
-def _name_at_hand(name: str) -> str:
-    return "cqa-llama-test-critiques.parquet" if name == "critiques" else f"{name}.parquet"
+                  {pin.path: pin.sha256 for pin, _ in parts}, "size and SHA-256 of the inputs")
 
 
 def _convert(shards: list[Path]) -> bytes:
     """The shards (Arrow streams) concatenated in order, as one parquet file."""
-    tables = []
-    for shard in shards:
-        with pa.OSFile(str(shard)) as file:
-            tables.append(pa.ipc.open_stream(file).read_all().replace_schema_metadata(None))
+    tables = [pa.ipc.open_stream(shard.read_bytes()).read_all() for shard in shards]
     buffer = io.BytesIO()
-    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
+    pq.write_table(pa.concat_tables(tables).replace_schema_metadata(None), buffer)
     return buffer.getvalue()
 
 
 def _write(name: str, data: bytes, inputs: dict[str, str], checked: str) -> Path:
     """Check the rows, write the table, then its manifest: without that the table does not count."""
     expected = download.read_sources()["rows"][name]
+    text = "few_shot_critique" if name == "critiques" else TEXTS["revision"]
     try:
-        rows = pq.ParquetFile(io.BytesIO(data)).metadata.num_rows
+        table = pq.read_table(io.BytesIO(data))
+        found = f"{table.num_rows:,} rows" + ("" if text in table.column_names else f", no {text}")
     except pa.ArrowInvalid:
-        rows = "no readable rows"
-    if rows != expected:
-        raise UserError(f"The published table {name} should have {expected:,} rows, but "
-                        f"{', '.join(list(inputs)[:1])} has {rows}; get the file again.")
+        found = "nothing readable"
+    if found != f"{expected:,} rows":
+        raise UserError(f"The published table {name} should have {expected:,} rows, but {found} is "
+                        f"in {next(iter(inputs))}; get that file again.")
     path = store.write_bytes(paths.RAW / f"{name}.parquet", data)
-    store.write_json(_manifest(name), {"rows": rows, "sha256": store.sha256_bytes(data),
-                                       "checked": checked, "inputs": inputs})
+    store.write_json(path.with_suffix(".manifest.json"), {
+        "rows": expected, "sha256": store.sha256_bytes(data), "checked": checked, "inputs": inputs})
     return path
-
-
-def _manifest(name: str) -> Path:
-    return paths.RAW / f"{name}.manifest.json"
 
 
 def is_ready(name: str) -> bool:
     """Whether the parquet file is there, is the one that its manifest describes, and is current."""
     path = paths.RAW / f"{name}.parquet"
-    if not (path.is_file() and _manifest(name).is_file()):
+    beside = path.with_suffix(".manifest.json")
+    if not (path.is_file() and beside.is_file()):
         return False
-    manifest = store.read_json(_manifest(name), "python -m lib.published")
+    manifest = store.read_json(beside, "python -m lib.published")
     pinned = {pin.path: pin.sha256 for pin in download.pins(FOLDERS[name])}
-    return (manifest["sha256"] == store.sha256_file(path)
-            and (manifest["checked"] == "rows" or manifest["inputs"] == pinned))
+    return (manifest.get("sha256") == store.sha256_file(path)
+            and (manifest.get("checked") == "rows" or manifest.get("inputs") == pinned))
 
 
 def clean(text: str | None, question: str = "") -> str | None:
@@ -157,25 +147,26 @@ def load(task: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     (list, by choice); an unusable text is None. Counts: a row for each kind of text, with texts,
     usable, and REASONS (several may apply to a text).
     """
-    if task not in TASKS or split not in ("train", "test"):
-        raise UserError(f"No published texts for {task} {split}; there are {', '.join(TASKS)} with "
-                        "train and test.")
-    data = TASKS[task]
+    data = TASKS.get(task)
+    if f"{data}-llama-{split}" not in FOLDERS:
+        raise UserError(f"No published {task} {split}; use {', '.join(TASKS)} and train or test.")
     rows, counts = [], {kind: Counter() for kind in TEXTS}
+
+    def take(raw: dict, kind: str, question: str, number: int = 0) -> str | None:
+        text, reasons = inspect(raw[TEXTS[kind].format(number)], question)
+        counts[kind].update(["texts", *reasons], usable=text is not None)
+        return text
+
     for i, raw in enumerate(_read(f"{data}-llama-{split}").to_dict("records")):
         row = _question(data, split, i, raw)
-
-        def take(kind: str, number: int = 0) -> str | None:
-            text, reasons = inspect(raw[TEXTS[kind].format(number)], row["question"])  # noqa: B023
-            counts[kind].update(["texts", *reasons], usable=text is not None)
-            return text
-
-        row |= {kind: take(kind) for kind in ("explanation", "revision")}
-        row["counterfactuals"] = [take("counterfactual", number)
+        row |= {kind: take(raw, kind, row["question"]) for kind in ("explanation", "revision")}
+        row["counterfactuals"] = [take(raw, "counterfactual", row["question"], number)
                                   for number in range(1, len(row["choices"]) + 1)]
         rows.append(row)
-    table = pd.DataFrame(counts).T.reindex(columns=["texts", "usable", *REASONS])
-    return pd.DataFrame(rows), table.fillna(0).astype(int).rename_axis("text").reset_index()
+    table = pd.DataFrame([{"text": kind} | {name: found[name] for name in
+                                            ("texts", "usable", *REASONS)}
+                          for kind, found in counts.items()])
+    return pd.DataFrame(rows, dtype=object).astype({"answer": int}), table  # object keeps None
 
 
 def _read(name: str) -> pd.DataFrame:
@@ -186,18 +177,18 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def _question(data: str, split: str, i: int, raw: dict) -> dict:
-    """id, question, choices and answer of a raw row; e-SNLI has no ids, so its rows are numbered."""
+    """id, question, choices, answer of a raw row; e-SNLI has no ids, so its rows are numbered."""
     if data == "cqa":
-        choices = list(raw["choices"])
         return {"id": raw["id"], "question": raw["question"].strip(),
-                "choices": [choice.strip() for choice in choices],
-                "answer": choices.index(raw["answer"])}
+                "choices": [choice.strip() for choice in raw["choices"]],
+                "answer": list(raw["choices"]).index(raw["answer"])}
     if data == "strategyqa":
-        return {"id": raw["qid"], "question": raw["question"].strip(), "choices": CHOICES[data],
+        return {"id": raw["qid"], "question": raw["question"].strip(), "choices": ["yes", "no"],
                 "answer": 0 if raw["answer"] else 1}
     parts = [text.strip() for text in (raw["premise"], raw["hypothesis"])]
     premise, hypothesis = (text if FINAL.search(text) else f"{text}." for text in parts)
-    return {"id": f"esnli-{split}-{i:05d}", "choices": CHOICES[data], "answer": int(raw["label"]),
+    return {"id": f"esnli-{split}-{i:05d}", "answer": int(raw["label"]),
+            "choices": ["entailment", "neutral", "contradiction"],
             "question": f"Premise: {premise} Hypothesis: {hypothesis} "
                         "What is the relation between premise and hypothesis?"}
 
@@ -205,11 +196,10 @@ def _question(data: str, split: str, i: int, raw: dict) -> dict:
 def questions(name: str) -> list[Question]:
     """The questions of one published table, such as cqa-llama-train, in its order."""
     data, _, split = name.partition("-llama-")
-    if data not in TASKS.values() or split not in ("train", "test"):
+    if not split or name not in FOLDERS:
         raise UserError(f"'{name}' has no questions; use cqa-llama-train or another *-llama-*.")
     rows = [_question(data, split, i, raw) for i, raw in enumerate(_read(name).to_dict("records"))]
-    return [Question(row["id"], row["question"], tuple(row["choices"]), row["answer"])
-            for row in rows]
+    return [Question(**row | {"choices": tuple(row["choices"])}) for row in rows]
 
 
 def why_unusable(row: pd.Series) -> str:
@@ -218,35 +208,33 @@ def why_unusable(row: pd.Series) -> str:
     "same choice": the first wrong choice reads like the right one, so it has no counterfactual.
     """
     wrong = 0 if row["answer"] else 1
-    for kind in ("explanation", "revision"):
-        if row[kind] is None:
-            return kind
-    if row["counterfactuals"][wrong] is None:
-        return "counterfactual"
-    return "same choice" if row["choices"][wrong] == row["choices"][row["answer"]] else ""
+    tests = {"explanation": row["explanation"] is None, "revision": row["revision"] is None,
+             "counterfactual": row["counterfactuals"][wrong] is None,
+             "same choice": row["choices"][wrong] == row["choices"][row["answer"]]}
+    return next((reason for reason, holds in tests.items() if holds), "")
 
 
 def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
     """Published texts by split: id, split, explanation, revision, counterfactuals, critique.
 
-    dev is 10 % of the train file, drawn with ``seed`` whatever the order of rows; train and dev
-    lack the questions with an unusable text (a line is printed that counts them by reason, also in
-    ``attrs["dropped"]``). Critiques exist for CommonsenseQA's test only, if they were fetched.
+    dev is 10 % of the train file, drawn with ``seed`` whatever the order of rows. Train and dev
+    lack the questions with an unusable text; a printed line and ``attrs["dropped"]`` count them by
+    reason. Only CommonsenseQA's test has critiques, and only if they were fetched.
     """
     train, test = load(task, "train")[0], load(task, "test")[0]
     ids = sorted(train["id"])
     dev = set(random.Random(f"published dev {seed}").sample(ids, math.ceil(len(ids) / 10)))
     train["split"] = ["dev" if i in dev else "train" for i in train["id"]]
     why = train.apply(why_unusable, axis=1)
-    dropped = Counter(zip(train["split"], why[why != ""], strict=False))
     table = pd.concat([train[why == ""], test.assign(split="test")], ignore_index=True)
-    critiques = {}
-    if task == "commonsenseqa" and is_ready("critiques"):
-        raw = _read("critiques")
-        critiques = {i: clean(text) for i, text in zip(raw["id"], raw["few_shot_critique"],
-                                                       strict=True)}
-    table["critique"] = pd.Series([critiques.get(i) for i in table["id"]], dtype=object)
-    return table
+    raw = _read("critiques") if task == "commonsenseqa" and is_ready("critiques") else {}
+    critiques = dict(zip(raw["id"], raw["few_shot_critique"], strict=True)) if len(raw) else {}
+    table["critique"] = pd.Series([clean(critiques.get(i)) for i in table["id"]], dtype=object)
+    dropped = (train["split"] + " " + why)[why != ""].value_counts().to_dict()
+    print(f"{task}: texts of {len(table):,} questions; dropped: "
+          + (", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none"), flush=True)
+    table.attrs["dropped"] = dropped
+    return table[["id", "split", "explanation", "revision", "counterfactuals", "critique"]]
 
 
 def main(names: list[str]) -> None:

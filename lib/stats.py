@@ -126,6 +126,12 @@ def flag_outliers(runs: pd.DataFrame) -> pd.DataFrame:
                        extreme=beyond > 3 * (q3 - q1) + 1e-9)
 
 
+def _need_spread(runs: pd.DataFrame) -> None:
+    """UserError if all runs of every cell are equal: no F can be computed then."""
+    if runs.groupby(["method", "size"], observed=True)["accuracy"].nunique().max() < 2:
+        raise UserError("The runs of every cell have the same accuracy; there is no spread to test.")
+
+
 def anova_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Type II ANOVA accuracy ~ method * size (pingouin); one-way where there is only one size.
 
@@ -141,6 +147,7 @@ def anova_table(runs: pd.DataFrame) -> pd.DataFrame:
         raise UserError(f"The ANOVA needs every method at every size: {method} has no {size} run.")
     if len(runs) <= counts.size:
         raise UserError("The ANOVA needs at least two seeds a cell: train with a second seed.")
+    _need_spread(runs)
     between = ["method", "size"] if counts.shape[1] > 1 else ["method"]
     plain = runs.astype({"method": str, "size": str})
     table = pg.anova(plain, dv="accuracy", between=between, ss_type=2, detailed=True)
@@ -162,6 +169,7 @@ def tukey_table(runs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
                   for name, cell in part.groupby("method", observed=True)}
         if len(groups) < 2 or len(part) <= len(groups):
             raise UserError(f"Tukey's test at {size} needs two methods with at least two seeds.")
+        _need_spread(part)
         test = stats.tukey_hsd(*groups.values())
         interval = test.confidence_interval(confidence)
         names = list(groups)

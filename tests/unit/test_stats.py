@@ -181,3 +181,11 @@ def test_comparison_shows_what_is_missing_or_off():
     assert table["agrees"].to_dict() == {"a x": True, "a y": False, "a z": False}
     assert table.loc["a y", "difference"] == pytest.approx(0.1)
     assert np.isnan(table.loc["a z", "ours"])
+
+
+def test_no_spread_is_a_note_and_not_a_crash():
+    runs = pd.DataFrame([(m, s, r, 0.0) for m in ("MT:Unrevised", "CF:Unrevised")
+                         for s in ("a", "b") for r in (0, 1)], columns=stats.RUN_COLUMNS)
+    notes = stats.analyse_runs(runs)
+    notes = notes[notes["statistic"] == "note"]
+    assert notes["term"].str.contains("no spread to test").sum() >= 3

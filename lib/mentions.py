@@ -1,0 +1,53 @@
+"""Whether an explanation talks about the other choices: by name, as a rough contrast measure.
+
+Only literal names count: a choice that is paraphrased, inflected ("swim", "swimming") or named by
+its letter is missed, and a choice that is an everyday word ("have", "place") may be met by chance.
+"""
+
+import re
+
+PLURALS = (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("s", ""))
+
+
+def name_pattern(choice: str) -> re.Pattern:
+    """Pattern of a choice as whole words: any case, singular or plural, blanks or hyphens.
+
+    A leading article is optional. Only the last word may change its number, by -s, -es, -y/-ies.
+    """
+    words = re.split(r"[\s-]+", choice.strip().lower())
+    if len(words) > 1 and words[0] in ("a", "an", "the"):
+        words = words[1:]
+    forms = sorted(_forms(words[-1]), key=len, reverse=True)
+    last = "|".join(re.escape(form) for form in forms)
+    start = "".join(re.escape(word) + r"[\s-]+" for word in words[:-1])
+    return re.compile(rf"(?<!\w){start}(?:{last})(?!\w)", re.IGNORECASE)
+
+
+def _forms(word: str) -> set[str]:
+    """The word, its singular where it looks like a plural, and the plural of that."""
+    one = word
+    for ending, singular in () if word.endswith("ss") else PLURALS:
+        if word.endswith(ending) and len(word) - len(ending) + len(singular) >= 3:
+            one = word[:-len(ending)] + singular
+            break
+    if re.search(r"[^aeiou]y$", one):
+        return {word, one, one[:-1] + "ies"}
+    return {word, one, one + "s", one + "es"} if one.endswith("o") else {
+        word, one, one + ("es" if re.search(r"(?:s|x|z|ch|sh)$", one) else "s")}
+
+
+def mentioned(text: str, choices: list[str], answer: int) -> float:
+    """Share (0 to 1) of the wrong choices that the text names; nan if there is none.
+
+    ``answer`` is the index of the right choice. Longer choices are looked for first and taken out,
+    so that "store" is not found within the answer "grocery store". Choices with the same text
+    count once, and not at all where they read like the answer.
+    """
+    right = choices[answer].strip().lower()
+    wrong = {choice.strip().lower() for choice in choices} - {right, ""}
+    found = set()
+    for choice in sorted(wrong | ({right} - {""}), key=lambda name: (-len(name), name)):
+        text, times = name_pattern(choice).subn(" | ", text)
+        if times:
+            found.add(choice)
+    return len(found & wrong) / len(wrong) if wrong else float("nan")
