@@ -84,11 +84,13 @@ def load(folder: Path, precision: str = "float32", device: str | None = None):
     if precision == "auto":
         precision = best_precision()
     options: dict = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16}
+    if device == "cuda" and precision in ("8bit", "4bit") and best_precision() == "float32":
+        options["dtype"] = torch.float16  # GPUs without bf16, such as the T4
     if precision == "8bit":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     if precision == "4bit":
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"])
     if precision in ("8bit", "4bit"):
         options["device_map"] = {"": device}
     kind = AutoModelForSeq2SeqLM if is_seq2seq(folder) else AutoModelForCausalLM
@@ -141,7 +143,7 @@ def _download(name: str) -> Path:
 
     repository, revision = name.split("@")
     try:
-        return Path(snapshot_download(
+        folder = Path(snapshot_download(
             repository, revision=revision, cache_dir=paths.MODELS / "hub",
             allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
     except Exception as error:  # the hub client raises many kinds of network and access errors
@@ -149,6 +151,11 @@ def _download(name: str) -> Path:
             f"Cannot download {repository} at {revision[:8]} ({type(error).__name__}); check network "
             "and access rights (gated models need `hf auth login`), or download it elsewhere and "
             "write local:/folder in the profile.") from error
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"{repository} at {revision[:8]} holds no safetensors; write the commit of "
+                        "the hub's converted pull request after @, or convert it elsewhere and "
+                        "write local:/folder in the profile.")
+    return folder
 
 
 def _convert_embedded(name: str, folder: Path) -> None:
