@@ -120,6 +120,8 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
 
     counterfactuals has one entry a choice; None where the profile asks for none.
     """
+    if settings.teacher.source == "published":
+        return _published_texts(settings).drop(columns=["critique", "revision"])
     corpus = Corpus(settings)
     explanations = corpus.write("explanation")
     counterfactuals = corpus.write("counterfactual")
@@ -131,8 +133,22 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _published_texts(settings: profile.Profile) -> pd.DataFrame:
+    """The authors' released texts of the profile's train and dev questions, in the same columns."""
+    from lib import published
+
+    texts = published.teacher_table(settings.task.name, settings.seed).set_index("id")
+    splits = tasks.load(settings.task, settings.seed)
+    rows = [_question_columns(split, q) for split in ("train", "dev") for q in splits[split]]
+    table = pd.DataFrame(rows)
+    columns = ["explanation", "counterfactuals", "critique", "revision"]
+    return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)
+
+
 def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd.DataFrame:
     """Stage 02: the table of stage 01 with critique and revision of every explanation."""
+    if settings.teacher.source == "published":
+        return _published_texts(settings)
     corpus = Corpus(settings)
     given = {row["id"]: {"explanation": row["explanation"]} for row in
              explanations.to_dict("records")}
@@ -156,7 +172,8 @@ def long_table(texts: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for row in texts.to_dict("records"):
-        kinds = [(k, row["answer"], row[k]) for k in ("explanation", "critique", "revision") if k in row]
+        kinds = [(k, row["answer"], row[k]) for k in ("explanation", "critique", "revision")
+                 if isinstance(row.get(k), str)]
         kinds += [("counterfactual", i, text) for i, text in enumerate(row["counterfactuals"]) if text]
         for kind, choice, text in kinds:
             rows.append({"kind": kind, "id": row["id"], "choice": choice, "text": text,
@@ -183,6 +200,8 @@ def sample_prompt(settings: profile.Profile, kind: str, number: int = 0,
 
 def plan(settings: profile.Profile) -> pd.DataFrame:
     """How many texts of each kind the profile asks for, without loading any model."""
+    if settings.teacher.source == "published":
+        return pd.DataFrame([{"kind": kind, "texts": 0, "batches": 0} for kind in prompt.KINDS])
     corpus = Corpus(settings)
     return pd.DataFrame([{"kind": kind, "texts": sum(map(len, corpus.batches(kind))),
                           "batches": len(corpus.batches(kind))} for kind in prompt.KINDS])

@@ -69,7 +69,8 @@ def bar(arm: str) -> dict:
 
 def line(arm: str) -> dict:
     """Keywords of plot for the arm's curves: unrevised dashed, the others solid."""
-    return {"color": COLOURS[split_arm(arm)[0]], "linestyle": (0, (4, 1.5)) if is_open(arm) else "-"}
+    return {"color": COLOURS[split_arm(arm)[0]],
+            "linestyle": (0, (4, 1.5)) if is_open(arm) else "-"}
 
 
 def legend(figure, arms, kind: str = "point", more=(), columns: int = 4) -> None:

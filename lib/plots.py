@@ -44,11 +44,18 @@ def draw_points(ax, x, mean, low, high, arm: str, **more) -> None:
                 elinewidth=1, **figures.point(arm) | more)
 
 
-def mark_start(ax, label: str, low: float, high: float, step: float = 10.0) -> None:
-    """y axis around the values from a multiple of ``step``; the label says where it starts."""
-    start = max(0.0, np.floor(low / step) * step)
-    ax.set_ylim(start, np.ceil(high / (step / 2)) * step / 2)
-    ax.set_ylabel(f"{label}; axis from {start:g}" if start else label)
+def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
+    """Ends of an axis ("x" or "y") around the values, round, within least..most; and its label.
+
+    Where the axis does not start at ``least``, the label says where it does.
+    """
+    low, high = np.nanmin(values), np.nanmax(values)
+    span = high - low or 0.1 * (most - least)
+    step = 10 ** np.floor(np.log10(span)) / 2
+    start = max(least, np.floor((low - span / 20) / step) * step)
+    end = min(most, np.ceil((high + span / 20) / step) * step)
+    note = f"; axis from {start:.4g}" if start > least else ""
+    ax.set(**{f"{axis}lim": (start, end), f"{axis}label": label + note})
 
 
 def accuracy_figure(data: pd.DataFrame):
@@ -69,8 +76,8 @@ def accuracy_figure(data: pd.DataFrame):
     names = list(dict.fromkeys(runs["panel"]))
     table = pd.concat([stats.summarise_cells(runs[runs["panel"] == name])
                        .astype({"method": str, "size": str}).assign(panel=name) for name in names])
-    table = arrange(table, {"panel": names, "size": sizes, "method": arms})[["panel", "size", "method", "n", "mean", "sd", "low",
-                                                                       "high"]]
+    table = arrange(table, {"panel": names, "size": sizes, "method": arms})
+    table = table[["panel", "size", "method", "n", "mean", "sd", "low", "high"]]
     wide = len(names) > 1
     figure, axes = plt.subplots(1, len(names), sharey=True, squeeze=False,
                                 figsize=(figures.DOUBLE if wide else figures.COLUMN, 2.8))
@@ -86,8 +93,7 @@ def accuracy_figure(data: pd.DataFrame):
         ax.set_xticks(range(len(sizes)), sizes)
         ax.set(xlim=(-0.5, len(sizes) - 0.5), xlabel="Student size", title=name)
     values = runs["accuracy"] if one_run else table["mean"]
-    mark_start(axes[0, 0], "Accuracy (%)", np.nanmin([table["low"].min(), values.min()]),
-               np.nanmax([table["high"].max(), values.max()]))
+    frame(axes[0, 0], "y", "Accuracy (%)", [*values, *table["low"], *table["high"]], 0, 100)
     figures.legend(figure, arms, columns=4 if wide else 2)
     return figure, table
 
@@ -154,7 +160,8 @@ def loss_curves(history: pd.DataFrame):
         ax.set_title(task)
     for ax, size in zip(axes[:, 0], sizes, strict=True):
         ax.set_ylabel(f"{size}: loss (nats a token)")
-    figure.supxlabel("Training step", fontsize=8)
+    for ax in axes[-1]:
+        ax.set_xlabel("Training step")
     splits = [Line2D([], [], color=figures.GREY, linewidth=w, label=name)
               for name, w in (("dev", 1.5), ("train", 0.7))]
     figures.legend(figure, arms, "line", splits)
@@ -188,10 +195,11 @@ def cost_figure(students: pd.DataFrame):
         one = long[long["cost"] == cost]
         if students["seed"].nunique() > 1:
             ax.plot(one["value"] / unit, [places[key] for key in zip(one["size"], one["arm"],
-                    strict=True)], "o", color="black", markersize=2)
+                    strict=True)], "o", color="black", markersize=3, markeredgecolor="white",
+                    markeredgewidth=0.5)
         ax.set_xlim(left=0)
         ax.set_xlabel(label)
-        ax.grid(axis="x")
+        ax.grid(visible=True, axis="x")
         ax.grid(visible=False, axis="y")
     names = [arm if len(sizes) == 1 else f"{arm}, {size}" for size, arm in places]
     axes[0].set_yticks(list(places.values()), names)

@@ -30,16 +30,17 @@ def text_lengths(texts: pd.DataFrame, limit: float | None = None):
     table = table.astype({"n": int}).rename_axis("kind").reset_index()
     table = table[["kind", "n", "mean", "sd", "min", "q1", "median", "q3", "max"]]
     figure, ax = plt.subplots(figsize=(figures.COLUMN, 0.7 + 0.3 * len(kinds)))
-    sns.boxplot(texts.astype({"kind": str}), x="characters", y="kind", order=kinds, ax=ax, width=0.6,
-                color="white", linecolor="black", linewidth=0.8, fliersize=2, showmeans=True,
-                meanprops={"marker": "x", "markeredgecolor": "black", "markersize": 4})
+    sns.boxplot(texts.astype({"kind": str}), x="characters", y="kind", order=kinds, ax=ax,
+                width=0.6, color="white", linecolor="black", linewidth=0.8, fliersize=2,
+                showmeans=True, meanprops={"marker": "x", "markeredgecolor": "black",
+                                           "markersize": 4})
     for kind, box in zip(kinds, ax.patches, strict=True):
         if kind in figures.ARMS:
             box.set(**figures.bar(kind))
     if limit is not None:
         ax.axvline(limit, color=figures.GREY, linestyle=":")
     ax.set(xlim=(0, None), xlabel="Characters", ylabel="")
-    ax.grid(axis="x")
+    ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
     return figure, table
 
@@ -77,7 +78,7 @@ def revision_changes(texts: pd.DataFrame):
     mentions_other_choices (0..1). Table: measure, texts, n, mean, low, high (t interval), and, as
     texts "change", the mean difference of the pairs.
     """
-    measures = {"characters": 1, "mentions_other_choices": 100}
+    measures = ["characters", "mentions_other_choices"]
     require(texts, ["id", "texts", *measures], "revisions")
     pairs = texts.pivot(index="id", columns="texts", values=list(measures)).dropna()
     lacking = [name for name in TEXTS if name not in set(texts["texts"])]
@@ -92,17 +93,19 @@ def revision_changes(texts: pd.DataFrame):
             rows.append((measure, name, len(values), mean,
                          *map(float, interval(mean, values.std(), len(values)))))
     table = pd.DataFrame(rows, columns=["measure", "texts", "n", "mean", "low", "high"])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(figures.DOUBLE, 2.6), width_ratios=(3, 2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(figures.DOUBLE, 2.8))
     x, y = (pairs["characters", name].astype(float) for name in TEXTS)
     top = 1.05 * max(x.max(), y.max())
     left.plot([0, top], [0, top], color=figures.GREY, linestyle=":")
     left.plot(x, y, ".", color="#333333", alpha=0.35, markersize=4)
     left.set(xlim=(0, top), ylim=(0, top), xlabel="Unrevised (characters)",
-             ylabel="Revised (characters)", title=f"Length of {len(pairs)} pairs; dotted: unchanged")
+             ylabel="Revised (characters)",
+             title=f"Length of {len(pairs)} pairs; dotted: unchanged")
+    left.set_box_aspect(1)
     share = table[(table["measure"] == "mentions_other_choices") & (table["texts"] != "change")]
     means = 100 * share["mean"].to_numpy()
     right.bar(TEXTS, means, 0.55, edgecolor="#333333", facecolor="white", hatch=["/////", None],
               yerr=np.nan_to_num([means - 100 * share["low"], 100 * share["high"] - means]))
-    right.patches[1].set_facecolor("#333333")
+    right.patches[1].set_facecolor("#AAAAAA")
     right.set(ylim=(0, None), ylabel="Share (%)", title="Other choices that the text names")
     return figure, table

@@ -23,7 +23,8 @@ class Settings(BaseModel):
 class TaskSettings(Settings):
     """Which questions, and how many of each split (null = all)."""
 
-    name: Literal["minicqa", "commonsenseqa"]
+    name: Literal["minicqa", "commonsenseqa", "strategyqa", "esnli"]
+    source: Literal["default", "published"] = "default"
     train: int | None = Field(None, gt=0)
     dev: int | None = Field(None, gt=0)
     test: int | None = Field(None, gt=0)
@@ -39,9 +40,13 @@ class TokenLimits(Settings):
 
 
 class TeacherSettings(Settings):
-    """The large model that writes explanations, and how it is asked."""
+    """The large model that writes explanations, and how it is asked.
 
-    model: str
+    ``source`` published takes the authors' released texts instead of writing any.
+    """
+
+    source: Literal["generate", "published"] = "generate"
+    model: str | None = None
     precision: Literal["float32", "bfloat16", "8bit", "4bit", "auto"] = "auto"
     shots: int = Field(7, ge=0, le=7)
     prefixes: int = Field(8, gt=0)
@@ -115,6 +120,12 @@ class Profile(Settings):
                 raise ValueError(f"{field}: an entry stands twice")
         if len({student.size for student in self.students}) < len(self.students):
             raise ValueError("students: two have the same size name")
+        if (self.teacher.source == "published") != (self.task.source == "published"):
+            raise ValueError("teacher.source and task.source are either both published or neither")
+        if self.teacher.source == "generate" and not self.teacher.model:
+            raise ValueError("teacher: a model is needed to generate texts")
+        if self.task.name == "minicqa" and self.task.source == "published":
+            raise ValueError("task: minicqa has no published texts")
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
                 raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")

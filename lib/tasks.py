@@ -49,9 +49,13 @@ def load(task, seed: int = 0) -> dict[str, list[Question]]:
 
     MiniCQA ships with the repository. CommonsenseQA comes from the hub at a pinned revision; its
     test split has no labels, so (as in the paper) its validation split is the test and 10 % of
-    train, drawn with ``seed``, is dev. UserError if the hub cannot be reached.
+    train, drawn with ``seed``, is dev. Published questions are those of the authors' release that
+    have usable texts. UserError if the hub or the release cannot be reached.
     """
-    splits = _minicqa() if task.name == "minicqa" else _from_hub(task.name, seed)
+    if task.source == "published":
+        splits = _published(task.name, seed)
+    else:
+        splits = _minicqa() if task.name == "minicqa" else _from_hub(task.name, seed)
     for split in SPLITS:
         size = getattr(task, split)
         if size is not None and size > len(splits[split]):
@@ -65,6 +69,18 @@ def _minicqa() -> dict[str, list[Question]]:
     return {split: [from_row(json.loads(line)) for line in
                     (paths.MINICQA / f"{split}.jsonl").read_text().splitlines()]
             for split in SPLITS}
+
+
+def _published(name: str, seed: int) -> dict[str, list[Question]]:
+    from lib import published
+
+    found = {}
+    for split in ("train", "test"):
+        table = f"{published.TASKS[name]}-llama-{split}"
+        published.fetch(table)
+        found |= {q.id: q for q in published.questions(table)}
+    texts = published.teacher_table(name, seed)
+    return {split: [found[id] for id in texts.loc[texts["split"] == split, "id"]] for split in SPLITS}
 
 
 def _from_hub(name: str, seed: int) -> dict[str, list[Question]]:

@@ -1,0 +1,97 @@
+# The whole study from its inputs: `make` lists what can be made.
+
+PROFILE ?= cpu
+WHAT ?= all
+
+# The environment of PYTHON, else the active one, else .venv, which `make setup` creates.
+BOOT := $(shell command -v python3 || command -v python) -I -S
+PYTHON := $(shell $(BOOT) lib/install.py --which)
+
+ifdef HONEY_HOME
+override HONEY_HOME := $(abspath $(HONEY_HOME))
+export HONEY_HOME
+endif
+BUILT := $(if $(HONEY_HOME),$(HONEY_HOME)/)
+RUNS := $(BUILT)data/runs/$(PROFILE)
+FIGURES := $(BUILT)figures/$(PROFILE)
+BENCHMARKS := $(patsubst lib/bench_%.py,%,$(wildcard lib/bench_*.py))
+
+# glibc gives large blocks back to the kernel after each operation, and page faults then cost as
+# much as the arithmetic: with these a training step on a CPU is 1.5 to 1.9 times as fast.
+export MALLOC_MMAP_THRESHOLD_ := 4294967296
+export MALLOC_TRIM_THRESHOLD_ := 4294967296
+export MALLOC_TOP_PAD_ := 268435456
+# Progress bars freeze in executed notebooks; lib.progress prints lines instead.
+export TQDM_DISABLE := 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHONHASHSEED := 0
+
+# Two torch processes on two cores run 15 times slower than one after the other.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.PHONY: help setup check reproduce plan test bench report lab clean 01 02 03 04 05 06 FORCE
+.DEFAULT_GOAL := help
+
+# Goals that have to do with a profile: read what its notebooks depend on (lib/depends.py), or stop.
+ifneq ($(filter-out help setup test bench lab,$(or $(MAKECMDGOALS),help)),)
+PROBLEM := $(shell $(BOOT) lib/depends.py '$(PROFILE)')
+$(if $(PROBLEM),$(error $(PROBLEM)))
+include $(BUILT)data/runs/depends-$(PROFILE).mk
+endif
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+$(if $(filter-out all $(BENCHMARKS),$(WHAT)),$(error There is no benchmark '$(WHAT)'; WHAT is all or one of: $(BENCHMARKS)))
+endif
+
+EXECUTED := $(STAGES:%=$(RUNS)/notebooks/%.ipynb)
+RECORDS := $(STAGES:%=$(RUNS)/stages/%.json)
+
+help: ## this list
+	@echo 'make TARGET [PROFILE=$(PROFILE)]'
+	@sed -n 's/^\([a-z0-9 ]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@echo 'Profiles (notebooks/profiles):'
+	@$(BOOT) lib/depends.py --profiles
+
+setup: ## install the pinned packages, once, into the active environment or .venv
+	@$(BOOT) lib/install.py
+
+check: setup
+	@$(PYTHON) -m lib.run --check --profile $(PROFILE)
+
+reproduce: $(EXECUTED) ## run the notebooks that are out of date, draw all figures, write the report
+	@$(PYTHON) -m lib.report $(PROFILE)
+	@echo 'Figures: $(FIGURES)'
+	@echo 'Report:  $(RUNS)/report/index.html'
+
+plan: check ## say what reproduce would run, and why
+	@$(BOOT) lib/depends.py $(PROFILE) --plan
+
+test: setup ## run the tests
+	@$(PYTHON) -m pytest tests
+
+bench: setup ## measure speed and memory; WHAT=name for one benchmark
+	@set -e; for what in $(if $(filter all,$(WHAT)),$(BENCHMARKS),$(WHAT)); do \
+		$(PYTHON) -m lib.bench_$$what; done
+
+report: check ## one page with every executed notebook and figure that there is
+	@$(PYTHON) -m lib.report $(PROFILE)
+	@echo 'Report:  $(RUNS)/report/index.html'
+
+lab: setup ## open the notebooks in JupyterLab
+	@$(PYTHON) -m jupyterlab notebooks
+
+clean: ## remove what the profile has built (data/runs and figures)
+	@echo 'Removing $(RUNS) and $(FIGURES).'
+	@rm -rf '$(RUNS)' '$(FIGURES)'
+
+01 02 03 04 05 06: ## one notebook, after those that it needs
+
+# A notebook is out of date when an input is newer (see depends-*.mk) or one of its outputs is gone.
+$(EXECUTED): $(RUNS)/notebooks/%.ipynb: | check
+	@$(PYTHON) -m lib.run $* --profile $(PROFILE)
+
+# lib.run rewrites a stage's record only when its tables changed: then alone the next stages rerun.
+$(RECORDS): $(RUNS)/stages/%.json: $(RUNS)/notebooks/%.ipynb ;
+
+FORCE:

@@ -1,0 +1,52 @@
+"""What all benchmarks share: timing two ways in turn, the printed table, the CSV file."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pandas as pd
+
+from lib import paths, provenance, store
+
+COLUMNS = ["what", "reference_rate", "our_rate", "ratio", "unit", "device", "commit"]
+
+
+def synchronise() -> None:
+    """Wait for the GPU, if there is one, so that a clock read means something."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call."""
+    synchronise()
+    start = time.perf_counter()
+    work()
+    synchronise()
+    return time.perf_counter() - start
+
+
+def pair(what: str, unit: str, amount: float, reference: Callable[[], object],
+         ours: Callable[[], object], repeats: int = 1) -> dict:
+    """Rates (``amount`` of ``unit`` per second) of both ways, run in turn; medians over repeats."""
+    times = [(seconds(reference), seconds(ours)) for _ in range(repeats)]
+    slow, fast = (statistics.median(column) for column in zip(*times, strict=True))
+    return row(what, amount / slow, amount / fast, unit)
+
+
+def row(what: str, reference_rate: float, our_rate: float, unit: str) -> dict:
+    """One line of a benchmark's table."""
+    return {"what": what, "reference_rate": reference_rate, "our_rate": our_rate,
+            "ratio": our_rate / reference_rate, "unit": unit,
+            "device": provenance.device_name(), "commit": provenance.commit()}
+
+
+def finish(name: str, rows: list[dict]) -> pd.DataFrame:
+    """Print the table and write ``data/runs/bench/<name>.csv``."""
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    path = store.write_csv(paths.RUNS / "bench" / f"{name}.csv", table)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
+    print(f"Written to {paths.shown(path)}", flush=True)
+    return table

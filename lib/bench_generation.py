@@ -1,0 +1,94 @@
+"""Texts per second of the teacher: every full prompt on its own against the shared prefix.
+
+``python -m lib.bench_generation [questions]`` (also ``make bench WHAT=generation``). Reference: full
+prompts in dataset order, left-padded to the longest of the batch, transformers' ``generate`` until
+the whole batch is done or at the token limit. Ours: lib.decoding. Same model, same prompts, greedy,
+float32; the share of identical texts is printed.
+"""
+
+import sys
+
+import torch
+
+from lib import bench, decoding, models, profile, prompt, tasks
+
+MODEL = "embedded:smollm2-135m-instruct"
+LIMITS = {"explanation": 60, "critique": 80, "revision": 80}
+REFERENCE_BATCH = 16
+
+
+def prompts_of(kind: str, questions, texts: dict) -> list[prompt.Prompt]:
+    """Seven-shot prompts (six for critiques) of one kind, all behind the same worked examples."""
+    variant = prompt.variants(texts, 7, 1, 0)[0]
+    draft = "It is the usual thing, and people know it from everyday life."
+    fault = "The text does not say why, and it leaves out the other choices."
+    if kind == "explanation":
+        return [prompt.explain(q, q.answer, variant) for q in questions]
+    if kind == "critique":
+        return [prompt.critique(q, draft, i % 8, variant, texts) for i, q in enumerate(questions)]
+    return [prompt.revise(q, draft, fault, i % 8, variant, texts, True)
+            for i, q in enumerate(questions)]
+
+
+def naive(model, tokenizer, texts: list[str], limit: int) -> list[str]:
+    """Full prompts, dataset order, whole batches to the end."""
+    tokenizer.padding_side = "left"
+    found = []
+    for start in range(0, len(texts), REFERENCE_BATCH):
+        batch = tokenizer(texts[start:start + REFERENCE_BATCH], return_tensors="pt", padding=True)
+        batch = batch.to(model.device)
+        with torch.inference_mode():
+            out = model.generate(**batch, max_new_tokens=limit, do_sample=False)
+        new = out[:, batch["input_ids"].shape[1]:]
+        found += [prompt.clean(text) for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    return found
+
+
+def shared(decoder: decoding.Decoder, texts: list[str], limit: int, batch: int = 128) -> list[str]:
+    """Ours: by length, prefix read once, rows leave when their line is complete."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found = [""] * len(texts)
+    for start in range(0, len(order), batch):
+        part = order[start:start + batch]
+        for i, text in zip(part, decoder.texts([texts[i] for i in part], limit), strict=True):
+            found[i] = prompt.clean(text)
+    return found
+
+
+def main(count: int = 48) -> None:
+    """Measure all kinds on MiniCQA questions and write the table."""
+    models.quiet()
+    model, tokenizer = models.load(models.fetch(MODEL), "float32")
+    decoder = decoding.Decoder(model, tokenizer)
+    questions = tasks.load(profile.TaskSettings(name="minicqa"))["train"][:count]
+    texts, rows = prompt.read("minicqa"), []
+    for kind, limit in LIMITS.items():
+        rendered = [prompt.render(p, tokenizer, False) for p in prompts_of(kind, questions, texts)]
+        tokens = [len(ids) for ids in tokenizer(rendered)["input_ids"]]
+        found: dict[str, list[str]] = {}
+
+        def reference(rendered=rendered, limit=limit, found=found):
+            model.set_attn_implementation("sdpa")
+            found["reference"] = naive(model, tokenizer, rendered, limit)
+
+        def ours(rendered=rendered, limit=limit, found=found):
+            model.set_attn_implementation(decoding.NAME)
+            decoder._prefix_tokens = []
+            found["ours"] = shared(decoder, rendered, limit)
+
+        model.set_attn_implementation("sdpa")
+        naive(model, tokenizer, rendered[:2], 2)  # both ways warm up on two prompts
+        model.set_attn_implementation(decoding.NAME)
+        shared(decoder, rendered[:2], 2)
+        rows.append(bench.pair(f"{kind}, {min(tokens)}-{max(tokens)} tokens a prompt", "texts/s",
+                               count, reference, ours))
+        same = sum(a == b for a, b in zip(found["reference"], found["ours"], strict=True))
+        print(f"{kind}: {same}/{count} texts identical; {rows[-1]['ratio']:.1f} times as fast", flush=True)
+        for a, b in zip(found["reference"], found["ours"], strict=True):
+            if a != b:
+                print(f"  differs:\n    {a}\n    {b}", flush=True)
+    bench.finish("generation", rows)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

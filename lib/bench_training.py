@@ -1,0 +1,146 @@
+"""Training examples per second: the reference way against ours, for MT+CF, at equal loss.
+
+``python -m lib.bench_training [steps] [batch]`` (also ``make bench WHAT=training``). Reference, as the
+authors': each task its own pass, padded to the longest of 1,000 examples, gradient checkpointing,
+logits at all positions. Ours: all tasks of a step fused, sorted by length, padded to the longest of
+the micro-batch, logits only at targets. Same model, data order, precision and optimiser.
+"""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from lib import bench, models, objectives, paths, profile, tasks
+from lib.batches import Steps
+from lib.student import IGNORE, Encoder
+from lib.train import losses
+
+WEIGHTS = objectives.weights("MT+CF")
+EXAMPLES = 1000
+
+
+def example_pairs(count: int) -> tuple[dict[str, list], str]:
+    """Task -> pairs of the released CommonsenseQA texts where they are at hand, else of MiniCQA."""
+    os.environ.setdefault("HONEY_SOURCE", str(paths.ROOT.parent / "shared" / "published"))
+    if Path(os.environ["HONEY_SOURCE"]).is_dir():
+        from lib import published
+
+        questions = tasks.load(profile.TaskSettings(name="commonsenseqa", source="published"))["train"]
+        texts = published.teacher_table("commonsenseqa").set_index("id").to_dict("index")
+        rows = [(q, texts[q.id]) for q in questions[:count]]
+        name = "CommonsenseQA"
+    else:
+        questions = tasks.load(profile.TaskSettings(name="minicqa"))["train"]
+        reason = "This choice fits best, since the other ones are made for other things in daily life."
+        rows = [(q, {"explanation": reason, "revision": f"{reason} {reason}",
+                     "counterfactuals": [reason] * 5}) for q in questions]
+        rows = (rows * (count // len(rows) + 1))[:count]
+        name = "MiniCQA"
+    return {task: [objectives.pair(task, q, t, True) for q, t in rows] for task in WEIGHTS}, name
+
+
+def reference_step(model, data: Steps, step: int, widths: dict[str, tuple[int, int]]) -> float:
+    """The authors' way: a forward and backward pass per task over fixed-size batches."""
+    total = 0.0
+    for task, weight in WEIGHTS.items():
+        rows = [data.examples[task][i] for i in data.chosen(step)]
+        batch = data.encoder.collate([*rows, _filler(data.encoder, *widths[task])])
+        batch = {name: value[:-1].to(model.device) for name, value in batch.items()}
+        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        labels = batch["labels"]
+        if model.config.is_encoder_decoder:
+            inputs["labels"] = labels
+        with precision(model):
+            logits = model(**inputs, use_cache=False).logits
+        loss = weight * torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def _filler(encoder: Encoder, inputs: int, labels: int) -> dict:
+    return {"input_ids": [1] * inputs, "labels": [1] * (labels if encoder.seq2seq else inputs)}
+
+
+def our_step(model, data: Steps, step: int) -> float:
+    """All tasks in one pass per micro-batch."""
+    total = 0.0
+    for part in range(data.accumulation):
+        batch = {k: v.to(model.device) for k, v in data[step * data.accumulation + part].items()}
+        with precision(model):
+            loss = losses(model, batch)[0]
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def precision(model):
+    """bf16 autocast where the hardware has it, for both ways alike."""
+    if models.best_precision() != "bfloat16":
+        return contextlib.nullcontext()
+    return torch.autocast(model.device.type, dtype=torch.bfloat16)
+
+
+def t5_shaped(d_model: int, d_ff: int, layers: int, heads: int):
+    """A T5-v1.1 of the given shape with random weights, and the tiny tokenizer."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    _, tokenizer = models.load(models.fetch("tiny:t5"), "float32", "cpu")
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=32128, d_model=d_model, d_ff=d_ff, d_kv=64, num_layers=layers,
+                      num_heads=heads, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+                      dropout_rate=0.0, decoder_start_token_id=0, pad_token_id=0, eos_token_id=2)
+    return T5ForConditionalGeneration(config), tokenizer
+
+
+def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, accumulation: int) -> dict:
+    """One line of the table: the same steps both ways, from the same weights."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).train()
+    encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
+    encoded = {task: [encoder.example(*p) for p in rows] for task, rows in pairs.items()}
+    widths = {task: (max(len(e["input_ids"]) for e in rows), max(len(e["labels"]) for e in rows))
+              for task, rows in encoded.items()}
+    data = Steps(encoded, WEIGHTS, encoder, steps=steps + 1, batch_size=batch, accumulation=accumulation)
+    start = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    curves: dict[str, list[float]] = {}
+
+    def run(way: str) -> None:
+        model.load_state_dict(start)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+        curves[way] = []
+        for step in range(1, steps + 1):
+            optimiser.zero_grad()
+            one = reference_step(model, data, step, widths) if way == "reference" else our_step(
+                model, data, step)
+            optimiser.step()
+            curves[way].append(one)
+
+    def reference() -> None:
+        model.gradient_checkpointing_enable()
+        run("reference")
+        model.gradient_checkpointing_disable()
+
+    our_step(model, data, 0)  # warm up
+    found = bench.pair(f"{name}, MT+CF", "questions/s", steps * batch, reference, lambda: run("ours"))
+    print(f"{name}: losses {[round(x, 4) for x in curves['reference']]} (reference), "
+          f"{[round(x, 4) for x in curves['ours']]} (ours); {found['ratio']:.1f} times as fast", flush=True)
+    return found
+
+
+def main(steps: int = 2, batch: int = 8) -> None:
+    """Measure a T5-small-shaped model and the embedded SmolLM2."""
+    models.quiet()
+    pairs, name = example_pairs(EXAMPLES)
+    rows = [measure(f"T5-small shape, {name}", *t5_shaped(512, 1024, 8, 6), pairs, steps * 2, batch, 1)]
+    model, tokenizer = models.load(models.fetch("embedded:smollm2-135m-instruct"), "float32", "cpu")
+    rows.append(measure(f"SmolLM2-135M, {name}", model, tokenizer, pairs, steps, batch, 4))
+    bench.finish("training", rows)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,203 @@
+"""What each notebook depends on, for Make: ``python lib/depends.py PROFILE`` writes
+data/runs/depends-PROFILE.mk.
+
+An executed notebook depends on its source, its profile, the lib modules that it imports and those
+that they import, the data that these name, and the records of the stages before it.
+``--plan`` prints what ``make reproduce`` would run and why, ``--profiles`` the profiles.
+Runs at every make, before anything is installed: standard library only, Python 3.8 or later.
+"""
+
+import ast
+import difflib
+import glob
+import json
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Stages whose tables or students a stage reads, by number. Stages that a notebook's own cells name
+# in quotes ("01_generation") are added to these.
+UPSTREAM = {"02": ["01"], "03": ["01", "02"], "04": ["03"], "06": ["04", "05"]}
+
+# Committed data by their names in lib/paths.py: code that uses the name reads the files.
+DATA = {"MINICQA": "data/minicqa/*.jsonl", "PUBLISHED": "data/published/*",
+        "PROMPTS": "lib/prompts/*.yaml"}
+
+
+def profiles():
+    """Name -> description of every profile."""
+    found = {}
+    for path in sorted(glob.glob("notebooks/profiles/*.yaml")):
+        with open(path, encoding="utf-8") as file:
+            line = re.search(r"^description:[ \t]*(?:[>|]-?\s+)?(.*)", file.read(), re.M)
+        name = os.path.splitext(os.path.basename(path))[0]
+        found[name] = line.group(1).strip("\"' ") if line else ""
+    return found
+
+
+def stages():
+    """Names of the notebooks, in order."""
+    return [os.path.basename(path)[:-6] for path in sorted(glob.glob("notebooks/[0-9][0-9]_*.ipynb"))]
+
+
+def code_of(notebook):
+    """Python of a notebook's code cells, without magics."""
+    with open(notebook, encoding="utf-8") as file:
+        cells = json.load(file)["cells"]
+    lines = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return re.sub(r"^[%!].*$", "", lines, flags=re.M)
+
+
+def imported(code):
+    """Paths of the lib modules that Python code imports, anywhere in it; all if it has no syntax."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return set(glob.glob("lib/*.py"))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.update(node.module + "." + alias.name for alias in node.names)
+            names.add(node.module)
+    paths = {name.replace(".", "/") + ".py" for name in names if name.startswith("lib.")}
+    if any(name == "lib" or name.startswith("lib.") for name in names):
+        paths.add("lib/__init__.py")
+    return {path for path in paths if os.path.isfile(path)}
+
+
+class Sources:
+    """Reads each module once for all notebooks."""
+
+    def __init__(self):
+        self.text, self.imports = {}, {}
+
+    def closure(self, code):
+        """The modules that code uses, also through other modules."""
+        todo, done = imported(code), set()
+        while todo:
+            path = todo.pop()
+            done.add(path)
+            if path not in self.text:
+                with open(path, encoding="utf-8") as file:
+                    self.text[path] = file.read()
+                self.imports[path] = imported(self.text[path])
+            todo |= self.imports[path] - done
+        return done
+
+    def data(self, code, modules):
+        """Data files that code or its modules name: committed, beside the modules, or in data/raw."""
+        text = "\n".join([code] + [self.text[path] for path in modules if path != "lib/paths.py"])
+        raw = os.path.join(os.environ.get("HONEY_HOME", ""), "data/raw/*.csv")
+        found = {path for path in glob.glob("lib/*.*") + glob.glob(raw)
+                 if not path.endswith((".py", ".txt")) and os.path.basename(path) in text}
+        for name, pattern in DATA.items():
+            if re.search(r"\b%s\b" % name, text) or os.path.dirname(pattern) in code:
+                found.update(glob.glob(pattern))
+        return found
+
+
+def graph(profile, runs):
+    """Stage -> (files that it depends on, stages before it, files missing that it had made)."""
+    names, sources, found = stages(), Sources(), {}
+    for name in names:
+        notebook = "notebooks/%s.ipynb" % name
+        code = code_of(notebook)
+        modules = sources.closure(code)
+        needs = {notebook, "notebooks/profiles/%s.yaml" % profile} | modules | sources.data(code, modules)
+        before = [other for other in names if other < name and (
+            other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]
+        found[name] = sorted(needs), before, missing(name, runs)
+    return found
+
+
+def missing(name, runs):
+    """Files in a stage's record that are gone; the record itself if it is gone or broken."""
+    record = "%s/stages/%s.json" % (runs, name)
+    try:
+        with open(record, encoding="utf-8") as file:
+            made = json.load(file)
+        listed = list(made["tables"]) + list(made["shown"])
+    except (OSError, ValueError, KeyError):
+        return [record]
+    base = os.environ.get("HONEY_HOME") or "."
+    return [path for path in listed if not os.path.exists(os.path.join(base, path))]
+
+
+def makefile(found, runs):
+    """The rules without recipes; FORCE reruns a stage one of whose outputs is missing."""
+    names = list(found)
+    lines = ["STAGES := " + " ".join(names), ""]
+    for name, (needs, before, gone) in found.items():
+        target = "%s/notebooks/%s.ipynb" % (runs, name)
+        needs = needs + ["%s/stages/%s.json" % (runs, other) for other in before]
+        lines += ["%s: %s" % (target, " \\\n  ".join(needs + ["FORCE"] * bool(gone)))]
+        lines += ["# missing: " + path for path in gone]
+        lines += ["%s: %s" % (name[:2], target), ""]
+    return "\n".join(lines)
+
+
+def plan(found, runs):
+    """One line per stage: up to date, or why it runs."""
+    running, lines = set(), []
+    for name, (needs, before, gone) in found.items():
+        target = "%s/notebooks/%s.ipynb" % (runs, name)
+        records = ["%s/stages/%s.json" % (runs, other) for other in before]
+        if not os.path.exists(target):
+            state = "runs: not run yet"
+        elif gone:
+            state = "runs: %s is missing" % gone[0]
+        else:
+            made = os.path.getmtime(target)
+            newer = [path for path in needs + records if os.path.getmtime(path) > made]
+            waits = [other[:2] for other in before if other in running]
+            state = "up to date"
+            if newer:
+                state = "runs: %s changed" % newer[0]
+            elif waits:
+                state = "runs if the tables of %s come out different" % " or ".join(waits)
+        if state != "up to date":
+            running.add(name)
+        lines.append("  %-22s %s" % (name, state))
+    return "\n".join(lines)
+
+
+def main(arguments):
+    """Write the rules; what is wrong goes to standard output, where Make reads it."""
+    os.chdir(ROOT)
+    known = profiles()
+    if "--profiles" in arguments:
+        print("\n".join("  %-18s %s" % item for item in known.items()))
+        return
+    profile = arguments[0] if arguments else ""
+    home = os.environ.get("HONEY_HOME", "")
+    if profile not in known:
+        near = difflib.get_close_matches(profile, known, 1)
+        print("There is no profile '%s' in notebooks/profiles; %s" % (
+            profile, "did you mean '%s'?" % near[0] if near else "there are " + ", ".join(known)))
+        raise SystemExit(2)
+    if re.search(r"\s", home):
+        print("HONEY_HOME ('%s') has a space, which make cannot handle; choose another folder" % home)
+        raise SystemExit(2)
+    runs = os.path.join(home, "data/runs", profile)
+    try:
+        found = graph(profile, runs)
+    except (ValueError, KeyError) as error:
+        print("A notebook in notebooks/ is not valid (%s); mend it" % error)
+        raise SystemExit(2)
+    if "--plan" in arguments:
+        print(plan(found, runs))
+        return
+    path = os.path.join(home, "data/runs/depends-%s.mk" % profile)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = "%s.%d" % (path, os.getpid())
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(makefile(found, runs))
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,493 @@
+"""The data behind every figure, its style and layout, and the four files that are saved of it."""
+
+import json
+import shutil
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import pytest  # noqa: E402
+from matplotlib.colors import to_rgb  # noqa: E402
+from matplotlib.text import Text  # noqa: E402
+from PIL import Image  # noqa: E402
+from scipy import stats as distributions  # noqa: E402
+
+from lib import (accuracy, figures, golden, paths, plots, plots_study, plots_texts,  # noqa: E402
+                 plots_tradeoff, profile, stats, store, study, study_honest, study_report)
+from lib.errors import UserError  # noqa: E402
+from lib.stage import Stage  # noqa: E402
+
+TASKS = {"label-only": ["predict"], "CF": ["factual", "counterfactual"],
+         "MT": ["predict", "explain"]}
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with matplotlib.rc_context():
+        figures.use_style()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    return Stage("05_human_study", "smoke")
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return study_report.published_scores()
+
+
+def make_students(seeds=3, sizes=("small", "large"), arms=figures.ARMS, n=40):
+    rng = np.random.default_rng(0)
+    rows = [(arm, size, seed, n, int(rng.binomial(n, 0.3 + 0.05 * i))) for size in sizes
+            for i, arm in enumerate(arms) for seed in range(seeds)]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "n", "correct"])
+
+
+def make_explanations(students, questions=6):
+    rng = np.random.default_rng(1)
+    rows = [(row.arm, row.size, row.seed, f"q{q}", rng.integers(0, 300), False,
+             rng.integers(0, 5) / 4) for row in students.itertuples()
+            if row.arm != "label-only" for q in range(questions)]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "id", "characters", "empty",
+                                       "mentions_other_choices"])
+
+
+def make_history(students):
+    rows = [(row.arm, row.size, row.seed, step, split, task, 3 / (1 + step) + row.seed / 10)
+            for row in students.itertuples() for split in ("train", "dev") for step in range(3)
+            for task in [*TASKS.get(row.arm.split(":")[0], plots.TASKS), "loss"]]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "step", "split", "task", "loss"])
+
+
+def make_costs(students):
+    return students[["arm", "size", "seed"]].assign(
+        seconds=60.0 * (1 + students["seed"]), peak_memory_gb=2.5, tokens_per_second=400.0)
+
+
+def make_texts():
+    rng = np.random.default_rng(2)
+    before = pd.DataFrame({"id": range(20), "texts": "Unrevised",
+                           "characters": rng.integers(50, 200, 20),
+                           "mentions_other_choices": rng.integers(0, 3, 20) / 4})
+    after = before.assign(texts="Revised", characters=before["characters"] + 30,
+                          mentions_other_choices=before["mentions_other_choices"] + 0.25)
+    return pd.concat([before, after], ignore_index=True)
+
+
+def all_figures():
+    """Every figure, in the fullest and the barest form that it takes."""
+    scores, cells = study_report.published_scores(), accuracy.published_cells()
+    counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
+    full, bare = make_students(), make_students(1, ("135M",), figures.ARMS[:4])
+    for students in (full, bare):
+        yield plots.student_accuracy(students, 0.2)
+        yield plots.loss_curves(make_history(students))
+        yield plots.cost_figure(make_costs(students))
+        yield plots.accuracy_figure(accuracy.as_runs(students.assign(
+            accuracy=students["correct"] / students["n"])))
+        yield plots_tradeoff.tradeoff_figure(plots_tradeoff.student_points(
+            students, make_explanations(students)), "Wrong choices that the\nexplanation names (%)")
+    yield plots.accuracy_figure(cells)
+    yield plots_study.ratings_figure(scores, study_report.LENGTHS)
+    yield plots_study.ratings_figure(scores)
+    yield plots_study.rating_distribution(counts)
+    yield plots_study.effect_figure(study_report.vda_intervals(scores), "A", "A", 0.5)
+    yield plots_study.specification_plot(study_report.published_decisions())
+    yield plots_study.specification_plot(study_honest.multiverse_table(stats.expand_cells(
+        cells[cells["panel"] == "all runs"])))
+    yield plots_tradeoff.tradeoff_figure(plots_tradeoff.published_points(
+        cells[cells["panel"] == "all runs"], scores), "Mean of five ratings (1 to 5)", (1, 5))
+    yield plots_texts.text_lengths(make_explanations(full).rename(columns={"arm": "kind"}))
+    yield plots_texts.letter_distribution(pd.DataFrame({
+        "group": np.repeat(["train", "dev", "test"], 5), "letter": list("ABCDE") * 3,
+        "count": range(1, 16)}))
+    yield plots_texts.revision_changes(make_texts())
+
+
+# Style
+
+
+def test_every_arm_of_a_profile_has_a_look_of_its_own():
+    arms = ["label-only", *(f"{m}:{t}" for m in profile.METHODS[1:] for t in profile.TEXTS)]
+    assert sorted(arms) == sorted(figures.ARMS)
+    looks = {(figures.point(a)["color"], figures.point(a)["markerfacecolor"]) for a in arms}
+    bars = {(figures.bar(a)["edgecolor"], figures.bar(a)["hatch"]) for a in arms}
+    lines = {(figures.line(a)["color"], figures.line(a)["linestyle"]) for a in arms}
+    assert len(looks) == len(bars) == len(lines) == len(arms)
+    assert len(set(figures.MARKERS.values())) == len(figures.MARKERS) == len(profile.METHODS)
+
+
+def test_colours_differ_in_greyscale():
+    rgb = np.array([to_rgb(colour) for colour in figures.COLOURS.values()])
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    lightness = np.sort(116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16)  # CIE L*
+    assert np.diff(lightness).min() > 10 and lightness.max() < 75  # and none fades into white
+
+
+def test_open_marks_are_unrevised():
+    assert [figures.is_open(arm) for arm in figures.ARMS] == [False] + [True] * 3 + [False] * 3
+    assert figures.bar("MT:Revised")["hatch"] is None
+    assert figures.point("MT:Unrevised")["markerfacecolor"] == "white"
+
+
+def test_arms_stand_in_one_order_and_unknown_ones_are_named():
+    assert figures.order_arms(["MT+CF:Revised", "CF:Unrevised", "label-only", "CF:Unrevised"]) == [
+        "label-only", "CF:Unrevised", "MT+CF:Revised"]
+    assert [a for a in figures.ARMS if a in stats.METHODS] == list(stats.METHODS)  # the paper's
+    with pytest.raises(UserError, match="no style for the arm 'Standard'"):
+        figures.order_arms(["Standard"])
+
+
+def test_every_figure_is_readable_unclipped_and_no_wider_than_a_page():
+    for figure, table in all_figures():
+        figure.canvas.draw()
+        assert not table.empty
+        assert figure.get_figwidth() <= figures.DOUBLE
+        legends = [legend.get_window_extent() for legend in figure.legends]
+        for text in figure.findobj(Text):
+            if text.get_visible() and text.get_text().strip():
+                assert text.get_fontsize() >= 7, text
+                # Ticks beyond an axis' ends keep a text, which is not drawn.
+                box = text.get_window_extent()
+                tick = text.axes is not None and text in (
+                    text.axes.get_xticklabels() + text.axes.get_yticklabels())
+                assert tick or (box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+                                and box.y1 <= figure.bbox.y1 + 1), text
+        for ax in figure.axes:
+            box = ax.get_tightbbox()
+            assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1, table
+            assert not any(legend.overlaps(box) for legend in legends), table
+        plt.close(figure)
+
+
+def test_bars_start_at_zero():
+    for figure, _ in (plots.cost_figure(make_costs(make_students())),
+                      plots_texts.letter_distribution(pd.DataFrame({"letter": ["A", "B"],
+                                                                    "count": [1, 3]}))):
+        for ax in figure.axes:
+            low = ax.get_xlim()[0] if ax.get_xlabel() in plots.COSTS.values() else ax.get_ylim()[0]
+            assert low == 0
+
+
+def test_an_axis_that_starts_elsewhere_says_so():
+    _, ax = plt.subplots()
+    plots.frame(ax, "y", "Accuracy (%)", [51.0, 79.0], 0, 100)
+    assert ax.get_ylabel() == "Accuracy (%); axis from 45" and ax.get_ylim() == (45, 85)
+    plots.frame(ax, "x", "Share", [0.0, 99.0], 0, 100)
+    assert ax.get_xlabel() == "Share" and ax.get_xlim() == (0, 100)
+    plots.frame(ax, "y", "Share", [0.0, np.nan], 0, 100)  # a single value has a frame, too
+    assert ax.get_ylim() == (0, 5)
+
+
+# Saving
+
+
+def test_save_writes_four_files_that_belong_together(stage, scores):
+    figure, table = plots_study.ratings_figure(scores, study_report.LENGTHS)
+    assert figures.save(figure, "ratings", table, stage, title="Ratings", extra=[1]) is None
+    folder = paths.FIGURES / "smoke"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f"ratings.{kind}" for kind in ("csv", "json", "pdf", "png")]
+    record = json.loads((folder / "ratings.json").read_text())
+    assert record["title"] == "Ratings" and record["extra"] == [1]
+    assert record["notebook"] == "notebooks/05_human_study.ipynb"
+    assert {"commit", "profile", "seeds", "packages", "requirements_sha256", "matplotlib",
+            "command", "figure"} <= set(record)
+    assert record["table_sha256"] == store.sha256_file(folder / "ratings.csv")
+    assert record["files"] == {f"ratings.{kind}": store.sha256_file(folder / f"ratings.{kind}")
+                               for kind in ("pdf", "png", "csv")}
+    again = pd.read_csv(folder / "ratings.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(again["mean"], table["mean"])  # full precision
+
+
+def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage, scores):
+    folder = paths.FIGURES / "smoke"
+    found = []
+    for _ in range(2):
+        figure, table = plots_study.ratings_figure(scores, study_report.LENGTHS)
+        figures.save(figure, "ratings", table, stage, title="Ratings")
+        found.append({p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()})
+    assert found[0] == found[1]
+
+
+def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(stage, scores):
+    figure, table = plots_study.ratings_figure(scores)
+    figures.save(figure, "ratings", table, stage, title="Ratings")
+    pdf = (paths.FIGURES / "smoke" / "ratings.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
+    with Image.open(paths.FIGURES / "smoke" / "ratings.png") as image:
+        assert image.size == tuple(int(200 * inches) for inches in figure.get_size_inches())
+        assert "Software" not in image.info
+
+
+# The data behind the figures
+
+
+def drawn(ax, axis="y"):
+    """Centres of all points with intervals in an axis, in the order drawn."""
+    lines = [container.lines[0] for container in ax.containers]
+    return np.concatenate([getattr(line, f"get_{axis}data")() for line in lines])
+
+
+def test_accuracy_of_published_cells():
+    figure, table = plots.accuracy_figure(accuracy.published_cells())
+    assert list(table["panel"].unique()) == ["all runs", "without the paper's outliers"]
+    assert list(table["method"][:4]) == list(stats.METHODS)
+    first = table.iloc[0]
+    half = 2.570581835636314 * 4.13732568117254 / np.sqrt(6)  # t, 5 degrees of freedom
+    assert (first["n"], first["mean"]) == (6, pytest.approx(53.1661097466667))
+    assert first["high"] - first["mean"] == pytest.approx(half)
+    one = table[table["panel"] == "all runs"].sort_values(["method", "size"])
+    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(one["mean"]))
+
+
+def test_accuracy_of_runs_shows_each_run_and_accepts_one_seed():
+    students = make_students(seeds=4, sizes=("135M",), arms=("label-only", "MT:Revised"))
+    runs = accuracy.as_runs(students.assign(accuracy=students["correct"] / students["n"]))
+    figure, table = plots.accuracy_figure(runs)
+    single = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "."]
+    np.testing.assert_allclose(np.concatenate(single), runs["accuracy"])
+    assert list(table["method"]) == ["label-only", "MT:Revised"] and set(table["n"]) == {4}
+    alone = plots.accuracy_figure(runs[runs["run"] == 0])[1]
+    assert alone["low"].isna().all() and alone["mean"].notna().all()
+
+
+def test_student_accuracy_has_wilson_intervals_and_chance():
+    students = make_students()
+    figure, table = plots.student_accuracy(students, chance=0.2)
+    assert len(table) == len(students) and len(figure.axes) == 2
+    row = table.iloc[0]
+    assert (row["low"] / 100, row["high"] / 100) == pytest.approx(
+        stats.wilson_interval(row["correct"], row["total"]))
+    assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
+    assert figure.axes[0].get_ylim() == (0, 100)
+    assert not any(line.get_linestyle() == ":" for line in plots.student_accuracy(
+        students)[0].axes[0].lines)
+
+
+def test_loss_curves_leave_the_weighted_sum_out():
+    history = make_history(make_students(seeds=2))
+    figure, table = plots.loss_curves(history)
+    assert set(table["task"]) == set(plots.TASKS) and len(figure.axes) == 8
+    assert len(table) == (history["task"] != "loss").sum()
+    assert sum(len(ax.lines) for ax in figure.axes) == len(table) / 3
+    with pytest.raises(UserError, match="empty"):
+        plots.loss_curves(history[history["task"] == "loss"])
+
+
+def test_costs_are_means_over_seeds():
+    figure, table = plots.cost_figure(make_costs(make_students()))
+    assert set(table.loc[table["cost"] == "seconds", "mean"]) == {120.0}
+    assert {bar.get_width() for bar in figure.axes[0].patches} == {2.0}  # minutes
+    assert (table["seeds"] == 3).all() and len(table) == 3 * 2 * len(figures.ARMS)
+
+
+def test_ratings_are_the_published_means_with_t_intervals(scores):
+    figure, table = plots_study.ratings_figure(scores, study_report.LENGTHS)
+    r = golden.load_golden(paths.PUBLISHED / "r_statistics.json")["explainability"]["descriptives"]
+    for row in table.itertuples():
+        theirs = r[row.method][row.construct]
+        assert row.mean == pytest.approx(theirs["mean"])
+        half = distributions.t.ppf(0.975, theirs["n"] - 1) * theirs["se"]
+        assert (row.low, row.high) == pytest.approx((theirs["mean"] - half, theirs["mean"] + half))
+    assert figure.axes[0].get_ylim() == (1, 5)
+    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(table["mean"]))
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [246, 215, 227, 409]
+
+
+def test_lengths_are_those_of_the_raw_ratings(shared):
+    ratings = study.load_ratings(shared / "published" / "study.csv")
+    means = ratings.groupby("method", observed=True)["length"].mean().round().astype(int)
+    assert means.to_dict() == study_report.LENGTHS
+
+
+def test_rating_distribution_is_in_percent_around_the_middle():
+    counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
+    figure, table = plots_study.rating_distribution(counts)
+    assert table.groupby(["construct", "method"])["share"].sum().tolist() == pytest.approx([100] * 20)
+    assert table["count"].sum() == 5 * 1114
+    bars = figure.axes[0].patches  # of Plausibility: four methods of each score in turn
+    assert bars[8].get_x() + bars[8].get_width() / 2 == pytest.approx(0)  # score 3, CF:Unrevised
+    assert bars[0].get_width() == pytest.approx(100 * 8 / 277)
+
+
+def test_effects_have_the_interval_of_the_brunner_munzel_test(scores):
+    effects = study_report.vda_intervals(scores)
+    assert len(effects) == 30
+    row = effects[(effects["construct"] == "Completeness")
+                  & (effects["pair"] == "CF:Unrevised - MT+CF:Revised")].iloc[0]
+    assert row["A"] == pytest.approx(0.423467026355113)
+    part = scores[scores["construct"] == "Completeness"]
+    x, y = (part.loc[part["method"] == m, "score"] for m in ("CF:Unrevised", "MT+CF:Revised"))
+    se = (row["upr"] - row["A"]) / distributions.norm.ppf(0.975)
+    assert abs((row["A"] - 0.5) / se) == pytest.approx(
+        abs(distributions.brunnermunzel(x, y).statistic))
+    figure, table = plots_study.effect_figure(effects, "A", "A", 0.5)
+    np.testing.assert_allclose(np.sort(np.concatenate([drawn(ax, "x") for ax in figure.axes])),
+                               np.sort(table["A"]))
+
+
+def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    _, two = plots_study.specification_plot(study_report.published_decisions())
+    assert two.groupby("specification", sort=False)["n"].first().to_dict() == {
+        "all runs": 46, "1.5 IQR (paper)": 39}
+    shutil.copy(shared / "published" / "experiment.csv", tmp_path)
+    figure, four = plots_study.specification_plot(study_report.published_decisions())
+    assert four["specification"].nunique() == 4
+    verdicts = four.set_index("conclusion")["verdict"]
+    assert verdicts["method:size"].unique().tolist() == ["depends"]
+    assert verdicts["770M MT:Unrevised-CF:Unrevised"].unique().tolist() == ["always"]
+    both = two.merge(four, on=["specification", "conclusion"])
+    np.testing.assert_allclose(both["p_x"], both["p_y"], rtol=1e-6, atol=1e-9)
+    filled = [line.get_markerfacecolor() == "black" for line in figure.axes[0].lines]
+    assert filled == list(four["holds"])
+
+
+def test_published_points_have_rs_quality_and_a_wide_enough_interval(scores):
+    cells = accuracy.published_cells()
+    points = plots_tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
+    r = golden.load_golden(paths.PUBLISHED / "r_statistics.json")["explainability"]["descriptives"]
+    for row in points.itertuples():
+        theirs = r[row.arm]["Quality"]
+        assert row.quality == pytest.approx(theirs["mean"])
+        assert 1 < (row.quality_high - row.quality) / 1.96 / theirs["se"] < 1.35
+    assert list(points.loc[points["pareto"], "arm"]) == ["MT:Unrevised", "MT+CF:Revised"]
+
+
+def test_pareto_front():
+    front = plots_tradeoff.pareto_front(pd.Series([1, 2, 2, 3, 4.0]),
+                                        pd.Series([5, 5, 4, 4.5, np.nan]))
+    assert front.tolist() == [False, True, False, True, False]
+    assert plots_tradeoff.pareto_front(pd.Series([1, 1]), pd.Series([2, 2])).all()  # equals tie
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_points_of_students(seeds):
+    students = make_students(seeds, ("135M",), ("MT:Unrevised", "label-only"))
+    explanations = make_explanations(students)
+    explanations.loc[0, ["empty", "mentions_other_choices"]] = [True, np.nan]
+    points = plots_tradeoff.student_points(students, explanations).set_index("arm")
+    assert list(points.index) == ["label-only", "MT:Unrevised"]
+    assert np.isnan(points.loc["label-only", "quality"])
+    row, part = points.loc["MT:Unrevised"], students[students["arm"] == "MT:Unrevised"]
+    shares = explanations["mentions_other_choices"].fillna(0)  # the empty one names nothing
+    over = "id" if seeds < 3 else "seed"
+    means = 100 * shares.groupby(explanations[over]).mean()
+    assert row["accuracy"] == pytest.approx(100 * part["correct"].mean() / 40)
+    assert row["quality"] == pytest.approx(100 * shares.mean())
+    half = distributions.t.ppf(0.975, len(means) - 1) * means.std() / np.sqrt(len(means))
+    assert row["quality_high"] == pytest.approx(min(100, means.mean() + half))
+    if seeds < 3:
+        assert row["accuracy_low"] == pytest.approx(
+            100 * stats.wilson_interval(part["correct"].mean(), 40)[0])
+    assert row["intervals"] == ("over questions" if seeds < 3 else "over seeds")
+
+
+def test_a_run_without_explanations_has_no_trade_off():
+    students = make_students(arms=("label-only",))
+    points = plots_tradeoff.student_points(students, pd.DataFrame())
+    assert not points["pareto"].any() and plots_tradeoff.tradeoff_findings(points).empty
+    with pytest.raises(UserError, match="add an arm other than label-only"):
+        plots_tradeoff.tradeoff_figure(points, "quality")
+
+
+def test_findings_name_the_front_and_the_distance_to_it(scores):
+    cells = accuracy.published_cells()
+    found = plots_tradeoff.tradeoff_findings(plots_tradeoff.published_points(
+        cells[cells["panel"] == "all runs"], scores)).set_index("finding")
+    assert found.loc["MT:Unrevised (770M) is on the Pareto front", "accuracy"] == "75.6 [74.6, 76.5]"
+    behind = found.loc["CF:Unrevised (770M) is behind MT:Unrevised (770M)"]
+    assert (behind["accuracy"], behind["quality"]) == ("-9.3", "-0.15")
+
+
+def test_text_lengths_are_quartiles_in_the_order_of_the_arms():
+    table = plots_texts.text_lengths(pd.DataFrame({
+        "kind": ["MT:Revised"] * 5 + ["CF:Unrevised"] * 2, "characters": [1, 2, 3, 4, 10, 0, 8]}))[1]
+    assert list(table["kind"]) == ["CF:Unrevised", "MT:Revised"]
+    assert table.loc[1, ["n", "mean", "min", "q1", "median", "q3", "max"]].tolist() == [
+        5, 4, 1, 2, 3, 4, 10]
+
+
+def test_letters_are_shares_of_their_group():
+    counts = pd.DataFrame({"group": ["a", "a", "b", "b"], "letter": ["A", "B", "A", "B"],
+                           "count": [1, 3, 5, 5]})
+    figure, table = plots_texts.letter_distribution(counts)
+    assert table["share"].tolist() == [25, 75, 50, 50]
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [25, 75, 50, 50]
+
+
+def test_revision_changes_are_pairs():
+    texts = make_texts()
+    figure, table = plots_texts.revision_changes(texts[texts["id"] != 3].iloc[:-1])
+    change = table[table["texts"] == "change"].set_index("measure")
+    assert change["n"].tolist() == [18, 18]  # one question left out, one without a pair
+    assert change["mean"].tolist() == [30, 0.25]
+    assert len(figure.axes[0].lines[1].get_xdata()) == 18
+    with pytest.raises(UserError, match="unrevised and a revised text"):
+        plots_texts.revision_changes(texts[texts["texts"] == "Revised"])
+
+
+@pytest.mark.parametrize("draw", [plots.student_accuracy, plots.loss_curves, plots.cost_figure,
+                                  plots_texts.text_lengths, plots_study.ratings_figure])
+def test_a_table_without_its_columns_gets_one_sentence(draw):
+    with pytest.raises(UserError, match="needs the column"):
+        draw(pd.DataFrame({"x": [1]}))
+
+
+# What the notebooks report
+
+
+def test_without_raw_ratings_a_sentence_says_how_to_get_them(stage, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    ratings = study_report.available_ratings()
+    raw = study_report.analyse_raw(ratings)
+    assert ratings is None and raw == {}
+    assert "python -m lib.published" in study_report.describe(ratings).data
+    assert study_report.show(raw, "icc").data == "Needs the raw ratings (see above)."
+    assert study_report.draw_raw(raw, stage) is None and not paths.FIGURES.exists()
+    summary = study_report.summarise_comparison(study_report.compare_with_paper(raw))
+    summary = summary.set_index(["area", "kind"])
+    assert (summary["agrees"] == summary["computed"]).all()  # whatever can be computed agrees
+    kinds = [("explainability", kind) for kind in ("kruskal", "dunn", "vda")]
+    assert summary.loc[kinds, "computed"].tolist() == [25, 42, 24]
+    assert summary.loc[("performance", "tukey"), "computed"] == 48
+    assert summary["R"].sum() == 229 + 323 + 49 + 12
+
+
+def test_raw_ratings_give_every_table_and_figure(stage, make_ratings):
+    ratings = make_ratings(people=12, effect=0.6)
+    raw = study_report.analyse_raw(ratings)
+    study_report.draw_raw(raw, stage)
+    assert {p.stem for p in paths.FIGURES.glob("smoke/*.pdf")} == {"ratings_with_quality",
+                                                                  "quality_contrasts"}
+    wide = study_report.show(raw, "statistics", "lm_length")
+    assert list(wide.index)[0] == "coef Intercept" and "estimate" in wide.columns
+    assert list(study_report.show(raw, "contrasts")["pair"])[:2] == [
+        "MT:Unrevised-CF:Unrevised", "MT+CF:Unrevised-CF:Unrevised"]
+    found = study_report.raw_findings(raw)
+    assert found["from"].value_counts().to_dict() == {"mixed model": 6, "four tests": 5, "ICC": 1}
+    table = study_report.ratings_statistics(raw)
+    assert {"paper explainability", "paper mixed_model", "paper icc"} <= set(table["analysis"])
+    stage.save_statistics(table)
+
+
+def test_plain_findings_of_the_published_ratings(scores):
+    found = study_report.published_findings(scores).set_index("finding")["number"]
+    assert found["MT+CF:Revised has the highest mean on 4 of 5 constructs"].startswith(
+        "mean of the five 4.15; next MT:Unrevised 4.07")
+    assert "CF:Unrevised has the lowest mean on 5 of 5 constructs" in found.index
+    assert found["Contrastiveness differs between methods"].startswith("H = 18.44, p = 0.00036")
+    assert "Satisfaction does not clearly differ between methods" in found.index
+    assert found["MT+CF:Revised and MT+CF:Unrevised differ in Contrastiveness"] == (
+        "+0.32 points, Holm p = 0.011")
+    assert found.index.str.contains("largest difference is small").any()

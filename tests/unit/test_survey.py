@@ -1,0 +1,199 @@
+"""The survey: a balanced design, a page that gives nothing away, and text that stays text."""
+
+import json
+import re
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import answers, paths, profile, store, survey, tasks
+from lib.errors import UserError
+from lib.stats import METHODS
+from lib.study import CONSTRUCTS
+
+HOSTILE = "</script><script>alert(1)</script><!-- \" ' & \u202e\u2028 @@DATA@@ ]]>"
+
+
+def make_table(questions=20, methods=METHODS, length=200):
+    """Explanations as survey.gather gives them."""
+    return pd.DataFrame([{"method": m, "question": f"q{q}", "text": f"What is {q}?",
+                          "choices": ("one", "two"), "answer": "one",
+                          "explanation": f"Number {q}: " + "because " * (length // 8)}
+                         for q in range(questions) for m in methods])
+
+
+def page_data(html):
+    return json.loads(re.search(r'id="data">(.*?)</script>', html, re.S)[1])
+
+
+def count_cells(plans):
+    return Counter(pair for plan in plans for pair in plan)
+
+
+@pytest.mark.parametrize(("people", "methods", "questions", "items"),
+                         [(117, 4, 90, 12), (40, 4, 12, 12), (31, 3, 37, 12), (7, 2, 8, 8),
+                          (120, 4, 375, 12), (1, 6, 13, 12)])
+def test_design_is_balanced_and_nobody_meets_a_question_twice(people, methods, questions, items):
+    plans = survey.assign(people, methods, questions, seed=5, items=items)
+    assert len(plans) == people
+    for plan in plans:
+        assert len({question for question, _ in plan}) == items
+        assert set(Counter(m for _, m in plan).values()) == {items // methods}
+    cells = count_cells(plans)
+    counts = [cells[q, m] for q in range(questions) for m in range(methods)]
+    assert sum(counts) == people * items
+    assert max(counts) - min(counts) <= 1
+
+
+def test_every_beginning_of_the_design_is_nearly_balanced():
+    plans = survey.assign(100, 4, 25, seed=1)
+    for people in range(1, 101):
+        cells = count_cells(plans[:people])
+        counts = [cells[q, m] for q in range(25) for m in range(4)]
+        assert max(counts) - min(counts) <= 2
+
+
+def test_design_follows_its_seed_and_mixes_company_and_order():
+    assert survey.assign(30, 4, 30, 1) == survey.assign(30, 4, 30, 1)
+    assert survey.assign(30, 4, 30, 1) != survey.assign(30, 4, 30, 2)
+    plans = survey.assign(60, 4, 60, 1)
+    together = {frozenset((a, b)) for plan in plans for a, _ in plan for b, _ in plan if a < b}
+    untouched = survey.cycle(60, 4, 60, 3).reshape(60, 12)
+    before = {frozenset((a, b)) for plan in untouched for a in plan for b in plan if a < b}
+    assert len(together) > 3 * len(before)
+    assert {plan[0][1] for plan in plans} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(("methods", "questions", "items", "message"),
+                         [(4, 11, 12, "need as many questions"), (5, 90, 12, "shared out evenly"),
+                          (1, 90, 12, "shared out evenly")])
+def test_impossible_designs_are_refused_in_words(methods, questions, items, message):
+    with pytest.raises(UserError, match=message):
+        survey.assign(10, methods, questions, 0, items)
+
+
+def test_page_and_key_agree_and_the_page_names_no_method():
+    table = make_table()
+    html, key = survey.make_survey(table, people=30, seed=3)
+    data = page_data(html)
+    assert data["survey"] == key["survey"] and len(data["plans"]) == len(key["plans"]) == 30
+    texts = {(row.question, row.method): row.explanation for row in table.itertuples()}
+    for code, q, answer, explanation in data["items"]:
+        item = key["items"][code]
+        assert texts[item["question"], item["method"]] == explanation and answer == "one"
+        assert data["questions"][q][0] == f"What is {item['question'][1:]}?"
+        assert item["length"] == len(explanation)
+    for plan, codes in zip(data["plans"], key["plans"], strict=True):
+        assert plan.count(-1) == 1 and 3 < plan.index(-1) < 10
+        assert [data["items"][i][0] for i in plan if i >= 0] == codes
+    without_hashes = re.sub(r"sha256-[^']*", "", html)
+    assert not re.search(r"\bMT\b|\bCF\b|revised|counterfactual", without_hashes, re.IGNORECASE)
+    assert [name for name, _ in data["constructs"]] == list(CONSTRUCTS)
+
+
+def test_places_of_the_items_do_not_tell_the_method():
+    html, key = survey.make_survey(make_table(60), people=30, seed=3)
+    order = [METHODS.index(key["items"][code]["method"]) for code, *_ in page_data(html)["items"]]
+    assert abs(np.corrcoef(order, range(240))[0, 1]) < 0.15
+    assert len({tuple(order[i:i + 4]) for i in range(0, 240, 4)}) > 30
+
+
+def test_whatever_was_written_stays_inside_the_data_element():
+    table = make_table(12)
+    table.loc[5, "explanation"] = HOSTILE
+    html, key = survey.make_survey(table, people=3, contact=HOSTILE, consent=HOSTILE + "\n\nTwo")
+    assert html.count("<script") == html.count("</script>") == 2
+    assert html.isascii() is False and page_data(html)["contact"] == HOSTILE  # our own quotes
+    raw = re.search(r'id="data">(.*?)</script>', html, re.S)[1]
+    assert raw.isascii() and not set(raw) & set("<>&")
+    assert HOSTILE in [item[3] for item in page_data(html)["items"]]
+    assert page_data(html)["consent"] == [HOSTILE, "Two"]
+
+
+def test_page_is_light_and_a_heavy_one_is_refused():
+    html, _ = survey.make_survey(make_table(90, length=270), people=120)
+    assert len(html.encode()) < 300_000
+    with pytest.raises(UserError, match="lower --questions"):
+        survey.make_survey(make_table(90, length=1500))
+
+
+def test_page_loads_nothing_and_sends_only_where_it_was_told():
+    html, _ = survey.make_survey(make_table(12), people=2)
+    assert "connect-src 'none'" in html and "default-src 'none'" in html
+    assert not re.search(r"""(src|href)\s*=\s*["']|@import|url\(|https?://""", html)
+    html, _ = survey.make_survey(make_table(12), people=2, post="https://example.org:8443/a?b=1")
+    assert "connect-src https://example.org:8443;" in html
+
+
+@pytest.mark.parametrize("post", ["http://example.org/a", "ftp://example.org", "example.org",
+                                  "https://me:secret@example.org/", "https://a.org'; script-src *"])
+def test_unsafe_receivers_are_refused(post):
+    with pytest.raises(UserError, match="--post needs a URL"):
+        survey.make_survey(make_table(12), people=2, post=post)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of the profile cpu with explanations by all arms; returns the table's path."""
+    monkeypatch.setattr(paths, "BUILT", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "data" / "runs")
+    monkeypatch.setattr(paths, "RAW", tmp_path / "data" / "raw")
+    settings = profile.load("cpu")
+    questions = tasks.load(settings.task, settings.seed)["test"]
+    rows = [{"arm": arm, "size": settings.students[-1].size, "seed": 0, "id": q.id,
+             "prediction": f"So the answer is {q.choices[i % 5].upper()}.",
+             "explanation": None if arm == "label-only" else f"{arm[-4:]} text {i}"}
+            for arm in ("label-only", *METHODS, "MT:Revised") for i, q in enumerate(questions)]
+    path = paths.RUNS / "cpu" / "04_evaluation" / "explanations.csv"
+    store.write_csv(path, pd.DataFrame(rows))
+    return path
+
+
+def test_build_writes_page_and_key_twice_alike(run, capsys):
+    assert survey.main(["build", "cpu", "--participants", "10", "--questions", "30"]) == 0
+    folder = paths.RUNS / "cpu" / "survey"
+    html, key = (folder / "index.html").read_text(), json.loads((folder / "key.json").read_text())
+    assert key["profile"] == "cpu" and key["methods"] == list(METHODS) and len(key["items"]) == 120
+    assert key["survey"] in answers.find_keys()
+    assert (paths.RAW / "surveys" / f"key-{key['survey']}.json").is_file()
+    assert "120 explanations by 4 methods" in capsys.readouterr().out
+    survey.main(["build", "cpu", "--participants", "10", "--questions", "30"])
+    assert (folder / "index.html").read_text() == html
+    # A new survey does not lose the key of the old one.
+    survey.main(["build", "cpu", "--participants", "10", "--questions", "30", "--seed", "1"])
+    assert len(answers.find_keys()) == 2
+
+
+def test_only_questions_that_every_method_explains_are_used(run):
+    table = pd.read_csv(run)
+    table.loc[(table["arm"] == METHODS[0]) & (table.index % 2 == 0), "explanation"] = "  "
+    store.write_csv(run, table)
+    found = survey.gather(survey.Stage("04_evaluation", "cpu"))
+    assert set(found["method"]) == set(METHODS) and found["question"].nunique() == 90
+    assert len(found) == 360 and (found["explanation"] != "").all()
+    first = found.iloc[0]
+    assert first["answer"] in first["choices"]  # as the choice is written, not in capitals
+    assert set(survey.gather(survey.Stage("04_evaluation", "cpu"),
+                             methods=["MT:Revised"])["method"]) == {"MT:Revised"}
+
+
+@pytest.mark.parametrize(("said", "shown"), [("So the answer is Fox.", "fox"), ("(B) hen", "–"),
+                                             ("A reason. So the answer is hen", "hen"),
+                                             (None, "–"), (float("nan"), "–"), ("FOX", "fox")])
+def test_the_students_answer_is_shown_as_the_choice_is_written(said, shown):
+    assert survey._given(said, ("fox", "hen")) == shown
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["build", "cpu", "--methods", "CF:Unrevised", "XY:Revised"], "no explanation by XY:Revised"),
+    (["build", "cpu", "--size", "9B"], "no explanation by"),
+    (["build", "smoke"], "04_evaluation"),
+    (["build", "nothing"], "no profile"),
+    (["build", "cpu", "--consent", "absent.txt"], "cannot be read"),
+    (["ingest", "absent"], "no answer file")])
+def test_mistakes_give_one_sentence(run, capsys, arguments, message):
+    assert survey.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error and error.count("\n") == 1
