@@ -5,6 +5,7 @@ WHAT ?= all
 
 # The environment of PYTHON, else the active one, else .venv, which `make setup` creates.
 BOOT := $(shell command -v python3 || command -v python) -I -S
+$(if $(filter /%,$(BOOT)),,$(error There is no python3 on the PATH; install Python 3.11 or 3.12))
 PYTHON := $(shell $(BOOT) lib/install.py --which)
 
 ifdef HONEY_HOME
@@ -41,7 +42,8 @@ $(if $(PROBLEM),$(error $(PROBLEM)))
 include $(BUILT)data/runs/depends-$(PROFILE).mk
 endif
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
-$(if $(filter-out all $(BENCHMARKS),$(WHAT)),$(error There is no benchmark '$(WHAT)'; WHAT is all or one of: $(BENCHMARKS)))
+$(if $(filter-out all $(BENCHMARKS),$(WHAT)),\
+  $(error There is no benchmark '$(WHAT)'; WHAT is all or one of: $(BENCHMARKS)))
 endif
 
 EXECUTED := $(STAGES:%=$(RUNS)/notebooks/%.ipynb)
@@ -49,7 +51,8 @@ RECORDS := $(STAGES:%=$(RUNS)/stages/%.json)
 
 help: ## this list
 	@echo 'make TARGET [PROFILE=$(PROFILE)]'
-	@sed -n 's/^\([a-z0-9 ]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9 ]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | \
+		awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo 'Profiles (notebooks/profiles):'
 	@$(BOOT) lib/depends.py --profiles
 

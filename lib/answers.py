@@ -35,8 +35,8 @@ FACTS = (
     ("gender", "What is your gender?",
      (("female", "Woman"), ("male", "Man"), ("other", "Another, or in my own words"))),
     ("education", "What is your highest finished education?",
-     (("school", "School"), ("vocational", "Vocational training"), ("bachelor", "Bachelor’s degree"),
-      ("higher", "Master’s degree or higher"))),
+     (("school", "School"), ("vocational", "Vocational training"),
+      ("bachelor", "Bachelor’s degree"), ("higher", "Master’s degree or higher"))),
     ("employment", "What do you mostly do?",
      (("employed", "Employed or self-employed"), ("student", "Student or trainee"),
       ("other", "Something else"))))
@@ -112,14 +112,15 @@ def read_answers(path: Path) -> AnswerFile:
         return AnswerFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         # Where, not what: the value itself may be personal.
-        raise ValueError("impossible value: " + ".".join(map(str, error.errors()[0]["loc"]))) from None
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ValueError(f"impossible value: {where}") from None
     except (OSError, ValueError, RecursionError) as error:
         known = str(error).startswith("unreadable")
         raise ValueError(str(error) if known else "unreadable: not JSON") from None
 
 
 def find_keys(folder: Path | None = None) -> dict[str, dict]:
-    """Keys of all surveys built here (data/raw/surveys, data/runs) or lying in folder, by survey."""
+    """Keys of all surveys built here (data/raw/surveys, data/runs) or lying in folder, by id."""
     places = [*paths.RUNS.glob("*/survey/key.json"), *paths.RAW.glob("surveys/key-*.json"),
               *(sorted(folder.glob("key*.json")) if folder else [])]
     keys = [store.read_json(path, "make survey") for path in places]
@@ -130,7 +131,7 @@ def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[pd.DataFrame, pd
     """Ratings (checked, as study.load_ratings gives) and report from a folder of answer files.
 
     Report, one row a file: file, participant, plan, kept, reason, ratings (used), fast (pages),
-    note. Facts that fewer than two values tell apart are dropped. UserError where no rating is left.
+    note. Facts that do not differ are dropped. UserError where no rating is left.
     """
     folder = Path(folder)
     files = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
@@ -229,18 +230,18 @@ def load_study(path: str | Path) -> pd.DataFrame:
 
 
 def save(folder: str | Path) -> None:
-    """Ingest a folder, write data/raw/study/{ratings,report}.csv and say what was left out."""
+    """Ingest a folder, write data/raw/own_study/{ratings,report}.csv and say what was left out."""
     ratings, report = ingest(folder)
     for name, table in (("ratings", ratings.drop(columns="Quality")), ("report", report)):
-        store.write_csv(paths.RAW / "study" / f"{name}.csv", table)
+        store.write_csv(paths.RAW / "own_study" / f"{name}.csv", table)
     print(rules_table().to_string(index=False))
     left = report[~report["kept"]]
-    print(f"\nFiles: {len(report)}; participants kept: {int(report['kept'].sum())}; files left out: "
-          f"{len(left)}; ratings: {len(ratings)}; ratings left out as too fast: "
+    print(f"\nFiles: {len(report)}; participants kept: {int(report['kept'].sum())}; "
+          f"files left out: {len(left)}; ratings: {len(ratings)}; ratings left out as too fast: "
           f"{int(report.loc[report['kept'], 'fast'].sum())}.")
     for row in left.itertuples():
         print(f"  {row.file}: {row.reason}")
-    print(f"Written: {paths.shown(paths.RAW / 'study')} (ratings.csv, report.csv).")
+    print(f"Written: {paths.shown(paths.RAW / 'own_study')} (ratings.csv, report.csv).")
     place = Path(folder).resolve()
     if place.is_relative_to(paths.ROOT) and not place.is_relative_to(paths.ROOT / "data" / "raw"):
         print(f"Note: git sees {paths.shown(place)}; answers of people belong under data/raw.")

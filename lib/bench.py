@@ -8,9 +8,6 @@ import pandas as pd
 
 from lib import paths, provenance, store
 
-COLUMNS = ["what", "reference_rate", "our_rate", "ratio", "unit", "device", "commit"]
-
-
 def synchronise() -> None:
     """Wait for the GPU, if there is one, so that a clock read means something."""
     import torch
@@ -45,7 +42,7 @@ def row(what: str, reference_rate: float, our_rate: float, unit: str) -> dict:
 
 def finish(name: str, rows: list[dict]) -> pd.DataFrame:
     """Print the table and write ``data/runs/bench/<name>.csv``."""
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows)
     path = store.write_csv(paths.RUNS / "bench" / f"{name}.csv", table)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
     print(f"Written to {paths.shown(path)}", flush=True)

@@ -20,6 +20,7 @@ from lib.train import losses
 
 WEIGHTS = objectives.weights("MT+CF")
 EXAMPLES = 1000
+GPU_ROWS: list[dict] = []
 
 
 def example_pairs(count: int) -> tuple[dict[str, list], str]:
@@ -86,15 +87,58 @@ def precision(model):
 
 
 def t5_shaped(d_model: int, d_ff: int, layers: int, heads: int):
-    """A T5-v1.1 of the given shape with random weights, and the tiny tokenizer."""
+    """A T5-v1.1 of the given shape with random weights."""
     from transformers import T5Config, T5ForConditionalGeneration
 
-    _, tokenizer = models.load(models.fetch("tiny:t5"), "float32", "cpu")
     torch.manual_seed(0)
     config = T5Config(vocab_size=32128, d_model=d_model, d_ff=d_ff, d_kv=64, num_layers=layers,
                       num_heads=heads, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
                       dropout_rate=0.0, decoder_start_token_id=0, pad_token_id=0, eos_token_id=2)
-    return T5ForConditionalGeneration(config), tokenizer
+    return T5ForConditionalGeneration(config)
+
+
+def qwen3_shaped():
+    """A Qwen3-0.6B shape with random weights."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(Qwen3Config(
+        vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,
+        num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+        pad_token_id=0, eos_token_id=2))
+
+
+def fit_vocabulary(example: dict, size: int) -> dict:
+    """The example with token ids below ``size``: random weights do not mind which ones."""
+    return {name: [i % size if i >= 0 else i for i in ids] for name, ids in example.items()}
+
+
+def utilisation(model, data: Steps) -> dict:
+    """One line of the GPU table: rate of arithmetic against the measured bf16 matrix ceiling."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        our_step(model, data, 0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+
+    def steps() -> None:
+        for step in range(5):
+            our_step(model, data, step)
+            optimiser.step()
+            optimiser.zero_grad()
+
+    steps()
+    torch.cuda.reset_peak_memory_stats()
+    taken = bench.seconds(steps) / 5
+    size = 8192
+    a = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
+    for _ in range(3):
+        a @ a
+    ceiling = 20 * 2 * size**3 / bench.seconds(lambda: [a @ a for _ in range(20)])
+    rate = counter.get_total_flops() / taken
+    return {"seconds_per_step": taken, "tflops": rate / 1e12, "ceiling_tflops": ceiling / 1e12,
+            "utilisation": rate / ceiling, "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9,
+            "hours_for_5000_steps": 5000 * taken / 3600}
 
 
 def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, accumulation: int) -> dict:
@@ -102,7 +146,8 @@ def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, ac
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).train()
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    encoded = {task: [encoder.example(*p) for p in rows] for task, rows in pairs.items()}
+    encoded = {task: [fit_vocabulary(encoder.example(*p), model.config.vocab_size) for p in rows]
+               for task, rows in pairs.items()}
     widths = {task: (max(len(e["input_ids"]) for e in rows), max(len(e["labels"]) for e in rows))
               for task, rows in encoded.items()}
     data = Steps(encoded, WEIGHTS, encoder, steps=steps + 1, batch_size=batch, accumulation=accumulation)
@@ -126,6 +171,9 @@ def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, ac
         model.gradient_checkpointing_disable()
 
     our_step(model, data, 0)  # warm up
+    if device == "cuda":
+        GPU_ROWS.append({"what": name, "batch": batch, **utilisation(model, data)})
+        model.load_state_dict(start)
     found = bench.pair(f"{name}, MT+CF", "questions/s", steps * batch, reference, lambda: run("ours"))
     print(f"{name}: losses {[round(x, 4) for x in curves['reference']]} (reference), "
           f"{[round(x, 4) for x in curves['ours']]} (ours); {found['ratio']:.1f} times as fast", flush=True)
@@ -133,12 +181,22 @@ def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, ac
 
 
 def main(steps: int = 2, batch: int = 8) -> None:
-    """Measure a T5-small-shaped model and the embedded SmolLM2."""
+    """Measure a T5-small-shaped model and the embedded SmolLM2; on a GPU larger shapes too."""
     models.quiet()
     pairs, name = example_pairs(EXAMPLES)
-    rows = [measure(f"T5-small shape, {name}", *t5_shaped(512, 1024, 8, 6), pairs, steps * 2, batch, 1)]
-    model, tokenizer = models.load(models.fetch("embedded:smollm2-135m-instruct"), "float32", "cpu")
-    rows.append(measure(f"SmolLM2-135M, {name}", model, tokenizer, pairs, steps, batch, 4))
+    small, tokenizer = models.load(models.fetch("embedded:smollm2-135m-instruct"), "float32", "cpu")
+    gpu = torch.cuda.is_available()
+    if gpu:
+        steps, batch = 10, 64
+    rows = [measure(f"T5-small shape, {name}", t5_shaped(512, 1024, 8, 6), tokenizer, pairs,
+                    steps * 2, batch, 1),
+            measure(f"SmolLM2-135M, {name}", small, tokenizer, pairs, steps, batch, 1 if gpu else 4)]
+    if gpu:
+        for what, make in (("T5-large shape", lambda: t5_shaped(1024, 2816, 24, 16)),
+                           ("Qwen3-0.6B shape", qwen3_shaped)):
+            torch.cuda.empty_cache()
+            rows.append(measure(f"{what}, {name}", make(), tokenizer, pairs, 3, batch, 2))
+        bench.finish("training_gpu", GPU_ROWS)
     bench.finish("training", rows)
 
 

@@ -39,7 +39,8 @@ def profiles():
 
 def stages():
     """Names of the notebooks, in order."""
-    return [os.path.basename(path)[:-6] for path in sorted(glob.glob("notebooks/[0-9][0-9]_*.ipynb"))]
+    paths = sorted(glob.glob("notebooks/[0-9][0-9]_*.ipynb"))
+    return [os.path.basename(path)[:-len(".ipynb")] for path in paths]
 
 
 def code_of(notebook):
@@ -51,7 +52,7 @@ def code_of(notebook):
 
 
 def imported(code):
-    """Paths of the lib modules that Python code imports, anywhere in it; all if it has no syntax."""
+    """Paths of the lib modules that code imports, anywhere in it; all if it is not valid Python."""
     try:
         tree = ast.parse(code)
     except SyntaxError:
@@ -89,7 +90,7 @@ class Sources:
         return done
 
     def data(self, code, modules):
-        """Data files that code or its modules name: committed, beside the modules, or in data/raw."""
+        """Files that code or its modules name: committed data, beside the modules, in data/raw."""
         text = "\n".join([code] + [self.text[path] for path in modules if path != "lib/paths.py"])
         raw = os.path.join(os.environ.get("HONEY_HOME", ""), "data/raw/*.csv")
         found = {path for path in glob.glob("lib/*.*") + glob.glob(raw)
@@ -107,7 +108,8 @@ def graph(profile, runs):
         notebook = "notebooks/%s.ipynb" % name
         code = code_of(notebook)
         modules = sources.closure(code)
-        needs = {notebook, "notebooks/profiles/%s.yaml" % profile} | modules | sources.data(code, modules)
+        needs = {notebook, "notebooks/profiles/%s.yaml" % profile} | modules
+        needs |= sources.data(code, modules)
         before = [other for other in names if other < name and (
             other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]
         found[name] = sorted(needs), before, missing(name, runs)
@@ -151,8 +153,9 @@ def plan(found, runs):
         elif gone:
             state = "runs: %s is missing" % gone[0]
         else:
-            made = os.path.getmtime(target)
-            newer = [path for path in needs + records if os.path.getmtime(path) > made]
+            made = os.stat(target).st_mtime_ns
+            newer = [path for path in needs + records
+                     if os.path.exists(path) and os.stat(path).st_mtime_ns > made]
             waits = [other[:2] for other in before if other in running]
             state = "up to date"
             if newer:
@@ -180,7 +183,7 @@ def main(arguments):
             profile, "did you mean '%s'?" % near[0] if near else "there are " + ", ".join(known)))
         raise SystemExit(2)
     if re.search(r"\s", home):
-        print("HONEY_HOME ('%s') has a space, which make cannot handle; choose another folder" % home)
+        print("HONEY_HOME ('%s') has a space, which make cannot handle; choose another" % home)
         raise SystemExit(2)
     runs = os.path.join(home, "data/runs", profile)
     try:

@@ -1,5 +1,7 @@
 """The students of a profile: which there are, where they live, and which are finished."""
 
+import fcntl
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,23 +80,49 @@ def is_whole(folder: Path) -> bool:
 
 
 def train_all(settings: Profile, texts: pd.DataFrame) -> pd.DataFrame:
-    """Train what is not finished; a row a student with its record. Finished ones are not touched."""
-    rows, wanted = [], students(settings)
-    for number, student in enumerate(wanted, 1):
-        pairs = training_pairs(settings, student.arm, texts)
-        key = training_key(settings, student, pairs)
-        folder = folder_of(settings, student, key)
-        if is_whole(folder):
-            print(f"[{number}/{len(wanted)}] {student.label}: finished before", flush=True)
-        else:
-            if folder.exists():
-                print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
-                shutil.rmtree(folder)
-            print(f"[{number}/{len(wanted)}] {student.label}", flush=True)
-            _train_one(settings, student, pairs, key, folder)
-        record = store.read_json(folder / "student.json", "notebooks/03_training.ipynb")
+    """Train what is not finished; a row a student with its record. Finished ones are not touched.
+
+    With JOBS=n in the environment n students are trained side by side (lib.jobs).
+    """
+    wanted = students(settings)
+    places = [place(settings, student, texts) for student in wanted]
+    jobs = int(os.environ.get("JOBS") or 1)
+    missing = [i for i, found in enumerate(places) if not is_whole(found.folder)]
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} students were finished before", flush=True)
+    if jobs > 1 and len(missing) > 1:
+        from lib.jobs import run_side_by_side
+
+        run_side_by_side(settings, missing, jobs)
+    else:
+        for number, i in enumerate(missing, 1):
+            print(f"[{number}/{len(missing)}] {wanted[i].label}", flush=True)
+            train_one(settings, wanted[i], places[i])
+    return table_of(wanted, places)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a student goes, and what decides it: pairs, key and folder."""
+
+    pairs: dict
+    key: dict
+    folder: Path
+
+
+def place(settings: Profile, student: Student, texts: pd.DataFrame) -> Place:
+    """The student's training pairs, the key made from them, and its folder."""
+    pairs = training_pairs(settings, student.arm, texts)
+    key = training_key(settings, student, pairs)
+    return Place(pairs, key, folder_of(settings, student, key))
+
+
+def table_of(wanted: list[Student], places: list[Place]) -> pd.DataFrame:
+    """A row a finished student with its record."""
+    rows = []
+    for student, found in zip(wanted, places, strict=True):
+        record = store.read_json(found.folder / "student.json", "notebooks/03_training.ipynb")
         rows.append({"arm": student.arm, "size": student.model.size, "seed": student.seed,
-                     **{k: record[k] for k in RECORD}, "folder": folder.name})
+                     **{name: record[name] for name in RECORD}, "folder": found.folder.name})
     return pd.DataFrame(rows)
 
 
@@ -102,22 +130,37 @@ RECORD = ("steps", "best_step", "seconds", "tokens_per_second", "peak_memory_gb"
           "trained_parameters", "inputs_cut", "precision", "device")
 
 
-def _train_one(settings: Profile, student: Student, pairs: dict, key: dict, folder: Path) -> None:
-    """Train in a working folder beside the final one; rename when all is written."""
+def train_one(settings: Profile, student: Student, found: Place) -> None:
+    """Train in a working folder beside the final one; rename when all is written.
+
+    Goes on from the working folder's last checkpoint. A damaged finished student is set aside.
+    UserError if another process trains the same student.
+    """
     from lib import train
 
+    folder = found.folder
     working = folder.with_name(f".working-{folder.name}")
     working.mkdir(parents=True, exist_ok=True)
-    models.quiet()
-    weights = task_weights(settings, objectives.split_arm(student.arm)[0])
-    record = train.train(student.model, weights, pairs, settings.training, student.seed, working,
-                         student.label)
-    files = {path.name: store.sha256_file(path) for path in sorted(working.iterdir())
-             if path.suffix in (".safetensors", ".json") and not path.name.startswith(".")}
-    store.write_json(working / "student.json", {
-        **record, "arm": student.arm, "task_weights": weights, "key": key, "files": files,
-        "provenance": provenance.stamp(profile=settings.name, seed=student.seed)})
-    working.rename(folder)
+    with open(folder.with_name(f".lock-{folder.name}"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{student.label} is being trained by another process; wait for it.") from None
+        if is_whole(folder):
+            return
+        if folder.exists():
+            print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
+            shutil.rmtree(folder)
+        models.quiet()
+        weights = task_weights(settings, objectives.split_arm(student.arm)[0])
+        record = train.train(student.model, weights, found.pairs, settings.training, student.seed,
+                             working, student.label)
+        files = {path.name: store.sha256_file(path) for path in sorted(working.iterdir())
+                 if path.suffix in (".safetensors", ".json") and not path.name.startswith(".")}
+        store.write_json(working / "student.json", {
+            **record, "arm": student.arm, "task_weights": weights, "key": found.key, "files": files,
+            "provenance": provenance.stamp(profile=settings.name, seed=student.seed)})
+        working.rename(folder)
 
 
 def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path]]:

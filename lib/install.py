@@ -102,8 +102,7 @@ def main(arguments):
         print(python)
         return
     os.chdir(ROOT)
-    requirements = os.path.join("lib", "requirements.txt")
-    with open(requirements, "rb") as first, open(os.path.join("lib", "constraints.txt"), "rb") as second:
+    with open("lib/requirements.txt", "rb") as first, open("lib/constraints.txt", "rb") as second:
         text = first.read()
         digest = hashlib.sha256(text + second.read()).hexdigest()
     if prefix == VENV and not os.path.exists(python):
@@ -124,10 +123,10 @@ def main(arguments):
              "then %s is made." % (python, found[0], VENV))
     alone = re.findall(r"^# no-deps: (\S+)", text.decode(), re.M)
     count = len(re.findall(r"^[A-Za-z0-9]\S*==", text.decode(), re.M)) + len(alone)
-    print("Installing %d packages into %s, once (minutes; more where torch brings CUDA)."
+    print("Installing %d packages into %s, once (some minutes; longer where torch brings CUDA)."
           % (count, prefix), flush=True)
     started = time.time()
-    pip(python, "-r", requirements)
+    pip(python, "-r", "lib/requirements.txt")
     if alone:
         pip(python, "--no-deps", *alone)
     with open(stamp + ".new", "w") as file:

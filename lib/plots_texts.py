@@ -6,7 +6,6 @@ As in lib.plots, each function takes a tidy table and gives (figure, table); int
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from lib import figures
 from lib.errors import UserError
@@ -30,16 +29,20 @@ def text_lengths(texts: pd.DataFrame, limit: float | None = None):
     table = table.astype({"n": int}).rename_axis("kind").reset_index()
     table = table[["kind", "n", "mean", "sd", "min", "q1", "median", "q3", "max"]]
     figure, ax = plt.subplots(figsize=(figures.COLUMN, 0.7 + 0.3 * len(kinds)))
-    sns.boxplot(texts.astype({"kind": str}), x="characters", y="kind", order=kinds, ax=ax,
-                width=0.6, color="white", linecolor="black", linewidth=0.8, fliersize=2,
-                showmeans=True, meanprops={"marker": "x", "markeredgecolor": "black",
-                                           "markersize": 4})
-    for kind, box in zip(kinds, ax.patches, strict=True):
+    line = {"color": "black", "linewidth": 0.8}
+    boxes = ax.boxplot([groups.get_group(kind) for kind in kinds], orientation="horizontal",
+                       positions=range(len(kinds)), tick_labels=kinds, widths=0.6,
+                       patch_artist=True, showmeans=True, medianprops=line, whiskerprops=line,
+                       capprops=line, flierprops={"markersize": 2},
+                       boxprops={"facecolor": "white", "linewidth": 0.8},
+                       meanprops={"marker": "x", "markeredgecolor": "black", "markersize": 4})
+    for kind, box in zip(kinds, boxes["boxes"], strict=True):
         if kind in figures.ARMS:
             box.set(**figures.bar(kind))
+    ax.invert_yaxis()
     if limit is not None:
         ax.axvline(limit, color=figures.GREY, linestyle=":")
-    ax.set(xlim=(0, None), xlabel="Characters", ylabel="")
+    ax.set(xlim=(0, None), xlabel="Characters")
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
     return figure, table
@@ -58,7 +61,7 @@ def letter_distribution(counts: pd.DataFrame):
     table["share"] = 100 * table["count"] / table["total"]
     letters, groups = sorted(table["letter"].unique()), list(table["group"].unique())
     figure, ax = plt.subplots(figsize=(figures.COLUMN, 2.2))
-    shades = sns.light_palette("#333333", len(groups) + 1)[1:]
+    shades = plt.colormaps["Greys"](np.linspace(0.25, 0.85, len(groups)))
     for group, offset, shade in zip(groups, figures.spread(len(groups), 0.8), shades, strict=True):
         part = table[table["group"] == group]
         ax.bar(part["letter"].map(letters.index) + offset, part["share"], 0.8 / len(groups),

@@ -7,7 +7,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lib import paths
+from lib import paths, tasks
 from lib.errors import UserError
 
 METHODS = ("label-only", "CF", "MT", "MT+CF")
@@ -23,8 +23,8 @@ class Settings(BaseModel):
 class TaskSettings(Settings):
     """Which questions, and how many of each split (null = all)."""
 
-    name: Literal["minicqa", "commonsenseqa", "strategyqa", "esnli"]
-    source: Literal["default", "published"] = "default"
+    name: str
+    source: str = Field("default", pattern=r"^(default|published|folder:.+)$")
     train: int | None = Field(None, gt=0)
     dev: int | None = Field(None, gt=0)
     test: int | None = Field(None, gt=0)
@@ -124,8 +124,8 @@ class Profile(Settings):
             raise ValueError("teacher.source and task.source are either both published or neither")
         if self.teacher.source == "generate" and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
-        if self.task.name == "minicqa" and self.task.source == "published":
-            raise ValueError("task: minicqa has no published texts")
+        if self.task.name not in tasks.names():
+            raise ValueError(f"task.name: '{self.task.name}' is not one of {', '.join(tasks.names())}")
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
                 raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")

@@ -26,7 +26,8 @@ body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; mar
 h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; }}
 table {{ border-collapse: collapse; }} td, th {{ padding: .3rem .8rem .3rem 0; text-align: left; }}
 th {{ border-bottom: 1px solid #999; font-weight: 600; }}
-.figures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(26rem, 1fr)); gap: 2rem; }}
+.figures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(26rem, 1fr));
+  gap: 2rem; }}
 figure {{ margin: 0; }} figure img {{ max-width: 100%; border: 1px solid #ddd; }}
 figcaption {{ font-size: .85rem; color: #555; overflow-wrap: anywhere; }}
 figcaption b {{ color: #222; font-size: .95rem; }}
@@ -134,7 +135,8 @@ def _link(path: Path, folder: Path, text: str = "") -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 1 after a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m lib.report", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.report",
+                                     description=__doc__.split("\n")[0])
     parser.add_argument("profile", nargs="?", default="cpu")
     try:
         build(profile.load(parser.parse_args(arguments).profile))

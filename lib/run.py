@@ -29,11 +29,11 @@ OUTSIDE = {"03": "students/*/student.json"}  # what a stage makes outside its ow
 
 
 class ThisPython(AsyncKernelManager):
-    """Starts kernels with the interpreter that runs us, whichever "python3" is installed for Jupyter."""
+    """Starts kernels with the interpreter that runs us, not a "python3" installed for Jupyter."""
 
     kernel_spec = KernelSpec(
         argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
-              "--log-level=CRITICAL"],  # no warning at each start that local sockets are not encrypted
+              "--log-level=CRITICAL"],  # no warning at each start that loopback is not encrypted
         display_name="Python 3", language="python")
 
 
@@ -44,7 +44,8 @@ def find(name: str) -> Path:
         if name in (path.stem, path.stem[:2]):
             return path
     near = difflib.get_close_matches(name, [path.stem for path in known], 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(p.stem for p in known)}."
+    names = ", ".join(path.stem for path in known)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {names}."
     raise UserError(f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; {hint}")
 
 
@@ -57,8 +58,8 @@ def typed(notebook: Path, given: dict[str, str]) -> dict[str, object]:
 
     known = papermill.inspect_notebook(str(notebook))
     if "profile" not in known:
-        raise UserError(f"{paths.shown(notebook)} has no parameter 'profile'; its first code cell must "
-                        'be tagged "parameters" and set profile = "cpu".')
+        raise UserError(f"{paths.shown(notebook)} has no parameter 'profile'; its first code cell "
+                        'must be tagged "parameters" and set profile = "cpu".')
     values = {}
     for name, text in given.items():
         if name == "profile":
@@ -126,8 +127,8 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
             raise UserError(_failure(notebook, failed, error)) from None
         if isinstance(error, DeadKernelError):
             raise UserError(
-                f"The kernel of {notebook.stem} was killed (often: out of memory); finished work is "
-                f"kept, run the same command again. As far as it came: {paths.shown(failed)}"
+                f"The kernel of {notebook.stem} was killed (often: out of memory); finished work "
+                f"is kept, run the same command again. As far as it came: {paths.shown(failed)}"
             ) from None
         raise
     nb = nbformat.read(partial, as_version=4)
@@ -140,8 +141,8 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
         wall_seconds=round(time.time() - started, 1), peak_memory_gb=_children_peak_gb())
     record(notebook.stem, settings)
     store.write_text(executed, nbformat.writes(nb) + "\n")
-    # As old as its start, so that an input changed meanwhile makes it out of date; a copy that other
-    # parameters made is always out of date for Make.
+    # As old as its start, so that an input changed meanwhile makes it out of date; a copy that
+    # other parameters made is always out of date for Make.
     os.utime(executed, (started, 0 if parameters else started))
     partial.unlink()
     failed.unlink(missing_ok=True)
@@ -150,7 +151,7 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
 
 
 def record(stage: str, settings: Profile) -> Path:
-    """Write the hashes of what a stage has made: tables (which other stages read) and what it shows.
+    """Write the hashes of what a stage has made: tables, which other stages read, and figures.
 
     The file keeps its time while the tables are the same (even if figures changed), so that Make
     reruns the stages that read them only when it must.
@@ -208,8 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="set a parameter of the notebook")
     parser.add_argument("--check", action="store_true", help="only check the profile")
     options = parser.parse_args(arguments)
-    # jsonschema, which nbformat needs, would compile a grammar of URIs for 1 s at its import; it does
-    # without the package, and no notebook has a field that would be checked by it.
+    # jsonschema, which nbformat needs, would compile a grammar of URIs for 1 s at its import; it
+    # does without the package, and no notebook has a field that would be checked by it.
     sys.modules.setdefault("rfc3987_syntax", None)
     try:
         settings = profile.load(options.profile)
@@ -232,8 +233,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{notebook.stem} was stopped; finished work is kept, run the same command again to go "
-              "on.", file=sys.stderr)
+        print(f"{notebook.stem} was stopped; finished work is kept, run the same command again to "
+              "go on.", file=sys.stderr)
         return 130
     return 0
 

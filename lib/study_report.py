@@ -42,12 +42,17 @@ def published_decisions() -> pd.DataFrame:
     runs = published_runs()
     if runs is not None:
         return study_honest.multiverse_table(runs)
-    panels = accuracy.published_cells().groupby("panel", sort=False)
-    tables = []
-    for name, (_, cells) in zip(("all runs", "1.5 IQR (paper)"), panels, strict=True):
-        table = study_honest.multiverse_table(stats.expand_cells(cells))
-        tables.append(table[table["specification"] == "all runs"].assign(specification=name))
-    return pd.concat(tables, ignore_index=True)
+    names = {"before": "all runs", "after": "1.5 IQR (paper)"}
+    table = accuracy.published_statistics()
+    n = table[table["statistic"] == "runs"].set_index("analysis")["value"].astype(int)
+    tests = table[table["statistic"].isin(["anova_type2", "tukey"])]
+    tests = tests[tests["group"] != "residual"]
+    wide = tests.pivot_table(index=["analysis", "group"], columns="term", values="value",
+                             sort=False).reset_index()
+    p = wide["p"].fillna(wide["p_adj"])
+    return pd.DataFrame({"specification": wide["analysis"].map(names),
+                         "n": wide["analysis"].map(n), "conclusion": wide["group"],
+                         "value": wide["F"].fillna(wide["estimate"]), "p": p, "holds": p < 0.05})
 
 
 def vda_intervals(scores: pd.DataFrame) -> pd.DataFrame:

@@ -202,7 +202,8 @@ def build(profile: str, size: str | None = None, methods=(), **options) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns 1 after a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m lib.survey", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.survey",
+                                     description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="write the survey page of a run")
     make.add_argument("profile")
@@ -235,7 +236,7 @@ def _read(path: str) -> str:
     try:
         return open(path, encoding="utf-8").read()
     except (OSError, UnicodeDecodeError):
-        raise UserError(f"The consent text {path} cannot be read; give a UTF-8 text file.") from None
+        raise UserError(f"The consent text {path} cannot be read; give a UTF-8 file.") from None
 
 
 if __name__ == "__main__":

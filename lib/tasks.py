@@ -1,13 +1,19 @@
-"""Question sets: where the questions come from and how one is written for a model."""
+"""Question sets: where the questions come from and how one is written for a model.
 
+A task is one file, lib/prompts/<task>.yaml: its section ``task`` names sources and a reader (a function
+here that turns a row into a Question), the rest are the worked examples of its prompts.
+"""
+
+import functools
 import json
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from lib import paths
 from lib.errors import UserError
 
-HUB = {"commonsenseqa": {"path": "tau/commonsense_qa",
-                         "revision": "94630fe30dad47192a8546eb75f094926d47e155"}}
 SPLITS = ("train", "dev", "test")
 LETTERS = "ABCDEFGH"
 
@@ -36,26 +42,55 @@ class Question:
         return " ".join(f"({LETTERS[i]}) {text}" for i, text in enumerate(self.choices))
 
 
-def from_row(row: dict) -> Question:
-    """A Question from a row in CommonsenseQA's schema (id, question, choices, answerKey)."""
+def read_commonsenseqa(row: dict, number: int) -> Question:
+    """A row in CommonsenseQA's schema: id, question, choices (label, text), answerKey."""
     labels, texts = list(row["choices"]["label"]), tuple(row["choices"]["text"])
-    if row["answerKey"] not in labels:
-        raise UserError(f"Question {row['id']}: answerKey '{row['answerKey']}' is none of {labels}.")
     return Question(row["id"], row["question"].strip(), texts, labels.index(row["answerKey"]))
+
+
+def read_strategyqa(row: dict, number: int) -> Question:
+    """A row of StrategyQA: qid, question, answer (true or false) -> yes/no."""
+    return Question(str(row["qid"]), row["question"].strip(), ("yes", "no"), 0 if row["answer"] else 1)
+
+
+def read_esnli(row: dict, number: int) -> Question:
+    """A row of e-SNLI: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction)."""
+    premise, hypothesis = (str(row[key]).strip().rstrip(".") for key in ("premise", "hypothesis"))
+    text = (f"Premise: {premise}. Hypothesis: {hypothesis}. "
+            "What is the relation between premise and hypothesis?")
+    return Question(f"esnli-{number:06d}", text, ("entailment", "neutral", "contradiction"),
+                    int(row["label"]))
+
+
+READERS = {"commonsenseqa": read_commonsenseqa, "strategyqa": read_strategyqa, "esnli": read_esnli}
+
+
+def names() -> list[str]:
+    """The tasks that have a file."""
+    return sorted(path.stem for path in paths.PROMPTS.glob("*.yaml") if path.stem != "common")
+
+
+def describe(name: str) -> dict:
+    """The section ``task`` of a task's file."""
+    path = paths.PROMPTS / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"There is no task '{name}'; there are {', '.join(names())}, and a new one is "
+                        f"a file {paths.shown(path)}.")
+    found = yaml.safe_load(path.read_text()).get("task") or {}
+    if found.get("reader") not in READERS:
+        raise UserError(f"{paths.shown(path)}: task.reader must be one of {', '.join(READERS)}.")
+    return found
 
 
 def load(task, seed: int = 0) -> dict[str, list[Question]]:
     """The splits train, dev and test of a TaskSettings, cut to the sizes that it names.
 
-    MiniCQA ships with the repository. CommonsenseQA comes from the hub at a pinned revision; its
-    test split has no labels, so (as in the paper) its validation split is the test and 10 % of
-    train, drawn with ``seed``, is dev. Published questions are those of the authors' release that
-    have usable texts. UserError if the hub or the release cannot be reached.
+    ``source``: default (the task's files, or the hub at a pinned revision), published (the authors'
+    release: questions that have usable texts) or folder:PATH with train.jsonl and test.jsonl (and
+    dev.jsonl) in the schema of the task's reader. Where there is no dev file, 10 % of train, drawn
+    with ``seed``, is dev. UserError if a source is out of reach or a row cannot be read.
     """
-    if task.source == "published":
-        splits = _published(task.name, seed)
-    else:
-        splits = _minicqa() if task.name == "minicqa" else _from_hub(task.name, seed)
+    splits = dict(_load(task.name, task.source, seed))
     for split in SPLITS:
         size = getattr(task, split)
         if size is not None and size > len(splits[split]):
@@ -65,36 +100,84 @@ def load(task, seed: int = 0) -> dict[str, list[Question]]:
     return splits
 
 
-def _minicqa() -> dict[str, list[Question]]:
-    return {split: [from_row(json.loads(line)) for line in
-                    (paths.MINICQA / f"{split}.jsonl").read_text().splitlines()]
-            for split in SPLITS}
+@functools.cache
+def _load(name: str, source: str, seed: int) -> dict[str, list[Question]]:
+    told = describe(name)
+    reader = READERS[told["reader"]]
+    if source == "published":
+        return _published(name, told, seed)
+    if source.startswith("folder:"):
+        pattern = str(Path(source.removeprefix("folder:")).expanduser() / "{split}.jsonl")
+        return _from_files(name, pattern, reader, seed)
+    if "files" in told:
+        return _from_files(name, str(paths.ROOT / told["files"]), reader, seed)
+    return _from_hub(name, told["hub"], reader, seed)
 
 
-def _published(name: str, seed: int) -> dict[str, list[Question]]:
+def _from_files(name: str, pattern: str, reader, seed: int) -> dict[str, list[Question]]:
+    rows = {}
+    for split in SPLITS:
+        path = Path(pattern.format(split=split))
+        if not path.is_file():
+            if split == "dev":
+                continue
+            raise UserError(f"{name}: {paths.shown(path)} is missing; the folder needs train.jsonl "
+                            "and test.jsonl.")
+        try:
+            rows[split] = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        except json.JSONDecodeError as error:
+            raise UserError(f"{paths.shown(path)} is not JSON lines: {error.msg}.") from None
+    return _questions(name, rows, reader, seed)
+
+
+def _questions(name: str, rows: dict[str, list], reader, seed: int) -> dict[str, list[Question]]:
+    found = {}
+    for split, part in rows.items():
+        found[split] = []
+        for number, row in enumerate(part):
+            try:
+                found[split].append(reader(row, number))
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
+                raise UserError(f"{name}: {split} row {number + 1} cannot be read "
+                                f"({type(error).__name__}: {error}); see {reader.__name__} in "
+                                "lib/tasks.py for the fields that it needs.") from None
+    if "dev" not in found:
+        import random
+
+        train = found["train"]
+        held = set(random.Random(f"dev {seed}").sample(range(len(train)), -(-len(train) // 10)))
+        found["dev"] = [q for i, q in enumerate(train) if i in held]
+        found["train"] = [q for i, q in enumerate(train) if i not in held]
+    return found
+
+
+def _published(name: str, told: dict, seed: int) -> dict[str, list[Question]]:
     from lib import published
 
+    if "published" not in told:
+        raise UserError(f"The authors published no texts for {name}; use task.source default.")
     found = {}
     for split in ("train", "test"):
-        table = f"{published.TASKS[name]}-llama-{split}"
+        table = f"{told['published']}-llama-{split}"
         published.fetch(table)
         found |= {q.id: q for q in published.questions(table)}
     texts = published.teacher_table(name, seed)
     return {split: [found[id] for id in texts.loc[texts["split"] == split, "id"]] for split in SPLITS}
 
 
-def _from_hub(name: str, seed: int) -> dict[str, list[Question]]:
+def _from_hub(name: str, hub: dict, reader, seed: int) -> dict[str, list[Question]]:
     import datasets
 
-    source = HUB[name]
+    instead = (f"use task.source published or folder:PATH for {name}" if name != "commonsenseqa" else
+               "use task.source published or folder:PATH, or PROFILE=cpu, which needs no network")
+    if not hub.get("revision"):
+        raise UserError(f"{name} has no pinned hub revision; {instead}, or write the commit of "
+                        f"{hub['path']} into lib/prompts/{name}.yaml.")
     try:
-        data = datasets.load_dataset(source["path"], revision=source["revision"],
+        data = datasets.load_dataset(hub["path"], revision=hub["revision"],
                                      cache_dir=str(paths.RAW / "hub"))
+        rows = {"train": list(data["train"]), "test": list(data[hub["test"]])}
     except Exception as error:  # datasets raises many kinds when the hub is out of reach
-        raise UserError(
-            f"Cannot load {source['path']} at {source['revision'][:8]} from the hub "
-            f"({type(error).__name__}); check the network, or use PROFILE=cpu, which needs none."
-        ) from error
-    parts = data["train"].train_test_split(test_size=0.1, seed=seed)
-    rows = {"train": parts["train"], "dev": parts["test"], "test": data["validation"]}
-    return {split: [from_row(row) for row in table] for split, table in rows.items()}
+        raise UserError(f"Cannot load {hub['path']} at {hub['revision'][:8]} from the hub "
+                        f"({type(error).__name__}); check the network, or {instead}.") from error
+    return _questions(name, rows, reader, seed)

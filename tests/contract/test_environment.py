@@ -43,7 +43,8 @@ def pins(name: str) -> dict[str, Requirement]:
 
 def imported() -> set[str]:
     """Top-level names that any Python file or notebook imports."""
-    codes = [path.read_text() for folder in ("lib", "tests") for path in (ROOT / folder).rglob("*.py")]
+    codes = [path.read_text() for folder in ("lib", "tests")
+             for path in (ROOT / folder).rglob("*.py")]
     codes += [depends.code_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")]
     names = set()
     for code in codes:
@@ -107,10 +108,10 @@ def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
         file.writestr(f"{name}.py", "")
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-                      + (f"Requires-Dist: {needs}\n" if needs else ""))
-        file.writestr(f"{info}/WHEEL",
-                      "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\n"
+                      f"Version: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else ""))
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\n"
+                      "Root-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{info}/RECORD", "")
 
 
@@ -146,7 +147,8 @@ def test_an_environment_is_made_once(install):
     assert (done.returncode, done.stderr) == (0, "")
     assert "Installing 2 packages into .venv, once" in done.stdout
     python = install.folder / ".venv/bin/python"
-    found = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True)
+    found = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True,
+                           text=True)
     versions = {row["name"]: row["version"] for row in json.loads(found.stdout)}
     assert {name: versions[name] for name in ("honeya", "honeyb", "honeyc")} == {
         "honeya": "1.0", "honeyb": "1.0", "honeyc": "1.0"}
@@ -179,8 +181,8 @@ def test_the_interpreter_is_the_one_asked_for(install, tmp_path):
 @pytest.mark.parametrize("script, sentence", [
     ("echo 3.10; echo /prefix", "Python 3.11 or 3.12 is needed and {} is 3.10; activate another "
      "environment, or none: then .venv is made.\n"),
-    ("exit 1", "{} cannot be run; name another interpreter (PYTHON=...) or leave the environment that "
-     "has it.\n")])
+    ("exit 1", "{} cannot be run; name another interpreter (PYTHON=...) or leave the environment "
+     "that has it.\n")])
 def test_an_unfit_interpreter_is_refused(install, tmp_path, script, sentence):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
@@ -191,7 +193,8 @@ def test_an_unfit_interpreter_is_refused(install, tmp_path, script, sentence):
 
 
 def test_an_active_environment_with_the_stamp_needs_nothing(install, tmp_path):
-    texts = [(tmp_path / "lib" / name).read_bytes() for name in ("requirements.txt", "constraints.txt")]
+    texts = [(tmp_path / "lib" / name).read_bytes()
+             for name in ("requirements.txt", "constraints.txt")]
     (tmp_path / "env/bin").mkdir(parents=True)
     (tmp_path / "env/bin/python").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "env/honey.stamp").write_text(hashlib.sha256(b"".join(texts)).hexdigest())

@@ -68,7 +68,7 @@ def test_the_first_cell_says_what_is_shown_made_and_needed(path, notebook):
 
 
 def test_parameters_come_first_and_the_stage_second(path, code):
-    assert [bool(cell.metadata.get("tags")) for cell in code] == [True] + [False] * (len(code) - 1)
+    assert not any(cell.metadata.get("tags") for cell in code[1:])
     assert code[0].metadata.tags == ["parameters"]
     assert 'profile = "cpu"  # str: name of a file in notebooks/profiles' in code[0].source
     for line in code[0].source.splitlines():

@@ -108,7 +108,8 @@ def done(project):
         project.notebook(name, f"from lib import {module}")
     lib = project.root / "lib"
     (lib / "common.py").write_text("")
-    (lib / "texts.py").write_text("def f():\n    import lib.deep\n\nfrom lib.paths import PROMPTS\n")
+    (lib / "texts.py").write_text(
+        "def f():\n    import lib.deep\n\nfrom lib.paths import PROMPTS\n")
     (lib / "deep.py").write_text("from lib import common\n")
     (lib / "people.py").write_text("# shows page.html\n")
     (lib / "page.html").write_text("")
@@ -174,8 +175,8 @@ def test_closure_follows_imports_of_every_form(project, monkeypatch):
     lib = project.root / "lib"
     for path in lib.glob("*.py"):
         path.unlink()
-    for name, text in {"__init__": "", "a": "from lib.b import f", "b": "def f():\n    from lib import c",
-                       "c": "import lib.a, os", "d": "", "e": "broken("}.items():
+    for name, text in {"__init__": "", "a": "from lib.b import f", "d": "", "e": "broken(",
+                       "b": "def f():\n    from lib import c", "c": "import lib.a, os"}.items():
         (lib / f"{name}.py").write_text(text)
     monkeypatch.chdir(project.root)
     sources = depends.Sources()
@@ -185,7 +186,8 @@ def test_closure_follows_imports_of_every_form(project, monkeypatch):
     assert sources.closure("import json, library") == set()
     assert sources.closure("from lib import e") == three | {"lib/d.py", "lib/e.py"}
     project.notebook("01_a", "%matplotlib inline\nfrom lib import d\n!ls")
-    assert sources.closure(depends.code_of("notebooks/01_a.ipynb")) == {"lib/__init__.py", "lib/d.py"}
+    code = depends.code_of("notebooks/01_a.ipynb")
+    assert sources.closure(code) == {"lib/__init__.py", "lib/d.py"}
 
 
 def test_stages_named_in_a_notebook_come_before_it(project, monkeypatch):
@@ -265,7 +267,7 @@ def test_home_with_a_space_is_refused(project, tmp_path):
 
 
 def test_the_whole_way(project, tmp_path):
-    """Real notebooks: run, run again, lose a figure, change a table, fail, go on; then the report."""
+    """Real notebooks: run, run again, lose a figure, fail, change a table; then the report."""
     home = tmp_path / "home"
     table = "stage.save_table('t', pd.DataFrame({{'a': [{}]}}))"
 
@@ -309,7 +311,8 @@ def test_the_whole_way(project, tmp_path):
 
     page = report.read_text()
     assert "did not finish" not in page
-    assert f'<td><a href="{FIRST}.html">{FIRST}</a></td><td>Title of {FIRST} &amp; more</td>' in page
+    assert (f'<td><a href="{FIRST}.html">{FIRST}</a></td>'
+            f"<td>Title of {FIRST} &amp; more</td>") in page
     assert f"<b>Of &lt;{FIRST}&gt;</b>" in page
     assert f'src="../../../../figures/smoke/{FIRST}.png"' in page
     assert (report.parent / f"../../../../figures/smoke/{FIRST}.png").resolve().is_file()

@@ -228,6 +228,7 @@ def test_freezing_trains_only_the_top(student):
 
 
 def test_four_bit_gradients_survive_a_generation():
+    pytest.importorskip("bitsandbytes")
     """The AVX512 repacking of bitsandbytes is off, so that training after decoding stays right."""
     folder = models.fetch("tiny:llama")
     model, tokenizer = models.load(folder, "4bit", "cpu")

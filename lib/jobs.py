@@ -1,0 +1,139 @@
+"""Many students at once: side by side on one machine, or as jobs of a cluster (submitit).
+
+``python -m lib.jobs PROFILE --jobs 4`` trains what notebook 03 would train, four at a time;
+``--only 7`` trains one student by its number; ``--slurm PARTITION`` submits one job a student. All
+use the same folders, so any of them goes on where another stopped.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+
+from lib import grid, paths, profile
+from lib.errors import UserError
+from lib.progress import duration
+
+
+def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
+    """The table that notebook 02 writes; UserError if it is missing."""
+    path = profile.run_folder(settings) / "02_critique_revision" / "teacher.parquet"
+    if not path.is_file():
+        raise UserError(f"{paths.shown(path)} is missing; run notebooks/02_critique_revision.ipynb "
+                        f"with profile '{settings.name}' first.")
+    return pd.read_parquet(path)
+
+
+def train_number(name: str, number: int) -> str:
+    """Train one student of a profile by its number in ``grid.students``; returns its label."""
+    settings = profile.load(name)
+    student = grid.students(settings)[number]
+    found = grid.place(settings, student, teacher_texts(settings))
+    if not grid.is_whole(found.folder):
+        grid.train_one(settings, student, found)
+    return student.label
+
+
+def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -> None:
+    """Train the numbered students in ``jobs`` processes, cores shared out evenly.
+
+    Prints done, running, failed and ETA every 30 s. A failed student does not stop the others;
+    at the end UserError names the failed ones and their logs.
+    """
+    labels = [student.label for student in grid.students(settings)]
+    logs = grid.home(settings) / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
+    waiting, running, failed, done = list(numbers), {}, [], 0
+    started = printed = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                number = waiting.pop(0)
+                with open(logs / f"{number:03d}.log", "w") as log:
+                    running[number] = subprocess.Popen(
+                        [sys.executable, "-m", "lib.jobs", settings.name, "--only", str(number)],
+                        cwd=paths.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            time.sleep(0.2)
+            ended = [number for number, process in running.items() if process.poll() is not None]
+            for number in ended:
+                process = running.pop(number)
+                done += process.returncode == 0
+                if process.returncode:
+                    failed.append(number)
+                    print(f"failed: {labels[number]} (see {paths.shown(logs / f'{number:03d}.log')})",
+                          flush=True)
+            if ended or time.monotonic() - printed > 30:
+                printed, finished = time.monotonic(), done + len(failed)
+                eta = (printed - started) / finished * (len(numbers) - finished) if finished else 0
+                print(f"students {done}/{len(numbers)} done | {len(running)} running | {len(failed)} "
+                      f"failed" + (f" | ETA {duration(eta)}" if eta else ""), flush=True)
+    finally:
+        for process in running.values():
+            process.terminate()
+    if failed:
+        raise UserError(f"{len(failed)} of {len(numbers)} students failed: "
+                        f"{', '.join(labels[number] for number in failed)}; read their logs in "
+                        f"{paths.shown(logs)}, then run the same command again (the others are kept).")
+
+
+def submit(settings: profile.Profile, numbers: list[int], cluster: str, **options: object) -> list:
+    """One submitit job a student (an array); a job that is killed and requeued goes on.
+
+    ``cluster``: slurm or local. ``options`` go to submitit's ``update_parameters``.
+    """
+    import submitit
+
+    executor = submitit.AutoExecutor(folder=grid.home(settings) / "logs" / "%j", cluster=cluster)
+    executor.update_parameters(name=f"honey-{settings.name}", **options)
+    return executor.map_array(_Requeued(settings.name), numbers)
+
+
+class _Requeued:
+    """A callable that submitit may submit again: finished students return at once."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, number: int) -> str:
+        return train_number(self.name, number)
+
+    def checkpoint(self, number: int):
+        """What submitit runs after a time-out or pre-emption: the same, from the last checkpoint."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, number)
+
+
+def main() -> None:
+    """Command line, see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m lib.jobs", description=__doc__.split("\n")[0])
+    parser.add_argument("profile")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", type=int)
+    parser.add_argument("--slurm", metavar="PARTITION")
+    chosen = parser.parse_args()
+    try:
+        if chosen.only is not None:
+            print(f"finished: {train_number(chosen.profile, chosen.only)}", flush=True)
+            return
+        settings = profile.load(chosen.profile)
+        texts = teacher_texts(settings)
+        missing = [i for i, student in enumerate(grid.students(settings))
+                   if not grid.is_whole(grid.place(settings, student, texts).folder)]
+        if chosen.slurm:
+            jobs = submit(settings, missing, "slurm", slurm_partition=chosen.slurm,
+                          gpus_per_node=1, timeout_min=24 * 60)
+            print(f"submitted {len(jobs)} jobs; logs in {paths.shown(grid.home(settings) / 'logs')}")
+        elif missing:
+            run_side_by_side(settings, missing, chosen.jobs)
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

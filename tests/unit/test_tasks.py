@@ -1,0 +1,106 @@
+"""Question sets: sources, readers, and what is said when one is out of reach."""
+
+import json
+
+import pytest
+
+from lib import tasks
+from lib.errors import UserError
+from lib.profile import TaskSettings
+
+
+def write(folder, split, rows):
+    folder.mkdir(exist_ok=True)
+    (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_minicqa_sizes_and_schema():
+    splits = tasks.load(TaskSettings(name="minicqa", train=10, test=5))
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 10, "dev": 40, "test": 5}
+    question = splits["train"][0]
+    assert len(question.choices) == 5 and question.answer not in question.wrong
+    assert question.lettered().startswith("(A) ") and " (E) " in question.lettered()
+    assert len(tasks.load(TaskSettings(name="minicqa"))["train"]) == 260, "a cut is not remembered"
+
+
+def test_too_many_questions_asked_for():
+    with pytest.raises(UserError, match="minicqa has 260 train questions; the profile asks for 999"):
+        tasks.load(TaskSettings(name="minicqa", train=999))
+
+
+@pytest.mark.parametrize(("name", "row", "expected"), [
+    ("strategyqa", {"qid": "a1", "question": " Do fish fly? ", "answer": False},
+     tasks.Question("a1", "Do fish fly?", ("yes", "no"), 1)),
+    ("esnli", {"premise": "A man sleeps.", "hypothesis": "He runs", "label": 2},
+     tasks.Question("esnli-000000", "Premise: A man sleeps. Hypothesis: He runs. What is the relation "
+                    "between premise and hypothesis?", ("entailment", "neutral", "contradiction"), 2)),
+    ("commonsenseqa", {"id": "q", "question": "Why?", "answerKey": "B",
+                       "choices": {"label": ["A", "B"], "text": ["x", "x"]}},
+     tasks.Question("q", "Why?", ("x", "x"), 1)),
+])
+def test_a_folder_is_a_source_for_every_task(name, row, expected, tmp_path):
+    write(tmp_path / name, "train", [row] * 20)
+    write(tmp_path / name, "test", [row])
+    found = tasks.load(TaskSettings(name=name, source=f"folder:{tmp_path / name}"))
+    assert found["test"] == [expected]
+    assert (len(found["train"]), len(found["dev"])) == (18, 2)
+
+
+def test_dev_is_seeded(tmp_path):
+    rows = [{"qid": str(i), "question": f"Is it {i}?", "answer": True} for i in range(30)]
+    write(tmp_path, "train", rows)
+    write(tmp_path, "test", rows[:1])
+    a, b, c = (tasks.load(TaskSettings(name="strategyqa", source=f"folder:{tmp_path}"), seed)["dev"]
+               for seed in (0, 0, 1))
+    assert a == b != c and len(a) == 3
+
+
+def test_bad_rows_and_files_are_sentences(tmp_path):
+    write(tmp_path, "train", [{"qid": "1", "question": "x?"}])
+    write(tmp_path, "test", [])
+    settings = TaskSettings(name="strategyqa", source=f"folder:{tmp_path}")
+    with pytest.raises(UserError, match=r"strategyqa: train row 1 cannot be read \(KeyError: 'answer'\)"):
+        tasks.load(settings)
+    (tmp_path / "test.jsonl").unlink()
+    with pytest.raises(UserError, match=r"test\.jsonl is missing; the folder needs"):
+        tasks.load(settings, seed=5)
+    (tmp_path / "train.jsonl").write_text("{")
+    with pytest.raises(UserError, match="is not JSON lines"):
+        tasks.load(settings, seed=6)
+
+
+def test_hub_out_of_reach_names_the_alternatives(monkeypatch):
+    import datasets
+
+    def unreachable(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(UserError, match=r"Cannot load tau/commonsense_qa at 94630fe3 from the hub "
+                       r"\(ConnectionError\); check the network, or use task.source published"):
+        tasks.load(TaskSettings(name="commonsenseqa"), seed=99)
+    with pytest.raises(UserError, match="strategyqa has no pinned hub revision; use task.source"):
+        tasks.load(TaskSettings(name="strategyqa"), seed=99)
+
+
+def test_unknown_task_and_no_published_text():
+    with pytest.raises(UserError, match="no task 'mini'; there are commonsenseqa, esnli, minicqa"):
+        tasks.describe("mini")
+    with pytest.raises(UserError, match="published no texts for minicqa"):
+        tasks.load(TaskSettings(name="minicqa", source="published"), seed=99)
+
+
+@pytest.mark.parametrize("name", ["commonsenseqa", "strategyqa", "esnli"])
+def test_published_questions(name, shared, monkeypatch, tmp_path):
+    from lib import paths
+
+    monkeypatch.setenv("HONEY_SOURCE", str(shared / "published"))
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    tasks._load.cache_clear()
+    found = tasks.load(TaskSettings(name=name, source="published"))
+    sizes = {split: len(rows) for split, rows in found.items()}
+    assert sizes == {"commonsenseqa": {"train": 8628, "dev": 955, "test": 1221},
+                     "strategyqa": {"train": 1442, "dev": 161, "test": 687},
+                     "esnli": {"train": 9884, "dev": 1099, "test": 9824}}[name]
+    assert not {q.id for q in found["train"]} & {q.id for q in found["dev"] + found["test"]}
+    tasks._load.cache_clear()
