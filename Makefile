@@ -62,7 +62,7 @@ setup: ## install the pinned packages, once, into the active environment or .ven
 check: setup
 	@$(PYTHON) -m lib.run --check --profile $(PROFILE)
 
-reproduce: $(EXECUTED) ## run the notebooks that are out of date, draw all figures, write the report
+reproduce: check $(EXECUTED) ## run the notebooks that are out of date, draw all figures, write the report
 	@$(PYTHON) -m lib.report $(PROFILE)
 	@echo 'Figures: $(FIGURES)'
 	@echo 'Report:  $(RUNS)/report/index.html'
@@ -86,7 +86,7 @@ lab: setup ## open the notebooks in JupyterLab
 
 clean: ## remove what the profile has built (data/runs and figures)
 	@echo 'Removing $(RUNS) and $(FIGURES).'
-	@rm -rf '$(RUNS)' '$(FIGURES)'
+	@rm -rf '$(RUNS)' '$(FIGURES)' $(BUILT)data/runs/depends-$(PROFILE).mk
 
 01 02 03 04 05 06: ## one notebook, after those that it needs
 

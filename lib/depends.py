@@ -21,9 +21,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # in quotes ("01_generation") are added to these.
 UPSTREAM = {"02": ["01"], "03": ["01", "02"], "04": ["03"], "06": ["04", "05"]}
 
-# Committed data by their names in lib/paths.py: code that uses the name reads the files.
-DATA = {"MINICQA": "data/minicqa/*.jsonl", "PUBLISHED": "data/published/*",
-        "PROMPTS": "lib/prompts/*.yaml"}
+# Folders of data that are built, not committed.
+BUILT = ("raw", "models", "runs")
 
 
 def profiles():
@@ -90,15 +89,24 @@ class Sources:
         return done
 
     def data(self, code, modules):
-        """Files that code or its modules name: committed data, beside the modules, in data/raw."""
+        """Files that code or its modules name: committed data, beside the modules, in data/raw.
+
+        Modules name a folder by its constant in lib/paths.py, such as PUBLISHED for data/published;
+        notebooks and prompt files may also write the folder itself.
+        """
         text = "\n".join([code] + [self.text[path] for path in modules if path != "lib/paths.py"])
         raw = os.path.join(os.environ.get("HONEY_HOME", ""), "data/raw/*.csv")
         found = {path for path in glob.glob("lib/*.*") + glob.glob(raw)
                  if not path.endswith((".py", ".txt")) and os.path.basename(path) in text}
-        for name, pattern in DATA.items():
-            if re.search(r"\b%s\b" % name, text) or os.path.dirname(pattern) in code:
-                found.update(glob.glob(pattern))
-        return found
+        if "PROMPTS" in text:
+            for path in glob.glob("lib/prompts/*.yaml"):
+                found.add(path)
+                with open(path, encoding="utf-8") as file:
+                    code += file.read()
+        for folder in sorted(set(os.listdir("data")) - set(BUILT)) if os.path.isdir("data") else []:
+            if re.search(r"\b%s\b" % folder.upper(), text) or "data/" + folder in code:
+                found.update(glob.glob("data/%s/*.*" % folder))
+        return {path for path in found if not path.endswith(".md")}
 
 
 def graph(profile, runs):

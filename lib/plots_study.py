@@ -139,16 +139,16 @@ def specification_plot(multiverse: pd.DataFrame, alpha: float = 0.05):
         ax.plot(*place, "o", color="black", markersize=6,
                 markerfacecolor="black" if row.holds else "white")
         size = f"{row.value:+.1f}" if is_pair(row.conclusion) else f"{row.value:.1f}"
-        ax.text(place[0] + 0.09, place[1], f"{size.replace('-', '−')}, p {show_p(row.p)}",
+        ax.text(place[0] + 0.08, place[1], f"{size.replace('-', '−')}, p {show_p(row.p)}",
                 va="center", fontsize=7)
     for place, name in enumerate(rows):
-        ax.text(len(columns) - 0.05, place, verdicts[name], va="center", fontsize=7,
+        ax.text(len(columns) + 0.03, place, verdicts[name], va="center", fontsize=7,
                 fontweight="bold" if verdicts[name] == "depends" else "normal")
-    ax.text(len(columns) - 0.05, -1, "Verdict", va="center", fontsize=7)
+    ax.text(len(columns) + 0.03, -1, "Verdict", va="center", fontsize=7)
     ax.set_yticks(range(len(rows)), [name if is_pair(name) else f"{name} (F)" for name in rows])
     ax.set_xticks(range(len(columns)), [f"{name}\n({runs[name]} runs)" for name in columns])
     ax.xaxis.tick_top()
-    ax.set(xlim=(-0.2, len(columns) + 0.35), ylim=(len(rows) - 0.4, -0.6))
+    ax.set(xlim=(-0.2, len(columns) + 0.42), ylim=(len(rows) - 0.4, -0.6))
     ax.grid(visible=False)
     ax.spines[["left", "bottom", "top"]].set_visible(False)
     ax.tick_params(length=0)

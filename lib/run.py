@@ -19,13 +19,13 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from lib import paths, profile, provenance, store
+from lib import paths, profile, provenance, store, tasks
 from lib.errors import UserError
 from lib.profile import Profile
 from lib.progress import duration
 
-TABLES = {".csv", ".json", ".parquet"}  # hashed; weights are told by the student.json beside them
-OUTSIDE = {"03": "students/*/student.json"}  # what a stage makes outside its own folder
+TABLES = {".csv", ".json", ".parquet"}
+STUDENT = "student.json"  # has the hashes of all that lies beside it, also of the weights
 
 
 class ThisPython(AsyncKernelManager):
@@ -108,8 +108,7 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
     failed = executed.with_suffix(".failed.ipynb")
     partial = executed.with_name(f".{executed.name}")
     executed.parent.mkdir(parents=True, exist_ok=True)
-    uses = json.dumps(settings.model_dump(mode="json"))
-    if "hub:" not in uses and "commonsenseqa" not in uses:
+    if "hub:" not in settings.model_dump_json() and "hub" not in tasks.describe(settings.task.name):
         os.environ["HF_HUB_OFFLINE"] = "1"  # else every look-up is tried for 23 s without a network
     os.environ["HONEY_HOME"] = str(paths.BUILT.resolve())  # the kernel starts in another folder
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what matters is said below
@@ -157,8 +156,8 @@ def record(stage: str, settings: Profile) -> Path:
     reruns the stages that read them only when it must.
     """
     run, figures = profile.run_folder(settings), paths.FIGURES / settings.name
-    tables = [path for path in (run / stage).rglob("*") if path.suffix in TABLES]
-    tables += run.glob(OUTSIDE.get(stage[:2], "-"))
+    tables = [path for path in (run / stage).rglob("*") if path.suffix in TABLES and (
+        path.name == STUDENT or not (path.parent / STUDENT).is_file())]
     shown = [run / "statistics.csv"] if (run / stage / "statistics.csv").is_file() else []
     for path in figures.glob("*.json"):
         if store.read_json(path, "its notebook").get("notebook") == f"notebooks/{stage}.ipynb":

@@ -30,6 +30,7 @@ NOT_IMPORTED = {  # pinned although no file of ours imports them
     "psutil": "memory of whole process trees in benchmarks",
     "sentencepiece": "transformers needs it for T5's tokenizers",
 }
+NOT_PINNED = {"selenium"}  # the browser test is skipped without it
 
 
 def pins(name: str) -> dict[str, Requirement]:
@@ -86,13 +87,13 @@ def test_constraints_hold_all_that_the_requirements_bring():
     assert seen - set(direct) - set(more) == set()
 
 
-def test_every_pin_is_used():
-    packages = {}
-    for module, names in metadata.packages_distributions().items():
-        for name in names:
-            packages.setdefault(canonicalize_name(name), set()).add(module)
-    used = imported()
-    unused = {name for name in pins("requirements.txt") if not packages[name] & used}
+def test_pins_and_imports_agree():
+    packages = {module: {canonicalize_name(name) for name in names}
+                for module, names in metadata.packages_distributions().items()}
+    used = imported() - set(sys.stdlib_module_names) - {"lib"} - NOT_PINNED
+    direct = set(pins("requirements.txt"))
+    assert {module for module in used if not packages.get(module, set()) & direct} == set()
+    unused = direct - set().union(*(packages[module] for module in used))
     assert unused <= set(NOT_IMPORTED)
 
 

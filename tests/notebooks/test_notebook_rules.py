@@ -64,7 +64,8 @@ def test_the_first_cell_says_what_is_shown_made_and_needed(path, notebook):
     first = notebook.cells[0]
     assert first.cell_type == "markdown"
     assert first.source.startswith(f"# {path.stem[:2]} ")
-    assert all(word in first.source for word in ("figures", "inputs → outputs", "time and memory"))
+    for word in ("figures", "inputs → outputs", "time and memory"):
+        assert word in first.source
 
 
 def test_parameters_come_first_and_the_stage_second(path, code):

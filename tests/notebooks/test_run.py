@@ -179,8 +179,9 @@ def test_the_record_changes_only_with_the_tables(tmp_path, monkeypatch):
     store.write_text(made / "weights.safetensors", "not listed")
     store.write_text(made / "checkpoint-5/state.json", "not listed")
     store.write_text(made.parent / "statistics.csv", "a\n1\n")
-    store.write_text(made.parent / "students/MT-1/student.json", "{}")
-    store.write_text(made.parent / "students/.working-MT-2/student.json", "{}")
+    for name in ("MT-1", ".working-MT-2"):
+        for file in ("student.json", "config.json", "history.csv"):
+            store.write_text(made / "students" / name / file, "{}")
     figures = tmp_path / "figures/smoke"
     for name, notebook in (("curves", "03_training"), ("other", "04_evaluation")):
         store.write_text(figures / f"{name}.png", "png")
@@ -189,7 +190,7 @@ def test_the_record_changes_only_with_the_tables(tmp_path, monkeypatch):
     found = json.loads(path.read_text())
     assert list(found["tables"]) == [
         "data/runs/smoke/03_training/statistics.csv", "data/runs/smoke/03_training/students.csv",
-        "data/runs/smoke/students/MT-1/student.json"]
+        "data/runs/smoke/03_training/students/MT-1/student.json"]
     assert list(found["shown"]) == ["data/runs/smoke/statistics.csv", "figures/smoke/curves.json",
                                     "figures/smoke/curves.png"]
     assert found["tables"]["data/runs/smoke/03_training/students.csv"] == store.sha256_bytes(

@@ -111,7 +111,11 @@ def done(project):
     (lib / "texts.py").write_text(
         "def f():\n    import lib.deep\n\nfrom lib.paths import PROMPTS\n")
     (lib / "deep.py").write_text("from lib import common\n")
-    (lib / "people.py").write_text("# shows page.html\n")
+    (lib / "people.py").write_text("RESULTS  # shows page.html\n")
+    for name in ("minicqa/train.jsonl", "results/table.csv", "results/README.md",
+                 "models/table.csv"):
+        (project.root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / "data" / name).write_text("")
     (lib / "page.html").write_text("")
     for path in project.root.rglob("*"):
         os.utime(path, (1000, 1000))
@@ -129,6 +133,10 @@ def test_nothing_is_run_twice(done):
     ("lib/people.py", ["05"], ["06"]),
     ("lib/page.html", ["05"], ["06"]),
     ("lib/prompts/common.yaml", ["01", "02"], ["03", "04", "06"]),
+    ("data/minicqa/train.jsonl", ["01", "02"], ["03", "04", "06"]),
+    ("data/results/table.csv", ["05"], ["06"]),
+    ("data/results/README.md", [], []),
+    ("data/models/table.csv", [], []),
     ("lib/train.py", [], []),
     ("notebooks/04_evaluation.ipynb", ["04"], ["06"]),
     ("notebooks/profiles/smoke.yaml", ["01", "02", "03", "04", "05", "06"], []),
@@ -161,7 +169,7 @@ def test_a_missing_output_makes_its_notebook_out_of_date(done, path, number, per
 
 
 def test_raw_data_that_appears_makes_its_readers_out_of_date(done):
-    (done.root / "lib/people.py").write_text("# shows page.html and study.csv\n")
+    (done.root / "lib/people.py").write_text("RESULTS  # shows page.html and study.csv\n")
     os.utime(done.root / "lib/people.py", (1000, 1000))
     raw = done.root / "data/raw"
     raw.mkdir()
