@@ -32,11 +32,11 @@ export PYTHONHASHSEED := 0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup check reproduce plan test bench report lab clean 01 02 03 04 05 06 FORCE
+.PHONY: help setup check reproduce plan test bench data survey study report lab clean 01 02 03 04 05 06 FORCE
 .DEFAULT_GOAL := help
 
 # Goals that have to do with a profile: read what its notebooks depend on (lib/depends.py), or stop.
-ifneq ($(filter-out help setup test bench lab,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup test bench data lab,$(or $(MAKECMDGOALS),help)),)
 PROBLEM := $(shell $(BOOT) lib/depends.py '$(PROFILE)')
 $(if $(PROBLEM),$(error $(PROBLEM)))
 include $(BUILT)data/runs/depends-$(PROFILE).mk
@@ -76,6 +76,17 @@ test: setup ## run the tests
 bench: setup ## measure speed and memory; WHAT=name for one benchmark
 	@set -e; for what in $(if $(filter all,$(WHAT)),$(BENCHMARKS),$(WHAT)); do \
 		$(PYTHON) -m lib.bench_$$what; done
+
+data: setup ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
+	@$(PYTHON) -m lib.published $(NAMES)
+
+survey: $(RUNS)/notebooks/04_evaluation.ipynb ## build a page on which people rate this run's explanations
+	@$(PYTHON) -m lib.survey build $(PROFILE) $(OPTIONS)
+
+study: check ## analyse your own answer files in notebook 05: RATINGS=folder
+	@$(if $(RATINGS),,$(error Name the folder of answer files: make study RATINGS=data/raw/answers))
+	@$(PYTHON) -m lib.survey ingest '$(RATINGS)'
+	@$(PYTHON) -m lib.run 05_human_study --profile $(PROFILE) -p own_ratings='$(abspath $(RATINGS))'
 
 report: check ## one page with every executed notebook and figure that there is
 	@$(PYTHON) -m lib.report $(PROFILE)

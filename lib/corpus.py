@@ -32,6 +32,10 @@ class Corpus:
 
     def teacher(self):
         """The teacher, loaded at its first use."""
+        if self._teacher is None and self.teacher_settings.engine == "server":
+            from lib.server import ServerTeacher
+
+            self._teacher = ServerTeacher(self.teacher_settings)
         if self._teacher is None:
             from lib.teacher import Teacher
 
@@ -86,7 +90,11 @@ class Corpus:
         chain = [k for k in chain if k == kind or (k != "counterfactual" and kind != "counterfactual")]
         settings = self.teacher_settings.model_dump(mode="json")
         limits = settings.pop("max_new_tokens")
-        return {"kind": kind, **models.identity(self.teacher_settings.model), "teacher": settings,
+        if settings.pop("server"):  # where it runs does not change the texts, its model does
+            model = {"model": self.teacher_settings.model}
+        else:
+            model = models.identity(self.teacher_settings.model)
+        return {"kind": kind, **model, "teacher": settings,
                 "seed": self.settings.seed, "max_new_tokens": {k: limits[k] for k in chain},
                 "prompts": prompt.fingerprint(self.settings.task.name),
                 "questions": store.key_of([[q.id, q.question, q.choices, q.answer]

@@ -39,6 +39,15 @@ class TokenLimits(Settings):
     revision: int = Field(300, gt=0)
 
 
+class ServerSettings(Settings):
+    """An OpenAI-compatible completions server; ``timeout`` of one request and ``patience`` in s."""
+
+    url: str = Field(pattern=r"^https?://")
+    concurrency: int = Field(16, gt=0)
+    timeout: float = Field(300, gt=0)
+    patience: float = Field(600, ge=0)
+
+
 class TeacherSettings(Settings):
     """The large model that writes explanations, and how it is asked.
 
@@ -47,6 +56,8 @@ class TeacherSettings(Settings):
 
     source: Literal["generate", "published"] = "generate"
     model: str | None = None
+    engine: Literal["local", "server"] = "local"
+    server: ServerSettings | None = None
     precision: Literal["float32", "bfloat16", "8bit", "4bit", "auto"] = "auto"
     shots: int = Field(7, ge=0, le=7)
     prefixes: int = Field(8, gt=0)
@@ -124,6 +135,8 @@ class Profile(Settings):
             raise ValueError("teacher.source and task.source are either both published or neither")
         if self.teacher.source == "generate" and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
+        if (self.teacher.engine == "server") != (self.teacher.server is not None):
+            raise ValueError("teacher: engine server goes with a server section (url), local without")
         if self.task.name not in tasks.names():
             raise ValueError(f"task.name: '{self.task.name}' is not one of {', '.join(tasks.names())}")
         for student in self.students:

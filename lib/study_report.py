@@ -15,7 +15,7 @@ from lib.plots_study import show_p
 LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
 GET_RATINGS = (
     "The raw ratings are not here: what joins constructs or persons (Quality, regression, mixed "
-    "models, permutation within persons, alpha) needs them; run `python -m lib.published`, which "
+    "models, permutation within persons, alpha) needs them; run `make data`, which "
     "downloads data/raw/study.csv from the authors, then this notebook again.")
 
 

@@ -30,7 +30,7 @@ NOT_IMPORTED = {  # pinned although no file of ours imports them
     "psutil": "memory of whole process trees in benchmarks",
     "sentencepiece": "transformers needs it for T5's tokenizers",
 }
-NOT_PINNED = {"selenium"}  # the browser test is skipped without it
+NOT_PINNED = set()  # the browser test is skipped without it
 
 
 def pins(name: str) -> dict[str, Requirement]:

@@ -456,7 +456,7 @@ def test_without_raw_ratings_a_sentence_says_how_to_get_them(stage, monkeypatch,
     ratings = study_report.available_ratings()
     raw = study_report.analyse_raw(ratings)
     assert ratings is None and raw == {}
-    assert "python -m lib.published" in study_report.describe(ratings).data
+    assert "make data" in study_report.describe(ratings).data
     assert study_report.show(raw, "icc").data == "Needs the raw ratings (see above)."
     assert study_report.draw_raw(raw, stage) is None and not paths.FIGURES.exists()
     summary = study_report.summarise_comparison(study_report.compare_with_paper(raw))
