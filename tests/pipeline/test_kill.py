@@ -1,0 +1,79 @@
+"""kill -9 at random moments: nothing finished is made again, nothing is missing, all is the same."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from lib import corpus, paths, profile, store
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """120 questions for the tiny teacher, in a run folder of their own."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    smoke = profile.load("smoke")
+    task = smoke.task.model_copy(update={"train": 110, "dev": 10})
+    teacher = smoke.teacher.model_copy(update={"batch_size": 2})
+    return smoke.model_copy(update={"task": task, "teacher": teacher})
+
+
+def write_in_child(settings, log) -> int:
+    """Write all explanations in a forked process that notes every shard it finishes."""
+    child = os.fork()
+    if child == 0:
+        try:
+            import torch
+
+            torch.set_num_threads(1)
+            write = store.Shards.write
+
+            def note(self, number, records):
+                write(self, number, records)
+                with open(log, "a") as file:
+                    file.write(f"{number}\n")
+
+            store.Shards.write = note
+            corpus.Corpus(settings).write("explanation")
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return child
+
+
+def test_twenty_kills(settings, tmp_path, monkeypatch):
+    import transformers  # noqa: F401  (loaded once, before forking)
+
+    started = time.monotonic()
+    assert os.waitpid(write_in_child(settings, tmp_path / "whole.log"), 0)[1] == 0
+    whole = time.monotonic() - started
+    expected = corpus.Corpus(settings).write("explanation")
+    shards = len((tmp_path / "whole.log").read_text().split())
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "broken")
+    log, rng, seen = tmp_path / "shards.log", random.Random(0), []
+    for _ in range(20):
+        child = write_in_child(settings, log)
+        time.sleep(rng.uniform(0, whole / 2))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        seen.append(len(log.read_text().split()) if log.is_file() else 0)
+    assert os.waitpid(write_in_child(settings, log), 0)[1] == 0
+    assert any(0 < count < shards for count in seen), f"no kill in mid-run: {seen} of {shards}"
+    assert corpus.Corpus(settings).write("explanation") == expected
+    finished = Counter(log.read_text().split())
+    assert len(finished) == shards and max(finished.values()) == 1, "a shard was made twice"
+
+
+def test_a_changed_setting_starts_a_new_folder(settings):
+    first = corpus.Corpus(settings).plan_key("explanation")
+    teacher = settings.teacher.model_copy(update={"shots": 1})
+    other = settings.model_copy(update={"teacher": teacher})
+    assert store.key_of(first) != store.key_of(corpus.Corpus(other).plan_key("explanation"))
+    limits = settings.teacher.max_new_tokens.model_copy(update={"revision": 9})
+    teacher = settings.teacher.model_copy(update={"max_new_tokens": limits})
+    other = settings.model_copy(update={"teacher": teacher})
+    assert corpus.Corpus(other).plan_key("explanation") == first, "a later kind's limit"
+    assert corpus.Corpus(other).plan_key("revision") != corpus.Corpus(settings).plan_key("revision")
