@@ -21,13 +21,18 @@ class Encoder:
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
     def prompt(self, text: str) -> list[int]:
-        """Input ids; the end of an over-long input is cut and counted."""
+        """Input ids; an over-long input is cut (its question is kept) and counted.
+
+        A decoder-only student reads its task's tag once more, right before it writes: with the tag
+        at the far end alone, it takes far more steps to tell the tasks apart.
+        """
         if self.seq2seq:
-            ids = self.tokenizer(text)["input_ids"]
+            ids, end = self.tokenizer(text)["input_ids"], []
         else:
-            ids = self.tokenizer(text + "\n", add_special_tokens=False)["input_ids"]
-        self.cut += len(ids) > LONGEST
-        return ids[:LONGEST]
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            end = self.tokenizer(f"\n{text.split(' ', 1)[0]}\n", add_special_tokens=False)["input_ids"]
+        self.cut += len(ids) + len(end) > LONGEST
+        return ids[:LONGEST - len(end)] + end
 
     def target(self, text: str) -> list[int]:
         """Target ids, always closed by end-of-sequence."""
