@@ -67,7 +67,8 @@ reproduce: check $(EXECUTED) ## run the notebooks that are out of date, draw all
 	@echo 'Figures: $(FIGURES)'
 	@echo 'Report:  $(RUNS)/report/index.html'
 
-plan: check ## say what reproduce would run, and why
+plan: check ## say what reproduce would do: texts, trainings, downloads, and which notebooks run
+	@$(PYTHON) -m lib.plan $(PROFILE)
 	@$(BOOT) lib/depends.py $(PROFILE) --plan
 
 test: setup ## run the tests

@@ -28,7 +28,8 @@ STYLE = {
     "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#DDDDDD", "grid.linewidth": 0.6,
-    "axes.linewidth": 0.7, "lines.linewidth": 1.2, "lines.markersize": 5, "hatch.linewidth": 0.6,
+    "axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7,
+    "lines.linewidth": 1.2, "lines.markersize": 5, "hatch.linewidth": 0.6,
     "errorbar.capsize": 2, "pdf.fonttype": 42, "svg.hashsalt": "figures",
 }
 

@@ -1,0 +1,20 @@
+"""The plan counts what a profile asks for without loading anything."""
+
+from lib import plan, profile
+
+
+def test_paper_plan():
+    settings = profile.load("paper")
+    assert plan.question_counts(settings) == {"train": 8766, "dev": 975, "test": 1221}
+    assert plan.text_counts(settings) == {"explanation": 9741, "counterfactual": 48705,
+                                          "critique": 9741, "revision": 9741}
+    text = "\n".join(plan.describe(settings))
+    assert "72 trainings (6 arms x 2 sizes x 6 seeds) of 5,000 steps x 64 questions" in text
+    assert text.count("model ") == 3 and "tau/commonsense_qa at 94630fe3" in text
+
+
+def test_the_default_downloads_nothing():
+    settings = profile.load("cpu")
+    assert plan.downloads(settings) == []
+    assert plan.text_counts(settings)["counterfactual"] == 128
+    assert set(plan.text_counts(profile.load("smollm2")).values()) == {0}
