@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_IMPORTED = {  # pinned although no file of ours imports them
     "accelerate": "transformers' Trainer and device_map ask for it",
     "bitsandbytes": "transformers loads 4-bit and 8-bit weights with it",
+    "fastapi": "transformers' own server asks for it",
+    "openai": "transformers' own server asks for it",
+    "uvicorn": "transformers' own server asks for it",
     "gguf": "transformers reads the embedded model with it",
     "ipykernel": "runs the notebooks; started by name",
     "jupyterlab": "make lab",
