@@ -1,7 +1,10 @@
 """Training one student: fused weighted losses through transformers' Trainer, resumable, exact."""
 
+import ctypes
+import gc
 import resource
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -157,7 +160,13 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def reset_peak_memory() -> None:
-    """Start measuring the peak anew (on Linux; elsewhere it is the whole process's)."""
+    """Give unused memory back and start measuring the peak anew (on Linux; elsewhere it is the
+    whole process's)."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; absent with other libcs
+        if trim is not None:
+            trim(0)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -185,6 +194,7 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     for every task. Goes on from the newest whole checkpoint in the folder. The weights that did
     best on dev are saved as safetensors with the tokenizer; checkpoints are then removed.
     """
+    reset_peak_memory()
     set_seed(seed)
     source = models.fetch(model_settings.model)
     model, tokenizer = models.load(source, "float32")
@@ -215,7 +225,6 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
                 batch_size=min(20, questions), once=True)
     diary = Diary(folder, label, settings.steps)
     diary.forget_after(done)
-    reset_peak_memory()
     trainer = StudentTrainer(model=model, args=arguments, train_dataset=data, dev=dev,
                              eval_dataset=[], callbacks=[diary])
     diary.trainer = trainer

@@ -45,7 +45,7 @@ def write_in_child(settings, log) -> int:
 
 
 def test_twenty_kills(settings, tmp_path, monkeypatch):
-    import transformers  # noqa: F401  (loaded once, before forking)
+    import lib.teacher  # noqa: F401  (torch is loaded once, before forking)
 
     started = time.monotonic()
     assert os.waitpid(write_in_child(settings, tmp_path / "whole.log"), 0)[1] == 0
