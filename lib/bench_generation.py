@@ -85,11 +85,12 @@ def main(count: str = "48", precision: str = "float32") -> None:
         rows.append(bench.pair(what, "texts/s",
                                count, reference, ours))
         same = sum(a == b for a, b in zip(found["reference"], found["ours"], strict=True))
-        print(f"{kind}: {same}/{count} texts identical; {rows[-1]['ratio']:.1f} times as fast", flush=True)
+        print(f"{kind}: {same}/{count} texts identical; {rows[-1]['reference_rate']:.3g} -> "
+              f"{rows[-1]['our_rate']:.3g} texts/s, {rows[-1]['ratio']:.1f} times as fast", flush=True)
         for a, b in zip(found["reference"], found["ours"], strict=True):
             if a != b and count <= 64:
                 print(f"  differs:\n    {a}\n    {b}", flush=True)
-    bench.finish("generation" if precision == "float32" else f"generation_{precision}", rows)
+        bench.finish("generation" if precision == "float32" else f"generation_{precision}", rows)
 
 
 if __name__ == "__main__":
