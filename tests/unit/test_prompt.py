@@ -75,3 +75,24 @@ def test_prompt_files(task):
 def test_clean_keeps_the_first_line():
     assert prompt.clean("\n  A fish. \nQuestion: next") == "A fish."
     assert prompt.clean(" \n ") == ""
+
+
+class ChatTokenizer:
+    """Stands for a tokenizer with a chat template."""
+
+    def apply_chat_template(self, turns, tokenize, add_generation_prompt):
+        assert not tokenize and add_generation_prompt
+        return "".join(f"<{turn['role']}>{turn['content']}" for turn in turns) + "<assistant>"
+
+
+def test_chat_template_word_for_word(texts):
+    variant = {"examples": texts["examples"][:1], "adjectives": ["clear", "informative"], "requests": [1]}
+    made = prompt.render(prompt.revise(QUESTION, "They swim.", "Vague.", 0, variant, texts, True),
+                         ChatTokenizer(), chat=True)
+    assert made == (
+        "<user>Question: Why 0?\nChoices: (A) a (B) b (C) c (D) d (E) e\nAnswer: b\n"
+        "Explanation: Draft 0.\nCritique: Bad 0.\nMend faults 1."
+        "<assistant>The answer is b. Better 0."
+        "<user>Question: Where do fish live?\nChoices: (A) tree (B) water (C) desk (D) cloud (E) oven\n"
+        "Answer: water\nExplanation: They swim.\nCritique: Vague.\nMend faults 0."
+        "<assistant>The answer is water.")

@@ -104,3 +104,32 @@ def test_published_questions(name, shared, monkeypatch, tmp_path):
                      "esnli": {"train": 9884, "dev": 1099, "test": 9824}}[name]
     assert not {q.id for q in found["train"]} & {q.id for q in found["dev"] + found["test"]}
     tasks._load.cache_clear()
+
+
+def test_a_new_task_is_one_file(monkeypatch, tmp_path):
+    """As README shows: a file with its source and worked examples, no code."""
+    import shutil
+
+    import yaml
+
+    from lib import paths, plan, profile, prompt
+
+    prompts = tmp_path / "prompts"
+    shutil.copytree(paths.PROMPTS, prompts)
+    rows = [{"id": f"m{i}", "question": f"What is {i}?", "answerKey": "A",
+             "choices": {"label": ["A", "B"], "text": ["x", "y"]}} for i in range(20)]
+    write(tmp_path / "mytask", "train", rows)
+    write(tmp_path / "mytask", "test", rows[:4])
+    example = {"question": "Why?", "choices": ["x", "y"], "answer": "x", "explanation": "So.",
+               "draft": "It is.", "critique": "Vague.", "revision": "So, and y is not."}
+    (prompts / "mytask.yaml").write_text(yaml.safe_dump({
+        "task": {"files": str(tmp_path / "mytask" / "{split}.jsonl"), "reader": "commonsenseqa",
+                 "sizes": {"train": 18, "dev": 2, "test": 4}}, "examples": [example] * 7}))
+    monkeypatch.setattr(paths, "PROMPTS", prompts)
+    settings = profile.load("smoke")
+    settings = profile.Profile(**settings.model_dump() | {"task": {"name": "mytask"}})
+    found = tasks.load(settings.task)
+    assert {split: len(part) for split, part in found.items()} == {"train": 18, "dev": 2, "test": 4}
+    assert plan.text_counts(settings)["explanation"] == 20
+    variant = prompt.variants(prompt.read("mytask"), 7, 1, 0)[0]
+    assert "The answer is x." in prompt.explain(found["test"][0], 0, variant).tail
