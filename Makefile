@@ -72,7 +72,7 @@ plan: check ## say what reproduce would do: texts, trainings, downloads, and whi
 	@$(BOOT) lib/depends.py $(PROFILE) --plan
 
 test: setup ## run the tests
-	@$(PYTHON) -m pytest tests
+	@$(PYTHON) -m pytest tests/unit tests/contract tests/notebooks tests/pipeline
 
 bench: setup ## measure speed and memory; WHAT=name for one benchmark
 	@set -e; for what in $(if $(filter all,$(WHAT)),$(BENCHMARKS),$(WHAT)); do \

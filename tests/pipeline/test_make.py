@@ -212,8 +212,8 @@ def test_help_lists_targets_and_profiles(project):
     done = project.make()
     assert (done.returncode, done.stderr) == (0, "")
     names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert names[:10] == ["help", "setup", "reproduce", "plan", "test", "bench", "report", "lab",
-                          "clean", "01"]
+    assert names[:13] == ["help", "setup", "reproduce", "plan", "test", "bench", "data", "survey",
+                          "study", "report", "lab", "clean", "01"]
     assert names[10:] == ["cpu", "smoke"]
     assert all(len(line.split(maxsplit=1)) == 2 for line in done.stdout.splitlines())
     assert done.stdout == project.make("help").stdout
@@ -309,7 +309,8 @@ def test_the_whole_way(project, tmp_path):
     done, ran = make("reproduce")
     assert (done.returncode, ran) == (2, [])
     assert "ZeroDivisionError: division by zero" in done.stderr
-    assert make("plan")[0].stdout.splitlines()[0].endswith(f"notebooks/{FIRST}.ipynb changed")
+    planned = [line for line in make("plan")[0].stdout.splitlines() if line.startswith(f"  {FIRST}")]
+    assert planned[0].endswith(f"notebooks/{FIRST}.ipynb changed")
     assert make("report")[0].returncode == 0
     assert f"{FIRST} did not finish the last time" in report.read_text()
     write(FIRST, table.format("1, 2"))
