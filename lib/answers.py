@@ -107,16 +107,14 @@ def rules_table(rules: Rules = Rules()) -> pd.DataFrame:
 def read_answers(path: Path) -> AnswerFile:
     """Read one answer file; ValueError says in a few words why it cannot be used."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError("unreadable: over 1 MB")
-        return AnswerFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else ""
+        return AnswerFile.model_validate(json.loads(text))
     except ValidationError as error:
         # Where, not what: the value itself may be personal.
-        where = ".".join(map(str, error.errors()[0]["loc"]))
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
         raise ValueError(f"impossible value: {where}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        known = str(error).startswith("unreadable")
-        raise ValueError(str(error) if known else "unreadable: not JSON") from None
+    except (OSError, ValueError, RecursionError):
+        raise ValueError("unreadable: not JSON of at most 1 MB") from None
 
 
 def find_keys(folder: Path | None = None) -> dict[str, dict]:
@@ -124,14 +122,15 @@ def find_keys(folder: Path | None = None) -> dict[str, dict]:
     places = [*paths.RUNS.glob("*/survey/key.json"), *paths.RAW.glob("surveys/key-*.json"),
               *(sorted(folder.glob("key*.json")) if folder else [])]
     keys = [store.read_json(path, "make survey") for path in places]
-    return {key["survey"]: key for key in keys if "survey" in key}
+    return {key["survey"]: key for key in keys
+            if isinstance(key, dict) and {"survey", "plans", "items"} <= key.keys()}
 
 
 def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ratings (checked, as study.load_ratings gives) and report from a folder of answer files.
 
-    Report, one row a file: file, participant, plan, kept, reason, ratings (used), fast (pages),
-    note. Facts that do not differ are dropped. UserError where no rating is left.
+    Report, a row a file: file, participant, plan, kept, reason, ratings (used), fast (pages), note.
+    Facts that do not differ are dropped. UserError where no rating is left.
     """
     folder = Path(folder)
     files = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
@@ -165,8 +164,8 @@ def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[pd.DataFrame, pd
         raise UserError(f"No rating in {folder} can be used: " + ", ".join(
             f"{reason} ({n})" for reason, n in reasons.items()) + ".")
     table = pd.DataFrame(ratings)
-    alike = [name for name, _, _ in FACTS if table[name].nunique() < 2]
-    return study.check_ratings(table.drop(columns=alike), str(folder)), report
+    table = table.drop(columns=[name for name, _, _ in FACTS if table[name].nunique() < 2])
+    return study.check_ratings(table, str(folder)), report
 
 
 def _misfit(found: AnswerFile, key: dict | None) -> str:
@@ -217,11 +216,11 @@ def _ratings(found: AnswerFile, key: dict, rules: Rules) -> list[dict]:
 
 def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
     """Note where kept participants share a plan: the balance of the design suffers a little."""
-    plan = {row["file"]: (read[row["file"]].survey, row["plan"]) for row in rows if row["kept"]}
-    counts = Counter(plan.values())
+    kept = {row["file"]: (read[row["file"]].survey, row["plan"]) for row in rows if row["kept"]}
+    counts = Counter(kept.values())
     for row in rows:
-        if row["kept"] and counts[plan[row["file"]]] > 1:
-            row["note"] = f"plan {row['plan']} was used by {counts[plan[row['file']]]} participants"
+        if counts.get(kept.get(row["file"]), 0) > 1:
+            row["note"] = f"plan {row['plan']} was used by {counts[kept[row['file']]]} participants"
 
 
 def load_study(path: str | Path) -> pd.DataFrame:
@@ -230,7 +229,11 @@ def load_study(path: str | Path) -> pd.DataFrame:
 
 
 def save(folder: str | Path) -> None:
-    """Ingest a folder, write data/raw/own_study/{ratings,report}.csv and say what was left out."""
+    """Ingest a folder, write data/raw/own_study/{ratings,report}.csv and say what was left out; a
+    CSV table of ratings in place of a folder is only checked."""
+    if Path(folder).is_file():
+        print(f"{folder}: {len(study.load_ratings(folder))} ratings.")
+        return
     ratings, report = ingest(folder)
     for name, table in (("ratings", ratings.drop(columns="Quality")), ("report", report)):
         store.write_csv(paths.RAW / "own_study" / f"{name}.csv", table)

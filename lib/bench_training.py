@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from lib import bench, models, objectives, paths, profile, tasks
+from lib import bench, models, objectives, paths, profile, provenance, tasks
 from lib.batches import Steps
 from lib.student import IGNORE, Encoder
 from lib.train import losses
@@ -180,6 +180,37 @@ def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, ac
     return found
 
 
+def linear(model, tokenizer, pairs: dict) -> None:
+    """Seconds of our way against steps and against questions a step, four sizes each; a figure."""
+    import matplotlib.pyplot as plt
+
+    from lib import figures, store
+
+    encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
+    encoded = {task: [fit_vocabulary(encoder.example(*p), model.config.vocab_size) for p in rows]
+               for task, rows in pairs.items()}
+    rows = []
+    for steps, batch in [(n, 8) for n in (2, 4, 8, 16)] + [(4, n) for n in (4, 8, 16, 32)]:
+        data = Steps(encoded, WEIGHTS, encoder, steps=steps, batch_size=batch, accumulation=1)
+        taken = bench.seconds(lambda data=data: [our_step(model, data, i) for i in range(data.steps)])
+        model.zero_grad()
+        rows.append({"what": "steps" if batch == 8 and len(rows) < 4 else "questions a step",
+                     "steps": steps, "questions_per_step": batch, "seconds": taken,
+                     "device": provenance.device_name(), "commit": provenance.commit()})
+    table = bench.finish("training_linear", rows)
+    figures.use_style()
+    figure, axes = plt.subplots(1, 2, figsize=(figures.DOUBLE, 2.4), sharey=True)
+    for ax, (what, part) in zip(axes, table.groupby("what", sort=False), strict=True):
+        x = part["steps" if what == "steps" else "questions_per_step"]
+        ax.plot([0, x.max()], [0, x.max() * (part["seconds"] * x).sum() / (x**2).sum()],
+                color=figures.GREY, linewidth=0.8)
+        ax.plot(x, part["seconds"], "o", color="#0072B2")
+        ax.set(xlabel=f"{what.capitalize()} ({'8 questions each' if what == 'steps' else '4 steps'})",
+               ylabel="Seconds", xlim=(0, None), ylim=(0, None))
+    figure.savefig(paths.FIGURES / "training_linear.png")
+    print(f"Figure: {paths.shown(paths.FIGURES / 'training_linear.png')}", flush=True)
+
+
 def main(steps: int = 2, batch: int = 8) -> None:
     """Measure a T5-small-shaped model and the embedded SmolLM2; on a GPU larger shapes too."""
     models.quiet()
@@ -198,6 +229,7 @@ def main(steps: int = 2, batch: int = 8) -> None:
             rows.append(measure(f"{what}, {name}", make(), tokenizer, pairs, 3, batch, 2))
         bench.finish("training_gpu", GPU_ROWS)
     bench.finish("training", rows)
+    linear(t5_shaped(512, 1024, 8, 6).to("cuda" if gpu else "cpu").train(), tokenizer, pairs)
 
 
 if __name__ == "__main__":

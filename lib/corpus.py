@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib import models, paths, profile, prompt, store, tasks
 from lib.errors import UserError
-from lib.mentions import mentioned
+from lib.mentions import degenerate, mentioned
 from lib.progress import Progress
 from lib.tasks import Question
 
@@ -88,13 +88,9 @@ class Corpus:
         """Everything that a text of this kind depends on; a change starts a new folder."""
         chain = prompt.KINDS[:prompt.KINDS.index(kind) + 1]
         chain = [k for k in chain if k == kind or (k != "counterfactual" and kind != "counterfactual")]
-        settings = self.teacher_settings.model_dump(mode="json")
+        settings = self.teacher_settings.model_dump(mode="json", exclude={"server"})
         limits = settings.pop("max_new_tokens")
-        if settings.pop("server"):  # where it runs does not change the texts, its model does
-            model = {"model": self.teacher_settings.model}
-        else:
-            model = models.identity(self.teacher_settings.model)
-        return {"kind": kind, **model, "teacher": settings,
+        return {"kind": kind, **teacher_identity(self.settings), "teacher": settings,
                 "seed": self.settings.seed, "max_new_tokens": {k: limits[k] for k in chain},
                 "prompts": prompt.fingerprint(self.settings.task.name),
                 "questions": store.key_of([[q.id, q.question, q.choices, q.answer]
@@ -145,8 +141,8 @@ def _published_texts(settings: profile.Profile) -> pd.DataFrame:
     """The authors' released texts of the profile's train and dev questions, in the same columns."""
     from lib import published
 
+    splits = tasks.load(settings.task, settings.seed)  # fetches what is missing
     texts = published.teacher_table(settings.task.name, settings.seed).set_index("id")
-    splits = tasks.load(settings.task, settings.seed)
     rows = [_question_columns(split, q) for split in ("train", "dev") for q in splits[split]]
     table = pd.DataFrame(rows)
     columns = ["explanation", "counterfactuals", "critique", "revision"]
@@ -174,15 +170,13 @@ def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd
 
 
 def long_table(texts: pd.DataFrame) -> pd.DataFrame:
-    """A row a text: kind, id, text, characters, empty, degenerate, share of wrong choices named.
-
-    Degenerate: the text has a run of three words that occurs three times or more.
-    """
+    """A row a text: kind, id, text, characters, empty, degenerate, share of wrong choices named."""
     rows = []
     for row in texts.to_dict("records"):
         kinds = [(k, row["answer"], row[k]) for k in ("explanation", "critique", "revision")
                  if isinstance(row.get(k), str)]
-        kinds += [("counterfactual", i, text) for i, text in enumerate(row["counterfactuals"]) if text]
+        kinds += [("counterfactual", i, text) for i, text in enumerate(row["counterfactuals"])
+                  if isinstance(text, str)]
         for kind, choice, text in kinds:
             rows.append({"kind": kind, "id": row["id"], "choice": choice, "text": text,
                          "characters": len(text), "empty": not text, "degenerate": degenerate(text),
@@ -190,45 +184,55 @@ def long_table(texts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def degenerate(text: str) -> bool:
-    """Whether some three words in a row occur at least three times."""
-    words = text.lower().split()
-    triples = [tuple(words[i:i + 3]) for i in range(len(words) - 2)]
-    return any(triples.count(triple) >= 3 for triple in set(triples))
-
-
-def sample_prompt(settings: profile.Profile, kind: str, number: int = 0,
-                  given: dict | None = None) -> str:
-    """The assembled prompt of one question as plain text, to look at."""
+def sample_prompt(settings: profile.Profile, kind: str) -> str:
+    """The assembled prompt of the first question as plain text, to look at."""
     corpus = Corpus(settings)
-    question = corpus.questions[number][1]
-    made = corpus.prompt_of(kind, question, corpus.choices(kind, question)[0], given or {})
-    return prompt.render(made, None, chat=False)
+    question = corpus.questions[0][1]
+    choice = corpus.choices(kind, question)[0]
+    return prompt.render(corpus.prompt_of(kind, question, choice, {}), None, chat=False)
 
 
-def plan(settings: profile.Profile) -> pd.DataFrame:
-    """How many texts of each kind the profile asks for, without loading any model."""
+def published_critiques(settings: profile.Profile) -> pd.DataFrame:
+    """The released critiques of the profile's test questions, a row each: kind, id, characters.
+
+    Empty where they are not at hand (see lib.published) or the profile's texts are not published.
+    """
+    rows = []
+    if settings.teacher.source == "published" and settings.task.name == "commonsenseqa":
+        from lib import published
+
+        test = tasks.load(settings.task, settings.seed)["test"]
+        found = published.critiques()
+        rows = [("critique (test split)", q.id, len(found[q.id])) for q in test if q.id in found]
+        print(f"Critiques at hand: {len(rows):,} for {len(test):,} test questions.")
+    return pd.DataFrame(rows, columns=["kind", "id", "characters"]).astype({"characters": int})
+
+
+def revised_pairs(settings: profile.Profile, long: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``long_table`` with all pairs of explanation and revision: ``long`` itself, or, where
+    the profile takes the published train file whole, also the questions left out of training."""
+    if settings.teacher.source != "published" or settings.task.train is not None:
+        return long
+    from lib import published
+
+    texts = published.load(settings.task.name, "train")[0]
+    return long_table(texts.assign(counterfactuals=[()] * len(texts)))
+
+
+def origin(settings: profile.Profile) -> dict:
+    """What the texts come from, for the provenance of figures: prompts and teacher, or release."""
     if settings.teacher.source == "published":
-        return pd.DataFrame([{"kind": kind, "texts": 0, "batches": 0} for kind in prompt.KINDS])
-    corpus = Corpus(settings)
-    return pd.DataFrame([{"kind": kind, "texts": sum(map(len, corpus.batches(kind))),
-                          "batches": len(corpus.batches(kind))} for kind in prompt.KINDS])
+        from lib import download
+
+        pinned = download.read_sources()
+        return {"texts": f"published: {pinned['repository']} at {pinned['commit']}"}
+    return {"prompts_sha256": prompt.fingerprint(settings.task.name)} | teacher_identity(settings)
 
 
-def letter_counts(settings: profile.Profile) -> pd.DataFrame:
-    """How often each letter is the answer, by split: group, letter, count."""
-    splits = tasks.load(settings.task, settings.seed)
-    rows = [{"group": split, "letter": tasks.LETTERS[q.answer]} for split in splits
-            for q in splits[split]]
-    return pd.DataFrame(rows).value_counts(sort=False).rename("count").reset_index()
-
-
-def revision_pairs(texts: pd.DataFrame) -> pd.DataFrame:
-    """Explanations and their revisions as rows id, texts (Unrevised, Revised), measures."""
-    long = long_table(texts)
-    long = long[long["kind"].isin(["explanation", "revision"])]
-    names = {"explanation": "Unrevised", "revision": "Revised"}
-    return long.assign(texts=long["kind"].map(names))
+def teacher_identity(settings: profile.Profile) -> dict:
+    """What pins the teacher; behind a server (where it runs does not change texts) its name."""
+    teacher = settings.teacher
+    return {"model": teacher.model} if teacher.server else models.identity(teacher.model)
 
 
 def summary(long: pd.DataFrame) -> pd.DataFrame:
@@ -239,20 +243,12 @@ def summary(long: pd.DataFrame) -> pd.DataFrame:
         mentions_other_choices=("mentions_other_choices", "mean")).reset_index()
 
 
-def as_statistics(table: pd.DataFrame, analysis: str, group: list[str]) -> pd.DataFrame:
-    """A summary table as rows analysis, statistic, group, term, value."""
-    long = table.melt(id_vars=group, var_name="statistic")
-    names = long[group].astype(str).agg(" ".join, axis=1)
-    return long.assign(analysis=analysis, group=names, term="")[
-        ["analysis", "statistic", "group", "term", "value"]]
-
-
 def cleaning(settings: profile.Profile):
-    """What cleaning did to the published texts, a row a kind; a sentence where texts are written."""
+    """What cleaning did to the published train texts, by kind; a sentence where none are used."""
     if settings.teacher.source == "published":
         from lib import published
 
         return published.load(settings.task.name, "train")[1]
     from IPython.display import Markdown
 
-    return Markdown("These texts were written here: the first line of each was kept, nothing dropped.")
+    return Markdown("These texts were written here: each text's first line is kept, none is dropped.")

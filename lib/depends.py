@@ -109,6 +109,16 @@ class Sources:
         return {path for path in found if not path.endswith(".md")}
 
 
+def settings_of(profile):
+    """The profile's file and those that it extends."""
+    path = "notebooks/profiles/%s.yaml" % profile
+    if not os.path.isfile(path):
+        return set()
+    with open(path, encoding="utf-8") as file:
+        parent = re.search(r"^extends: *(\w+)", file.read(), re.M)
+    return {path} | (settings_of(parent.group(1)) if parent and parent.group(1) != profile else set())
+
+
 def graph(profile, runs):
     """Stage -> (files that it depends on, stages before it, files missing that it had made)."""
     names, sources, found = stages(), Sources(), {}
@@ -116,7 +126,7 @@ def graph(profile, runs):
         notebook = "notebooks/%s.ipynb" % name
         code = code_of(notebook)
         modules = sources.closure(code)
-        needs = {notebook, "notebooks/profiles/%s.yaml" % profile} | modules
+        needs = {notebook} | settings_of(profile) | modules
         needs |= sources.data(code, modules)
         before = [other for other in names if other < name and (
             other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]

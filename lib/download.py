@@ -53,7 +53,7 @@ def source() -> str | Path:
     if place.startswith(("https://", "http://")):
         return place.rstrip("/")
     if place:
-        folder = Path(place).expanduser()
+        folder = paths.ROOT / Path(place).expanduser()  # notebooks run in a folder of their own
         if not folder.is_dir():
             raise UserError(f"HONEY_SOURCE is '{place}', which is neither an http(s) address nor a "
                             "folder that exists; correct it, or unset it to download.")

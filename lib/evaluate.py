@@ -7,50 +7,13 @@ import pandas as pd
 
 from lib import grid, models, objectives, paths, profile, store, tasks
 from lib.errors import UserError
+from lib.extraction import extract
 from lib.grid import Student
 from lib.mentions import mentioned
 from lib.profile import Profile
 from lib.progress import Progress
 from lib.student import Encoder
-from lib.tasks import LETTERS, Question
-
-ANSWER = re.compile(r"\bthe answer is\b\s*:?\s*", re.IGNORECASE)
-
-
-def extract(text: str, choices: tuple[str, ...]) -> int | None:
-    """Index of the choice that a student's text gives as its answer, or None.
-
-    The one rule for all students: what follows the last "the answer is", up to the end of the
-    line, without closing punctuation, quotes or case, must equal a choice; a leading letter such
-    as "(B)" is allowed and, alone, is enough. Of equal choices the first counts.
-    """
-    parts = ANSWER.split(text)
-    if len(parts) < 2:
-        return None
-    given = _plain(parts[-1].split("\n", 1)[0])
-    plain = [_plain(choice) for choice in choices]
-    if given in plain:
-        return plain.index(given)
-    letter = re.fullmatch(r"\(?([a-h])\)\s*(.*)", given)
-    if letter:
-        index, rest = LETTERS.index(letter[1].upper()), letter[2].strip()
-        if index < len(choices) and rest in ("", plain[index]):
-            return index
-    return None
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.strip().strip(" .!,;:\"'").lower().split())
-
-
-def answer_task(method: str) -> str:
-    """Which input a method's students answer: predict where it is trained, else factual."""
-    return "predict" if method != "CF" else "factual"
-
-
-def explanation_task(method: str) -> str | None:
-    """Which input gives a method's explanation (label-only students give none)."""
-    return {"label-only": None, "CF": "factual"}.get(method, "explain")
+from lib.tasks import Question
 
 
 def generate(model, tokenizer, inputs: list[str], limit: int, batch_size: int,
@@ -101,11 +64,13 @@ def predictions(settings: Profile, student: Student, folder: Path) -> pd.DataFra
                         [[q.id, q.question, q.choices, q.answer] for q in questions]])
     path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{folder.name}-{key}.parquet"
     if not path.is_file():
-        store.write_parquet(path, _predict(student, folder, questions, chosen))
-    return pd.read_parquet(path).assign(arm=student.arm, size=student.model.size, seed=student.seed)
+        tags = settings.training_of(student.variant).tags
+        store.write_parquet(path, _predict(student, folder, questions, chosen, tags))
+    return pd.read_parquet(path).assign(arm=student.name, size=student.model.size, seed=student.seed)
 
 
-def _predict(student: Student, folder: Path, questions: list[Question], chosen) -> pd.DataFrame:
+def _predict(student: Student, folder: Path, questions: list[Question], chosen,
+             tags: str) -> pd.DataFrame:
     if not grid.is_whole(folder):
         raise UserError(f"The student {student.label} is damaged on disk; delete "
                         f"{paths.shown(folder)} and run notebooks/03_training.ipynb again.")
@@ -113,16 +78,17 @@ def _predict(student: Student, folder: Path, questions: list[Question], chosen) 
     models.quiet()
     model, tokenizer = load_student(student, folder)
     texts: dict[str, list[str]] = {}
-    for task in dict.fromkeys((answer_task(method), explanation_task(method))):
+    answers, explains = objectives.answer_task(method), objectives.explanation_task(method)
+    for task in dict.fromkeys((answers, explains)):
         if task is not None:
             limit = chosen.answer_tokens if task == "predict" else chosen.explanation_tokens
             progress = Progress(f"{student.label} [{task}]", len(questions), "questions")
-            texts[task] = generate(model, tokenizer, [objectives.source(task, q) for q in questions],
-                                   limit, chosen.batch_size, progress)
+            texts[task] = generate(
+                model, tokenizer, [objectives.source(task, q, tags=tags) for q in questions], limit,
+                chosen.batch_size, progress)
     rows = []
     for i, q in enumerate(questions):
-        said = texts[answer_task(method)][i]
-        reason = texts[explanation_task(method)][i] if explanation_task(method) else None
+        said, reason = texts[answers][i], texts[explains][i] if explains else None
         rows.append({"id": q.id, "question": q.question, "choices": list(q.choices),
                      "gold": q.answer, "prediction": said, "answered": extract(said, q.choices),
                      "explanation": without_answer(reason) if reason is not None else None})
@@ -138,12 +104,15 @@ def all_predictions(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_student(student: Student, folder: Path):
-    """A finished student, with its adapter merged where it has one."""
+    """A finished student in eval mode; an adapter is merged, into the dequantised base for QLoRA."""
     if not (folder / "adapter_config.json").is_file():
         return models.load(folder, "auto")
     from peft import PeftModel
 
-    model, tokenizer = models.load(models.fetch(student.model.model), "float32")
+    base = "4bit" if student.model.base == "4bit" else "float32"
+    model, tokenizer = models.load(models.fetch(student.model.model), base)
+    if base == "4bit":
+        model = model.dequantize()
     return PeftModel.from_pretrained(model, folder).merge_and_unload().eval(), tokenizer
 
 

@@ -13,14 +13,14 @@ from matplotlib.patches import Patch
 
 from lib import store
 from lib.errors import UserError
-from lib.objectives import split_arm
-from lib.profile import METHODS, TEXTS
+from lib.objectives import arms, split_arm
 from lib.provenance import installed
 
 COLUMN, DOUBLE = 3.5, 7.16  # inches: one and two columns of a two-column paper
-ARMS = ("label-only", *(f"{method}:{texts}" for texts in TEXTS for method in METHODS[1:]))
+ARMS = tuple(arms())
 COLOURS = {"label-only": "#333333", "CF": "#E69F00", "MT": "#0072B2", "MT+CF": "#009E73"}
 MARKERS = {"label-only": "D", "CF": "o", "MT": "s", "MT+CF": "^"}
+NEW = ("#CC79A7", "v")  # colour and marker of methods that are not in these two
 GREY = "#777777"  # what belongs to no method: chance lines, references, notes
 STYLE = {
     "figure.dpi": 110, "figure.constrained_layout.use": True, "savefig.dpi": 200,
@@ -39,14 +39,20 @@ def use_style() -> None:
     seaborn.set_theme(style="ticks", rc=STYLE)
 
 
-def order_arms(arms) -> list[str]:
-    """The arms that occur, once each, in the house's order; UserError for an unknown one."""
-    present = set(arms)
-    unknown = sorted(str(arm) for arm in present - set(ARMS))
+def order_arms(names) -> list[str]:
+    """The arms that occur, once each, in the house's order, variants in theirs; UserError for an
+    unknown one."""
+    present, known = list(dict.fromkeys(names)), ARMS
+    unknown = [str(name) for name in present if str(name).partition(",")[0] not in known]
     if unknown:
         raise UserError(f"There is no style for the arm '{unknown[0]}'; figures know "
-                        f"{', '.join(ARMS)}.")
-    return [arm for arm in ARMS if arm in present]
+                        f"{', '.join(known)}.")
+    return sorted(present, key=lambda name: known.index(name.partition(",")[0]))
+
+
+def colour_of(arm: str) -> str:
+    """The colour of the arm's method."""
+    return COLOURS.get(split_arm(arm)[0], NEW[0])
 
 
 def is_open(arm: str) -> bool:
@@ -56,30 +62,30 @@ def is_open(arm: str) -> bool:
 
 def point(arm: str) -> dict:
     """Keywords of plot and errorbar for the arm's points and intervals."""
-    colour = COLOURS[split_arm(arm)[0]]
-    return {"color": colour, "marker": MARKERS[split_arm(arm)[0]], "markeredgecolor": colour,
+    colour, marker = colour_of(arm), MARKERS.get(split_arm(arm)[0], NEW[1])
+    return {"color": colour, "marker": marker, "markeredgecolor": colour,
             "markerfacecolor": "white" if is_open(arm) else colour, "markeredgewidth": 1.2}
 
 
 def bar(arm: str) -> dict:
     """Keywords of bar and barh for the arm's bars."""
-    colour = COLOURS[split_arm(arm)[0]]
+    colour = colour_of(arm)
     return {"edgecolor": colour, "facecolor": "white" if is_open(arm) else colour,
             "hatch": "/////" if is_open(arm) else None}
 
 
 def line(arm: str) -> dict:
     """Keywords of plot for the arm's curves: unrevised dashed, the others solid."""
-    return {"color": COLOURS[split_arm(arm)[0]],
+    return {"color": colour_of(arm),
             "linestyle": (0, (4, 1.5)) if is_open(arm) else "-"}
 
 
-def legend(figure, arms, kind: str = "point", more=(), columns: int = 4) -> None:
+def legend(figure, names, kind: str = "point", more=(), columns: int = 4) -> None:
     """One legend below the figure for its arms (kind: point, bar or line), then more handles."""
     make = {"point": lambda arm: Line2D([], [], linestyle="none", label=arm, **point(arm)),
             "bar": lambda arm: Patch(label=arm, **bar(arm)),
             "line": lambda arm: Line2D([], [], label=arm, **line(arm))}[kind]
-    handles = [*map(make, order_arms(arms)), *more]
+    handles = [*map(make, order_arms(names)), *more]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)),
                   handlelength=2.4 if kind == "line" else 1.6, columnspacing=1.4)
 

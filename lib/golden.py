@@ -82,6 +82,12 @@ def melt_table(wide: pd.DataFrame, statistic: str, keys: list[str]) -> pd.DataFr
     return long
 
 
+def melt_values(values: dict[str, float], statistic: str, group: str = "all") -> pd.DataFrame:
+    """Numbers by term as rows (statistic, group, term, value)."""
+    return pd.DataFrame({"statistic": statistic, "group": group, "term": list(values),
+                         "value": [float(value) for value in values.values()]})
+
+
 def name_values(table: pd.DataFrame, prefix: str) -> dict[str, float]:
     """Name the rows of a long table (statistic, group, term, value; maybe analysis) as R's are.
 

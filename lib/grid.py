@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import random
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +17,28 @@ from lib.profile import Profile, StudentModel
 
 @dataclass(frozen=True)
 class Student:
-    """One cell of the grid: an arm (method:texts), a student model and a seed."""
+    """One cell of the grid: an arm (method:texts), a student model, a seed, perhaps a variant."""
 
     arm: str
     model: StudentModel
     seed: int
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """The arm as tables name it: with its variant after a comma."""
+        return f"{self.arm}, {self.variant}" if self.variant else self.arm
 
     @property
     def label(self) -> str:
-        """How tables and progress lines name it."""
-        return f"{self.arm} {self.model.size} seed {self.seed}"
+        """How progress lines name it."""
+        return f"{self.name} {self.model.size} seed {self.seed}"
 
 
 def students(settings: Profile) -> list[Student]:
     """Every student that the profile asks for, in order."""
-    return [Student(arm, model, seed) for model in settings.students for arm in settings.arms
+    return [Student(arm, model, seed, variant) for model in settings.students
+            for arm in settings.arms for variant in settings.variants or [""]
             for seed in settings.seeds]
 
 
@@ -37,7 +46,8 @@ def training_key(settings: Profile, student: Student, pairs: dict) -> dict:
     """All that the student's weights depend on (its folder's name carries the hash)."""
     return {"arm": student.arm, **models.identity(student.model.model),
             "student": student.model.model_dump(mode="json"), "seed": student.seed,
-            "training": settings.training.model_dump(mode="json"), "data": store.key_of(pairs)}
+            "training": settings.training_of(student.variant).model_dump(mode="json"),
+            "data": store.key_of(pairs)}
 
 
 def home(settings: Profile) -> Path:
@@ -47,27 +57,37 @@ def home(settings: Profile) -> Path:
 
 def folder_of(settings: Profile, student: Student, key: dict) -> Path:
     """``data/runs/<profile>/03_training/students/<arm>-<size>-s<seed>-<hash>``."""
-    arm = student.arm.replace(":", "-").replace("+", "-")
+    arm = re.sub(r"[^\w.]+", "-", student.name)
     name = f"{arm}-{student.model.size}-s{student.seed}-{store.key_of(key)}"
     return home(settings) / name
 
 
-def training_pairs(settings: Profile, arm: str, texts: pd.DataFrame) -> dict[str, dict[str, list]]:
-    """Split -> task -> [(input, target)] for an arm, from the teacher's table."""
-    method, kind = objectives.split_arm(arm)
-    wanted = task_weights(settings, method)
+def training_pairs(settings: Profile, student: Student, texts: pd.DataFrame) -> dict[str, dict[str, list]]:
+    """Split -> task -> [(input, target)] for a student, from the teacher's table.
+
+    A ``share`` below 1 takes the first questions of an order drawn by the student's seed, so that
+    smaller shares are parts of larger ones; dev stays whole.
+    """
+    t = settings.training_of(student.variant)
+    method, kind = objectives.split_arm(student.arm)
     rows = {row["id"]: row for row in texts.to_dict("records")}
     splits = tasks.load(settings.task, settings.seed)
-    source = settings.training.factual_from if method == "MT+CF" else "explanation"
-    return {split: {task: [objectives.pair(task, q, rows[q.id], kind == "Revised", source)
-                           for q in splits[split] if q.id in rows] for task in wanted}
-            for split in ("train", "dev")}
+    questions = {split: [q for q in splits[split] if q.id in rows] for split in ("train", "dev")}
+    if t.share < 1:
+        random.Random(f"share {student.seed}").shuffle(questions["train"])
+        questions["train"] = questions["train"][:max(1, round(t.share * len(questions["train"])))]
+    how = {"tags": t.tags, "wrong_choice": t.wrong_choice, "seed": student.seed,
+           "factual_from": t.factual_from if method == "MT+CF" else "explanation"}
+    return {split: {task: [objectives.pair(task, q, rows[q.id], kind == "Revised", **how)
+                           for q in part] for task in task_weights(settings, student)}
+            for split, part in questions.items()}
 
 
-def task_weights(settings: Profile, method: str) -> dict[str, float]:
-    """Task weights of a method under the profile's alpha, beta and gamma."""
-    t = settings.training
-    return objectives.weights(method, t.alpha, t.beta, t.gamma)
+def task_weights(settings: Profile, student: Student) -> dict[str, float]:
+    """Task weights of a student's method under its alpha, beta, gamma and cf_loss."""
+    t = settings.training_of(student.variant)
+    return objectives.weights(objectives.split_arm(student.arm)[0], alpha=t.alpha, beta=t.beta,
+                              gamma=t.gamma, cf_loss=t.cf_loss)
 
 
 def is_whole(folder: Path) -> bool:
@@ -111,7 +131,7 @@ class Place:
 
 def place(settings: Profile, student: Student, texts: pd.DataFrame) -> Place:
     """The student's training pairs, the key made from them, and its folder."""
-    pairs = training_pairs(settings, student.arm, texts)
+    pairs = training_pairs(settings, student, texts)
     key = training_key(settings, student, pairs)
     return Place(pairs, key, folder_of(settings, student, key))
 
@@ -121,7 +141,7 @@ def table_of(wanted: list[Student], places: list[Place]) -> pd.DataFrame:
     rows = []
     for student, found in zip(wanted, places, strict=True):
         record = store.read_json(found.folder / "student.json", "notebooks/03_training.ipynb")
-        rows.append({"arm": student.arm, "size": student.model.size, "seed": student.seed,
+        rows.append({"arm": student.name, "size": student.model.size, "seed": student.seed,
                      **{name: record[name] for name in RECORD}, "folder": found.folder.name})
     return pd.DataFrame(rows)
 
@@ -134,32 +154,37 @@ def train_one(settings: Profile, student: Student, found: Place) -> None:
     """Train in a working folder beside the final one; rename when all is written.
 
     Goes on from the working folder's last checkpoint. A damaged finished student is set aside.
-    UserError if another process trains the same student.
+    UserError if another process trains the same student. Under ``accelerate launch`` the first of
+    the processes locks, writes and renames; the others train with it.
     """
-    from lib import train
+    from lib import card, train
 
-    folder = found.folder
+    folder, first = found.folder, int(os.environ.get("RANK", 0)) == 0
     working = folder.with_name(f".working-{folder.name}")
     working.mkdir(parents=True, exist_ok=True)
     with open(folder.with_name(f".lock-{folder.name}"), "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if first:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{student.label} is being trained by another process; wait for it.") from None
         if is_whole(folder):
             return
-        if folder.exists():
+        if folder.exists() and first:
             print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
             shutil.rmtree(folder)
         models.quiet()
-        weights = task_weights(settings, objectives.split_arm(student.arm)[0])
-        record = train.train(student.model, weights, found.pairs, settings.training, student.seed,
-                             working, student.label)
-        files = {path.name: store.sha256_file(path) for path in sorted(working.iterdir())
-                 if path.suffix in (".safetensors", ".json") and not path.name.startswith(".")}
-        store.write_json(working / "student.json", {
-            **record, "arm": student.arm, "task_weights": weights, "key": found.key, "files": files,
-            "provenance": provenance.stamp(profile=settings.name, seed=student.seed)})
+        weights = task_weights(settings, student)
+        record = train.train(student.model, weights, found.pairs, settings.training_of(student.variant),
+                             student.seed, working, student.label)
+        if not first:
+            return
+        record |= {"arm": student.name, "task_weights": weights, "key": found.key,
+                   "provenance": provenance.stamp(profile=settings.name, seed=student.seed)}
+        card.write(working, settings, student, record)
+        record["files"] = {path.name: store.sha256_file(path) for path in sorted(working.iterdir())
+                           if path.suffix in (".safetensors", ".json") and path.name[0] != "."}
+        store.write_json(working / "student.json", record)
         working.rename(folder)
 
 
@@ -169,7 +194,7 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
     by_name = {(row["arm"], row["size"], row["seed"]): row["folder"] for row in
                table.to_dict("records")}
     for student in students(settings):
-        name = by_name.get((student.arm, student.model.size, student.seed))
+        name = by_name.get((student.name, student.model.size, student.seed))
         folder = home(settings) / str(name)
         if not (folder / "student.json").is_file():
             raise UserError(f"The student {student.label} is not trained; run "
@@ -183,14 +208,14 @@ def histories(settings: Profile, table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for student, folder in finished(settings, table):
         part = pd.read_csv(folder / "history.csv")
-        parts.append(part.assign(arm=student.arm, size=student.model.size, seed=student.seed))
+        parts.append(part.assign(arm=student.name, size=student.model.size, seed=student.seed))
     return pd.concat(parts, ignore_index=True)
 
 
 def plan(settings: Profile) -> pd.DataFrame:
     """The students as a table, without loading anything."""
-    return pd.DataFrame([{"arm": s.arm, "size": s.model.size, "seed": s.seed, "model": s.model.model,
-                          "steps": settings.training.steps} for s in students(settings)])
+    return pd.DataFrame([{"arm": s.name, "size": s.model.size, "seed": s.seed, "model": s.model.model,
+                          "steps": settings.training_of(s.variant).steps} for s in students(settings)])
 
 
 def cost_statistics(table: pd.DataFrame) -> pd.DataFrame:

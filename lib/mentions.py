@@ -1,14 +1,17 @@
-"""Whether an explanation talks about the other choices: by name, as a rough contrast measure.
+"""Whether an explanation names the other choices (a rough measure of contrast) or repeats itself.
 
 Only literal names count: a choice that is paraphrased, inflected ("swim", "swimming") or named by
 its letter is missed, and a choice that is an everyday word ("have", "place") may be met by chance.
 """
 
+import functools
 import re
+from collections import Counter
 
 PLURALS = (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("s", ""))
 
 
+@functools.lru_cache(maxsize=256)  # the texts of a question come one after another
 def name_pattern(choice: str) -> re.Pattern:
     """Pattern of a choice as whole words: any case, singular or plural, blanks or hyphens.
 
@@ -51,3 +54,10 @@ def mentioned(text: str, choices: list[str], answer: int) -> float:
         if times:
             found.add(choice)
     return len(found & wrong) / len(wrong) if wrong else float("nan")
+
+
+def degenerate(text: str) -> bool:
+    """Whether some three words in a row occur at least three times."""
+    words = text.lower().split()
+    triples = Counter(zip(words, words[1:], words[2:], strict=False))
+    return max(triples.values(), default=0) >= 3

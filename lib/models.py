@@ -73,8 +73,9 @@ def load(folder: Path, precision: str = "float32", device: str | None = None):
     """Model and tokenizer from a local folder, on the GPU if there is one, in eval mode.
 
     ``precision``: float32, bfloat16, 8bit or 4bit (NF4 through bitsandbytes), or auto (see
-    ``best_precision``). 4-bit on a CPU keeps bitsandbytes' AVX512 repacking off, which would
-    silently give wrong gradients in later training.
+    ``best_precision``); never fp16 for an encoder-decoder, since T5 overflows in it. 4-bit on a CPU
+    keeps bitsandbytes' AVX512 repacking off, which would silently give wrong gradients in later
+    training.
     """
     import torch
     from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer,
@@ -85,7 +86,8 @@ def load(folder: Path, precision: str = "float32", device: str | None = None):
         precision = best_precision()
     options: dict = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16}
     if device == "cuda" and precision in ("8bit", "4bit") and best_precision() == "float32":
-        options["dtype"] = torch.float16  # GPUs without bf16, such as the T4
+        # GPUs without bf16, such as the T4
+        options["dtype"] = torch.float32 if is_seq2seq(folder) else torch.float16
     if precision == "8bit":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     if precision == "4bit":

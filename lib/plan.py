@@ -2,17 +2,22 @@
 
 import sys
 
-from lib import profile, prompt, tasks
+from lib import download, grid, profile, prompt, tasks
 from lib.errors import UserError
 
 
 def question_counts(settings: profile.Profile) -> dict[str, int]:
-    """Questions of each split, from the sizes that the task's file states."""
-    known = dict(tasks.describe(settings.task.name)["sizes"])
-    if "dev" not in known:
-        known["dev"] = -(-known["train"] // 10)
-        known["train"] -= known["dev"]
-    return {split: getattr(settings.task, split) or known[split] for split in tasks.SPLITS}
+    """Questions of each split: counted in local files, else as the task's file or the pins say."""
+    task, told = settings.task, tasks.describe(settings.task.name)
+    if task.source != "published" and (task.source != "default" or "files" in told):
+        return {split: len(rows) for split, rows in tasks.load(task, settings.seed).items()}
+    known = dict(told["sizes"])
+    if task.source == "published":
+        rows = download.read_sources()["rows"]
+        known = {split: rows[f"{told['published']}-llama-{split}"] for split in ("train", "test")}
+    known["dev"] = -(-known["train"] // 10)
+    known["train"] -= known["dev"]
+    return {split: getattr(task, split) or known[split] for split in tasks.SPLITS}
 
 
 def text_counts(settings: profile.Profile) -> dict[str, int]:
@@ -44,13 +49,15 @@ def describe(settings: profile.Profile) -> list[str]:
     """The plan as lines."""
     counts, texts, t = question_counts(settings), text_counts(settings), settings.training
     teacher = settings.teacher.model or "the authors' LLaMA-2-13B (published texts)"
-    trainings = len(settings.arms) * len(settings.students) * len(settings.seeds)
+    trainings = len(grid.students(settings))
+    variants = f"{len(settings.variants)} variants x " if settings.variants else ""
     models = ", ".join(f"{s.size} ({s.model})" for s in settings.students)
     return [
         f"Profile {settings.name}: {settings.description}",
         f"Questions  {settings.task.name}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()),
         f"Teacher    {teacher}: " + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items()),
-        f"Students   {trainings} trainings ({len(settings.arms)} arms x {len(settings.students)} sizes x "
+        f"Students   {trainings} trainings ({len(settings.arms)} arms x {variants}"
+        f"{len(settings.students)} sizes x "
         f"{len(settings.seeds)} seeds) of {t.steps:,} steps x {t.batch_size} questions: {models}",
         f"Arms       {', '.join(settings.arms)}",
         f"Answers    {trainings * counts['test']:,} test answers and as many explanations",

@@ -87,7 +87,7 @@ def accuracy_figure(data: pd.DataFrame):
             if one_run:
                 single = runs[(runs["panel"] == name) & (runs["method"] == arm)]
                 ax.plot(single["size"].map(sizes.index) + offset - 0.05, single["accuracy"], ".",
-                        color=figures.COLOURS[arm.split(":")[0]], markersize=3, alpha=0.6)
+                        color=figures.colour_of(arm), markersize=3, alpha=0.6)
             draw_points(ax, part["size"].map(sizes.index) + offset, part["mean"], part["low"],
                         part["high"], arm)
         ax.set_xticks(range(len(sizes)), sizes)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lib import figures, study, study_honest
-from lib.plots import arrange, draw_points, interval, require
+from lib.plots import arrange, draw_points, frame, interval, require
 
 # Purple to orange through white (ColorBrewer's PuOr), told apart in greyscale by place and depth.
 SCORE_COLOURS = ("#B35806", "#F1A340", "#F0F0F0", "#998EC3", "#542788")
@@ -49,6 +49,33 @@ def ratings_figure(scores: pd.DataFrame, lengths: dict[str, float] | None = None
         axes[1].set(xticks=[], ylim=(0, 1.1 * max(lengths.values())), xlabel="Methods as left",
                     ylabel="Mean length (characters)")
     figures.legend(figure, arms)
+    return figure, table
+
+
+def length_figure(ratings: pd.DataFrame, parts: int = 4):
+    """Mean Quality of each method's shortest to longest explanations, with t intervals.
+
+    Shows how far lengths go with the method, and whether length alone goes with Quality. ratings:
+    method, length (characters), Quality; each method's ratings are cut into so many parts of equal
+    number. Table: method, part, n, characters (mean), mean, sd, low, high.
+    """
+    require(ratings, ["method", "length", "Quality"], "ratings by length")
+    ranks = ratings.groupby("method", observed=True)["length"].rank("first", pct=True)
+    cut = ratings.assign(part=np.ceil(parts * ranks - 1e-9).astype(int), method=ratings[
+        "method"].astype(str)).groupby(["method", "part"])
+    table = cut.agg(n=("Quality", "size"), characters=("length", "mean"), mean=("Quality", "mean"),
+                    sd=("Quality", "std")).reset_index()
+    arms = figures.order_arms(table["method"])
+    table = arrange(table, {"method": arms, "part": None})
+    table["low"], table["high"] = interval(table["mean"], table["sd"], table["n"])
+    figure, ax = plt.subplots(figsize=(figures.COLUMN * 1.4, 2.9))
+    for arm in arms:
+        part = table[table["method"] == arm]
+        ax.plot(part["characters"], part["mean"], linewidth=0.9, **figures.line(arm))
+        draw_points(ax, part["characters"], part["mean"], part["low"], part["high"], arm)
+    frame(ax, "y", "Mean Quality (1 to 5)", table[["mean", "low", "high"]], 1, 5)
+    ax.set(xlim=(0, None), xlabel="Mean length of the explanations (characters)")
+    figures.legend(figure, arms, columns=2)
     return figure, table
 
 
@@ -117,7 +144,7 @@ def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: floa
         ax.set_title(name)
         ax.grid(visible=False, axis="y")
     axes[0, 0].set_yticks(range(len(pairs)), pairs)
-    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_ylim(len(pairs) - 0.5, -0.5)
     figure.supxlabel(label, fontsize=8)
     return figure, table
 

@@ -10,41 +10,37 @@ import pandas as pd
 from lib import figures
 from lib.errors import UserError
 from lib.plots import interval, require
-from lib.profile import TEXTS
+
+NAMES = {"explanation": "Unrevised", "revision": "Revised"}  # kinds of text as the paper names them
+
+def bins(count: int) -> int:
+    """How many bars a histogram of so many texts has: few texts make ragged narrow bars."""
+    return 20 if count < 1000 else 40
 
 
-def text_lengths(texts: pd.DataFrame, limit: float | None = None):
-    """Lengths of texts by kind as boxes (quartiles, whiskers 1.5 IQR, mean as a cross), from zero.
+def text_lengths(texts: pd.DataFrame):
+    """Distributions of lengths, a histogram a kind on one scale from zero; dotted: the median.
 
-    texts: kind (an arm, or a name such as "critique"), characters; limit: a line, where texts are
-    cut. Table: kind, n, mean, sd, min, q1, median, q3, max (characters).
+    texts: kind (explanation, critique, ...), characters. Bars are shares of the kind's texts.
+    Table: kind, n, mean, sd, min, q1, median, q3, max (characters).
     """
     require(texts, ["kind", "characters"], "text lengths")
-    kinds = list(dict.fromkeys(texts["kind"].astype(str)))
-    if set(kinds) <= set(figures.ARMS):
-        kinds = figures.order_arms(kinds)
-    groups = texts.astype({"kind": str}).groupby("kind")["characters"]
+    kinds = list(dict.fromkeys(texts["kind"]))
+    groups = texts.groupby("kind")["characters"]
     table = groups.describe().loc[kinds].rename(columns={
         "count": "n", "std": "sd", "25%": "q1", "50%": "median", "75%": "q3"})
     table = table.astype({"n": int}).rename_axis("kind").reset_index()
     table = table[["kind", "n", "mean", "sd", "min", "q1", "median", "q3", "max"]]
-    figure, ax = plt.subplots(figsize=(figures.COLUMN, 0.7 + 0.3 * len(kinds)))
-    line = {"color": "black", "linewidth": 0.8}
-    boxes = ax.boxplot([groups.get_group(kind) for kind in kinds], orientation="horizontal",
-                       positions=range(len(kinds)), tick_labels=kinds, widths=0.6,
-                       patch_artist=True, showmeans=True, medianprops=line, whiskerprops=line,
-                       capprops=line, flierprops={"markersize": 2},
-                       boxprops={"facecolor": "white", "linewidth": 0.8},
-                       meanprops={"marker": "x", "markeredgecolor": "black", "markersize": 4})
-    for kind, box in zip(kinds, boxes["boxes"], strict=True):
-        if kind in figures.ARMS:
-            box.set(**figures.bar(kind))
-    ax.invert_yaxis()
-    if limit is not None:
-        ax.axvline(limit, color=figures.GREY, linestyle=":")
-    ax.set(xlim=(0, None), xlabel="Characters")
-    ax.grid(visible=True, axis="x")
-    ax.grid(visible=False, axis="y")
+    figure, axes = plt.subplots(len(kinds), 1, figsize=(figures.COLUMN, 0.6 + 0.85 * len(kinds)),
+                                sharex=True, squeeze=False)
+    edges = np.linspace(0, max(1, table["max"].max()), 1 + bins(table["n"].max()))
+    for row, ax in zip(table.itertuples(), axes[:, 0], strict=True):
+        ax.hist(groups.get_group(row.kind), edges, weights=np.full(row.n, 100 / row.n),
+                facecolor="#AAAAAA", edgecolor="#333333", linewidth=0.4)
+        ax.axvline(row.median, color="black", linestyle=":")
+        ax.set_title(f"{row.kind}: n = {row.n:,}, median {row.median:.0f}", loc="left")
+    axes[-1, 0].set(xlim=(0, None), xlabel="Characters")
+    figure.supylabel("Share of texts (%)", fontsize="medium")
     return figure, table
 
 
@@ -75,39 +71,38 @@ def letter_distribution(counts: pd.DataFrame):
 
 
 def revision_changes(texts: pd.DataFrame):
-    """What the revision changes, text by text: lengths, and the share of other choices named.
+    """What the revision changes, pair by pair: lengths, and the share of other choices named.
 
-    texts: id, texts (Unrevised or Revised; one row each a question), characters,
+    texts: id, kind ("explanation" and "revision" are used; one row each a question), characters,
     mentions_other_choices (0..1). Table: measure, texts, n, mean, low, high (t interval), and, as
     texts "change", the mean difference of the pairs.
     """
     measures = ["characters", "mentions_other_choices"]
-    require(texts, ["id", "texts", *measures], "revisions")
+    require(texts, ["id", "kind", *measures], "revisions")
+    texts = texts.assign(texts=texts["kind"].map(NAMES)).dropna(subset="texts")
     pairs = texts.pivot(index="id", columns="texts", values=list(measures)).dropna()
-    lacking = [name for name in TEXTS if name not in set(texts["texts"])]
-    if lacking or pairs.empty:
+    if texts["texts"].nunique() < 2 or pairs.empty:
         raise UserError("The figure of revisions needs an unrevised and a revised text of at least "
                         "one question.")
     rows = []
     for measure in measures:
-        before, after = (pairs[measure, name].astype(float) for name in TEXTS)
-        for name, values in ((TEXTS[0], before), (TEXTS[1], after), ("change", after - before)):
+        before, after = (pairs[measure, name].astype(float) for name in NAMES.values())
+        for name, values in (*zip(NAMES.values(), (before, after)), ("change", after - before)):
             mean = values.mean()
             rows.append((measure, name, len(values), mean,
                          *map(float, interval(mean, values.std(), len(values)))))
     table = pd.DataFrame(rows, columns=["measure", "texts", "n", "mean", "low", "high"])
     figure, (left, right) = plt.subplots(1, 2, figsize=(figures.DOUBLE, 2.8))
-    x, y = (pairs["characters", name].astype(float) for name in TEXTS)
-    top = 1.05 * max(x.max(), y.max())
-    left.plot([0, top], [0, top], color=figures.GREY, linestyle=":")
-    left.plot(x, y, ".", color="#333333", alpha=0.35, markersize=4)
-    left.set(xlim=(0, top), ylim=(0, top), xlabel="Unrevised (characters)",
-             ylabel="Revised (characters)",
-             title=f"Length of {len(pairs)} pairs; dotted: unchanged")
-    left.set_box_aspect(1)
+    change = pairs["characters", "Revised"] - pairs["characters", "Unrevised"]
+    left.hist(change.astype(float), bins(len(pairs)), weights=np.full(len(pairs), 100 / len(pairs)),
+              facecolor="#AAAAAA", edgecolor="#333333", linewidth=0.4)
+    left.axvline(0, color="black", linestyle=":")
+    left.set(ylim=(0, None), xlabel="Revised minus unrevised (characters)",
+             ylabel="Share of pairs (%)", title=f"Change of length, {len(pairs):,} pairs")
     share = table[(table["measure"] == "mentions_other_choices") & (table["texts"] != "change")]
     means = 100 * share["mean"].to_numpy()
-    right.bar(TEXTS, means, 0.55, edgecolor="#333333", facecolor="white", hatch=["/////", None],
+    right.bar([*NAMES.values()], means, 0.55, edgecolor="#333333", facecolor="white",
+              hatch=["/////", None],
               yerr=np.nan_to_num([means - 100 * share["low"], 100 * share["high"] - means]))
     right.patches[1].set_facecolor("#AAAAAA")
     right.set(ylim=(0, None), ylabel="Share (%)", title="Other choices that the text names")

@@ -14,6 +14,7 @@ Lengths depend on the method alone.
 
 from functools import cache
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
@@ -29,7 +30,6 @@ ICC = {"Plausibility": 0.277, "Understandability": 0.283, "Completeness": 0.322,
 # Mean and SD of the explanations' lengths in characters, of the raw ratings.
 LENGTHS = {"CF:Unrevised": (246.4, 61.1), "MT:Unrevised": (214.5, 56.4),
            "MT+CF:Unrevised": (227.3, 55.6), "MT+CF:Revised": (409.3, 189.8)}
-OUTCOMES = (*study.CONSTRUCTS, "Quality")
 LABEL = "SIMULATED"
 EACH = ITEMS // len(METHODS)  # explanations that a participant rates of each method
 COLUMNS = ["outcome", "participants", "effect", "repetitions", "power", "lwr", "upr", "data"]
@@ -184,7 +184,7 @@ def power_table(participants=(20, 40, 60, 80, 120, 160), repetitions: int = 200,
         for people in participants:
             # A stream of its own for each cell: adding a number leaves the others as they were.
             rng = np.random.default_rng([seed, people, round(1000 * effect)])
-            found = np.zeros(len(OUTCOMES), int)
+            found = np.zeros(len(study.OUTCOMES), int)
             for _ in range(repetitions):
                 drawn = _draw(people, rng, effect, explanation_share, questions)
                 scores = drawn["scores"].astype(float)
@@ -192,7 +192,7 @@ def power_table(participants=(20, 40, 60, 80, 120, 160), repetitions: int = 200,
                 found += likelihood_ratios(scores, drawn["length"]) > limit
             rows += [(outcome, people, effect, repetitions, hits / repetitions,
                       *wilson_interval(int(hits), repetitions), LABEL)
-                     for outcome, hits in zip(OUTCOMES, found, strict=True)]
+                     for outcome, hits in zip(study.OUTCOMES, found, strict=True)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -210,11 +210,12 @@ def participants_needed(table: pd.DataFrame, power: float = 0.8) -> pd.DataFrame
         {"participants": "Int64"})
 
 
-def plot_power(table: pd.DataFrame, axes, power: float = 0.8):
-    """Draw power against participants, a line an outcome, with Wilson intervals; returns axes.
+def power_figure(table: pd.DataFrame, power: float = 0.8):
+    """Power against participants, a line an outcome, with Wilson intervals: (figure, table).
 
     Lines differ in marker as well as colour; the wanted power is dashed.
     """
+    figure, axes = plt.subplots(figsize=(5, 3.4))
     for i, (outcome, part) in enumerate(table.groupby("outcome", sort=False)):
         whole = outcome == "Quality"
         # Where every study found the effect, rounding can put the limit a hair below the share.
@@ -226,4 +227,4 @@ def plot_power(table: pd.DataFrame, axes, power: float = 0.8):
     axes.set(ylim=(0, 1.02), xlabel="Participants (12 ratings each)", ylabel="Power of the "
              "likelihood-ratio test", title=f"{LABEL} studies with the published effects")
     axes.legend(loc="lower right")
-    return axes
+    return figure, table

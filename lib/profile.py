@@ -7,11 +7,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lib import paths, tasks
+from lib import objectives, paths, tasks
 from lib.errors import UserError
-
-METHODS = ("label-only", "CF", "MT", "MT+CF")
-TEXTS = ("Unrevised", "Revised")
 
 
 class Settings(BaseModel):
@@ -69,16 +66,25 @@ class TeacherSettings(Settings):
 
 
 class StudentModel(Settings):
-    """A checkpoint to fine-tune and the name of its size in tables and figures."""
+    """A checkpoint to fine-tune and the name of its size in tables and figures.
+
+    All weights are trained, or the top ``trainable_layers``, or LoRA adapters of ``lora_rank`` on
+    the full or, with ``base`` 4bit (QLoRA), on the quantised checkpoint.
+    """
 
     size: str
     model: str
     trainable_layers: int | None = Field(None, gt=0)
     lora_rank: int | None = Field(None, gt=0)
+    base: Literal["full", "4bit"] = "full"
 
 
 class TrainingSettings(Settings):
-    """How every student is trained (steps and batches count questions)."""
+    """How every student is trained (steps and batches count questions).
+
+    ``alpha``, ``beta``, ``gamma``, ``cf_loss``, ``factual_from``, ``wrong_choice`` and ``tags``: see
+    lib.objectives. ``share``: the part of the train questions that is used.
+    """
 
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)
@@ -93,7 +99,11 @@ class TrainingSettings(Settings):
     alpha: float = Field(0.5, ge=0, le=1)
     beta: float = Field(0.5, ge=0, le=1)
     gamma: float = Field(0.5, ge=0, le=1)
+    cf_loss: Literal["weighted", "sum"] = "weighted"
     factual_from: Literal["explanation", "counterfactual"] = "explanation"
+    wrong_choice: Literal["first", "random"] = "first"
+    tags: Literal["words", "numbers", "none"] = "words"
+    share: float = Field(1.0, gt=0, le=1)
 
 
 class EvaluationSettings(Settings):
@@ -105,7 +115,10 @@ class EvaluationSettings(Settings):
 
 
 class Profile(Settings):
-    """All settings of a run; ``arms`` lists method:texts pairs such as ``MT+CF:Revised``."""
+    """All settings of a run; ``arms`` lists method:texts pairs such as ``MT+CF:Revised``.
+
+    ``variants``: name -> training settings that differ; every arm is trained once in each.
+    """
 
     name: str
     description: str
@@ -116,12 +129,13 @@ class Profile(Settings):
     arms: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
     training: TrainingSettings
+    variants: dict[str, dict[str, float | int | str]] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def possible(self) -> "Profile":
         """Combinations that cannot work are refused here, in words."""
-        allowed = ["label-only"] + [f"{m}:{t}" for m in METHODS[1:] for t in TEXTS]
+        allowed = objectives.arms()
         for arm in self.arms:
             if arm not in allowed:
                 raise ValueError(f"arms: '{arm}' is not one of {', '.join(allowed)}")
@@ -142,9 +156,32 @@ class Profile(Settings):
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
                 raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")
-        if self.training.batch_size % self.training.accumulation:
-            raise ValueError("training: batch_size must be a multiple of accumulation")
+            if student.base == "4bit" and not student.lora_rank:
+                raise ValueError(f"students: {student.size} has base 4bit, which needs a lora_rank")
+        for variant in self.variants or [""]:
+            self._check_training(variant)
         return self
+
+    def _check_training(self, variant: str) -> None:
+        try:
+            training = self.training_of(variant)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"variants: '{variant}': {'.'.join(map(str, first['loc']))}: "
+                             f"{first['msg']}") from None
+        if training.batch_size % training.accumulation:
+            raise ValueError("training: batch_size must be a multiple of accumulation")
+        if "," in variant:
+            raise ValueError(f"variants: '{variant}': a name holds no comma")
+        some = self.teacher.source == "generate" and self.teacher.counterfactuals == "first"
+        if some and training.wrong_choice == "random":
+            raise ValueError("training: wrong_choice random needs teacher.counterfactuals all")
+        if some and training.factual_from == "counterfactual":
+            raise ValueError("training: factual_from counterfactual needs teacher.counterfactuals all")
+
+    def training_of(self, variant: str = "") -> TrainingSettings:
+        """The training settings of a variant (none: the profile's own)."""
+        return TrainingSettings(**{**self.training.model_dump(), **self.variants.get(variant, {})})
 
 
 def names() -> list[str]:
@@ -190,13 +227,7 @@ def load(name: str) -> Profile:
 
 def parse(path: Path) -> Profile:
     """Read and check one profile file."""
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise UserError(f"{paths.shown(path)}: not valid YAML near line {line}; correct it.") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{paths.shown(path)}: expected 'key: value' lines; see profiles/cpu.yaml.")
+    raw = _read(path)
     try:
         profile = Profile(**raw)
     except ValidationError as error:
@@ -204,6 +235,27 @@ def parse(path: Path) -> Profile:
     if profile.name != path.stem:
         raise UserError(f"{paths.shown(path)}: name is '{profile.name}'; make it '{path.stem}'.")
     return profile
+
+
+def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
+    """The file's settings; what it does not say comes from the profile that it ``extends``."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise UserError(f"{paths.shown(path)}: not valid YAML near line {line}; correct it.") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{paths.shown(path)}: expected 'key: value' lines; see profiles/cpu.yaml.")
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw
+    children = (*children, path.stem)
+    if parent in children or parent not in names():
+        raise UserError(f"{paths.shown(path)}: extends: '{parent}' is no other profile; there are "
+                        f"{', '.join(names())}.")
+    below = _read(paths.PROFILES / f"{parent}.yaml", children)
+    return below | {key: below[key] | value if isinstance(value, dict) and key in below else value
+                    for key, value in raw.items()}
 
 
 def run_folder(profile: Profile) -> Path:

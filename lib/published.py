@@ -4,6 +4,7 @@ Everything comes from the authors' repository at a pinned commit (lib.download) 
 data/raw, never committed. ``teacher_table`` gives published texts in place of generated ones.
 """
 
+import functools
 import io
 import math
 import random
@@ -16,9 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib import download, paths, store
+from lib import download, paths, store, tasks
 from lib.errors import UserError
-from lib.tasks import Question
+from lib.tasks import FINAL, Question
 
 FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
 FOLDERS = {"cqa-questions": "datasets/cqa/",
@@ -28,11 +29,9 @@ FOLDERS = {"cqa-questions": "datasets/cqa/",
 NAMES = (*FILES, *FOLDERS)
 AT_HAND = {name: f"{name}.parquet" for name in FOLDERS} | {
     "critiques": "cqa-llama-test-critiques.parquet"}
-TASKS = {"commonsenseqa": "cqa", "strategyqa": "strategyqa", "esnli": "esnli"}
 TEXTS = {"explanation": "few_shot_positive_rationale", "revision": "few_shot_revision",
          "counterfactual": "counterfactual_prompt_answer_{}_rationale"}
 
-FINAL = re.compile(r"[.!?][\"')\]\u201d\u2019]*$")
 RUN_ON = re.compile(r"(?:^|\s)(?:#+\s*)?(?:Question|Q|Answer Choices|Choices)\s*:")
 RUN_ON_BELOW = re.compile(
     r"^\W*(?:Question|Q|Premise|Choices|Answer|Critique)\s*:|^The answer is ", re.MULTILINE)
@@ -111,17 +110,13 @@ def is_ready(name: str) -> bool:
             and (manifest.get("checked") == "rows" or manifest.get("inputs") == pinned))
 
 
-def clean(text: str | None, question: str = "") -> str | None:
-    """The usable explanation in a raw generation, or None: the first line of the stripped text.
+def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
+    """The usable text in a raw generation, or None, and which of REASONS apply to it.
 
-    What runs on into an invented next "Question:" is cut. None: nothing is left, or only a
-    heading, a code fence or the question. A text cut by the token limit is kept.
+    Kept is the first line of the stripped text without what runs on into an invented next
+    "Question:". None: nothing is left, or only a heading, a code fence or the question. A text cut
+    by the token limit is kept.
     """
-    return inspect(text, question)[0]
-
-
-def inspect(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
-    """``clean``'s result, and which of REASONS apply to the text."""
     lines = [line.strip() for line in (text.strip() if isinstance(text, str) else "").split("\n")]
     if not lines[0]:
         return None, ["empty"]
@@ -147,13 +142,14 @@ def load(task: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     (list, by choice); an unusable text is None. Counts: a row for each kind of text, with texts,
     usable, and REASONS (several may apply to a text).
     """
-    data = TASKS.get(task)
+    data = tasks.describe(task).get("published")
     if f"{data}-llama-{split}" not in FOLDERS:
-        raise UserError(f"No published {task} {split}; use {', '.join(TASKS)} and train or test.")
+        raise UserError(f"The authors published no texts for {task} {split}; there are train and test "
+                        "of commonsenseqa, strategyqa and esnli.")
     rows, counts = [], {kind: Counter() for kind in TEXTS}
 
     def take(raw: dict, kind: str, question: str, number: int = 0) -> str | None:
-        text, reasons = inspect(raw[TEXTS[kind].format(number)], question)
+        text, reasons = clean(raw[TEXTS[kind].format(number)], question)
         counts[kind].update(["texts", *reasons], usable=text is not None)
         return text
 
@@ -177,20 +173,13 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def _question(data: str, split: str, i: int, raw: dict) -> dict:
-    """id, question, choices, answer of a raw row; e-SNLI has no ids, so its rows are numbered."""
+    """id, question, choices, answer of a raw row."""
     if data == "cqa":
         return {"id": raw["id"], "question": raw["question"].strip(),
                 "choices": [choice.strip() for choice in raw["choices"]],
                 "answer": list(raw["choices"]).index(raw["answer"])}
-    if data == "strategyqa":
-        return {"id": raw["qid"], "question": raw["question"].strip(), "choices": ["yes", "no"],
-                "answer": 0 if raw["answer"] else 1}
-    parts = [text.strip() for text in (raw["premise"], raw["hypothesis"])]
-    premise, hypothesis = (text if FINAL.search(text) else f"{text}." for text in parts)
-    return {"id": f"esnli-{split}-{i:05d}", "answer": int(raw["label"]),
-            "choices": ["entailment", "neutral", "contradiction"],
-            "question": f"Premise: {premise} Hypothesis: {hypothesis} "
-                        "What is the relation between premise and hypothesis?"}
+    found = vars(tasks.READERS[data](raw, f"{split}-{i:05d}"))
+    return found | {"choices": list(found["choices"])}
 
 
 def questions(name: str) -> list[Question]:
@@ -214,12 +203,28 @@ def why_unusable(row: pd.Series) -> str:
     return next((reason for reason, holds in tests.items() if holds), "")
 
 
+def critiques() -> dict[str, str]:
+    """Usable critiques of CommonsenseQA's test questions by id, the only ones that were released.
+
+    No size and SHA-256 are known for them, so they come only from a folder in HONEY_SOURCE; without
+    it there are none.
+    """
+    place = download.source()
+    at_hand = isinstance(place, Path) and (place / AT_HAND["critiques"]).is_file()
+    if not (at_hand or is_ready("critiques")):
+        return {}
+    raw = pd.read_parquet(fetch("critiques"))
+    cleaned = zip(raw["id"], map(clean, raw["few_shot_critique"]), strict=True)
+    return {id: text for id, (text, _) in cleaned if text is not None}
+
+
+@functools.cache
 def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
     """Published texts by split: id, split, explanation, revision, counterfactuals, critique.
 
     dev is 10 % of the train file, drawn with ``seed`` whatever the order of rows. Train and dev
     lack the questions with an unusable text; a printed line and ``attrs["dropped"]`` count them by
-    reason. Only CommonsenseQA's test has critiques, and only if they were fetched.
+    reason. Only CommonsenseQA's test questions can have a critique (see ``critiques``).
     """
     train, test = load(task, "train")[0], load(task, "test")[0]
     ids = sorted(train["id"])
@@ -227,9 +232,8 @@ def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
     train["split"] = ["dev" if i in dev else "train" for i in train["id"]]
     why = train.apply(why_unusable, axis=1)
     table = pd.concat([train[why == ""], test.assign(split="test")], ignore_index=True)
-    raw = _read("critiques") if task == "commonsenseqa" and is_ready("critiques") else {}
-    critiques = dict(zip(raw["id"], raw["few_shot_critique"], strict=True)) if len(raw) else {}
-    table["critique"] = pd.Series([clean(critiques.get(i)) for i in table["id"]], dtype=object)
+    found = critiques() if task == "commonsenseqa" else {}
+    table["critique"] = pd.Series([found.get(id) for id in table["id"]], dtype=object)
     dropped = (train["split"] + " " + why)[why != ""].value_counts().to_dict()
     print(f"{task}: texts of {len(table):,} questions; dropped: "
           + (", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none"), flush=True)

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 from lib import prompt
 from lib.errors import UserError
@@ -20,8 +21,9 @@ PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between tries; the last one repeats
 class ServerTeacher:
     """Answers Prompts through a server, ``concurrency`` requests at a time.
 
-    An interrupted or overloaded server (no connection, time-out, 429, 5xx) is tried again with
-    growing pauses for ``patience`` seconds; any other refusal is a UserError with the server's words.
+    An interrupted or overloaded server (no connection, time-out, half an answer, 429, 5xx) is asked
+    again with growing pauses for ``patience`` seconds; any other refusal is a UserError with the
+    server's words.
     The key for servers that want one is read from HONEY_API_KEY and never stored.
     """
 
@@ -59,7 +61,7 @@ class ServerTeacher:
                 if error.code != 429 and error.code < 500:
                     raise UserError(f"The server at {self.server.url} refuses: {reason}; check the "
                                     "profile's teacher.model and teacher.server.") from None
-            except (OSError, json.JSONDecodeError, KeyError, IndexError) as error:
+            except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
                 reason = f"{type(error).__name__}: {error}"
             pause = PAUSES[min(tries, len(PAUSES) - 1)]
             if waited + pause > self.server.patience:

@@ -5,6 +5,7 @@ The same functions serve the authors' runs, our own runs and, where only n, mean
 cell are known, a stand-in with exactly these moments (``expand_cells``).
 """
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from lib.errors import UserError
-from lib.golden import melt_table
+from lib.golden import melt_table, melt_values
 
 # The paper's order; every table, test key ("later-earlier") and plot follows it.
 METHODS = ("CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised")
@@ -51,45 +52,41 @@ def check_runs(runs: pd.DataFrame) -> pd.DataFrame:
         raise UserError("The table of runs is empty: train at least one student first.")
     accuracy = pd.to_numeric(runs["accuracy"], errors="coerce")
     bad = ~accuracy.between(0, 100)
-    if bad.any():
-        row = runs.loc[bad].iloc[0]
-        raise UserError(f"Accuracy must be a percentage from 0 to 100, but run {row['run']} of "
-                        f"{row['method']} ({row['size']}) has {row['accuracy']}.")
-    twice = runs.duplicated(list(RUN_COLUMNS))  # the authors' file has one seed twice
-    if twice.any():
-        row = runs.loc[twice].iloc[0]
-        raise UserError(f"Run {row['run']} of {row['method']} ({row['size']}) is in the table "
-                        "twice; keep one of the two.")
-    methods = _ordered(runs["method"], METHODS)
-    sizes = _ordered(runs["size"], sorted(runs["size"].unique(), key=str))
-    return runs.assign(accuracy=accuracy,
-                       method=pd.Categorical(runs["method"].astype(object), methods),
-                       size=pd.Categorical(runs["size"].astype(object), sizes))
+    for row in runs[bad].itertuples():
+        raise UserError(f"Accuracy must be a percentage from 0 to 100, but run {row.run} of "
+                        f"{row.method} ({row.size}) has {row.accuracy}.")
+    # The authors' file has one seed twice, so the accuracy has to be the same, too.
+    for row in runs[runs.duplicated(list(RUN_COLUMNS))].itertuples():
+        raise UserError(f"Run {row.run} of {row.method} ({row.size}) is in the table twice; keep "
+                        "one of the two.")
+    return runs.assign(accuracy=accuracy, method=_ordered(runs["method"], METHODS),
+                       size=_ordered(runs["size"], sorted(runs["size"].unique(), key=str)))
 
 
-def _ordered(column: pd.Series, known) -> list:
+def _ordered(column: pd.Series, known) -> pd.Categorical:
     """Levels in use: a categorical's own order, else the known ones first, then as they come."""
     present = list(column.unique())
     if isinstance(column.dtype, pd.CategoricalDtype):
         known = column.cat.categories
-    return [name for name in known if name in present] + [n for n in present if n not in known]
+    levels = [name for name in known if name in present] + [n for n in present if n not in known]
+    return pd.Categorical(column.astype(object), levels)
 
 
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share, two fractions in 0..1 (statsmodels' proportion_confint)."""
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, two fractions (statsmodels' proportion_confint)."""
     if not 0 <= correct <= total or total < 1:
         raise UserError(f"A share needs 0 <= correct <= total, but got {correct} of {total}.")
-    low, high = proportion_confint(correct, total, alpha=1 - confidence, method="wilson")
+    low, high = proportion_confint(correct, total, method="wilson")
     return float(low), float(high)
 
 
-def summarise_cells(runs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Per size and method: n, mean, sd, se, t interval (low, high), min, median, max (percent)."""
+def summarise_cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """Per size and method: n, mean, sd, se, 95 % t interval (low, high), min, median, max (%)."""
     runs = check_runs(runs)
     accuracy = runs.groupby(["size", "method"], observed=True)["accuracy"]
     cells = accuracy.agg(n="size", mean="mean", sd="std", min="min", median="median", max="max")
     cells["se"] = cells["sd"] / np.sqrt(cells["n"])
-    half = stats.t.ppf((1 + confidence) / 2, (cells["n"] - 1).where(cells["n"] > 1)) * cells["se"]
+    half = stats.t.ppf(0.975, (cells["n"] - 1).where(cells["n"] > 1)) * cells["se"]
     cells["low"], cells["high"] = cells["mean"] - half, cells["mean"] + half
     order = ["n", "mean", "sd", "se", "low", "high", "min", "median", "max"]
     return cells[order].reset_index()
@@ -129,7 +126,7 @@ def flag_outliers(runs: pd.DataFrame) -> pd.DataFrame:
 def _need_spread(runs: pd.DataFrame) -> None:
     """UserError if all runs of every cell are equal: no F can be computed then."""
     if runs.groupby(["method", "size"], observed=True)["accuracy"].nunique().max() < 2:
-        raise UserError("The runs of every cell have the same accuracy; there is no spread to test.")
+        raise UserError("All runs of each cell have the same accuracy: there is no spread to test.")
 
 
 def anova_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -151,14 +148,14 @@ def anova_table(runs: pd.DataFrame) -> pd.DataFrame:
     between = ["method", "size"] if counts.shape[1] > 1 else ["method"]
     plain = runs.astype({"method": str, "size": str})
     table = pg.anova(plain, dv="accuracy", between=between, ss_type=2, detailed=True)
-    table["Source"] = table["Source"].replace({"method * size": "method:size",
+    table["effect"] = table["Source"].replace({"method * size": "method:size",
                                                "Within": "residual", "Residual": "residual"})
-    names = {"Source": "effect", "DF": "df", "p_unc": "p", "np2": "ges"}
-    return table.rename(columns=names)[["effect", "SS", "df", "F", "p", "ges"]]
+    table = table.rename(columns={"DF": "df", "p_unc": "p", "np2": "ges"})
+    return table[["effect", "SS", "df", "F", "p", "ges"]]
 
 
-def tukey_table(runs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Tukey's HSD (Tukey-Kramer) of the methods within each size (scipy).
+def tukey_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Tukey's HSD (Tukey-Kramer) of the methods within each size (scipy), 95 % intervals.
 
     Columns: size, pair ("B-A"), estimate (mean of B minus mean of A, percentage points), lwr, upr,
     p_adj. UserError where a size has fewer than two methods or no second seed.
@@ -171,11 +168,10 @@ def tukey_table(runs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
             raise UserError(f"Tukey's test at {size} needs two methods with at least two seeds.")
         _need_spread(part)
         test = stats.tukey_hsd(*groups.values())
-        interval = test.confidence_interval(confidence)
-        names = list(groups)
-        rows += [(size, f"{names[b]}-{names[a]}", test.statistic[b, a], interval.low[b, a],
+        interval = test.confidence_interval(0.95)
+        rows += [(size, f"{second}-{first}", test.statistic[b, a], interval.low[b, a],
                   interval.high[b, a], test.pvalue[b, a])
-                 for a in range(len(names)) for b in range(a + 1, len(names))]
+                 for (a, first), (b, second) in combinations(enumerate(groups), 2)]
     return pd.DataFrame(rows, columns=["size", "pair", "estimate", "lwr", "upr", "p_adj"])
 
 
@@ -218,23 +214,25 @@ def analyse_runs(runs: pd.DataFrame) -> pd.DataFrame:
 def analyse_cells(cells: pd.DataFrame, analysis: str = "before") -> pd.DataFrame:
     """What follows from n, mean and sd alone, as in analyse_runs: cells, ANOVA, one-way, Tukey."""
     table = _analyse(analysis, expand_cells(cells))
-    of_runs = ["levene_median", "shapiro", "outliers"]
-    unknown = table["term"].isin(["min", "median", "max"]) | (table["group"] == "levene_median")
-    return table[~unknown & ~table["statistic"].isin(of_runs)].reset_index(drop=True)
+    of_runs = table[["statistic", "group", "term"]].isin(
+        ["levene_median", "shapiro", "outliers", "min", "median", "max"]).any(axis=1)
+    return table[~of_runs].reset_index(drop=True)
 
 
 def _analyse(analysis: str, runs: pd.DataFrame) -> pd.DataFrame:
     """One of the two analyses as a long table; each part may turn into a note instead."""
     cell = ["size", "method"]
-    parts = {"runs": (lambda d: pd.DataFrame({"all": ["all"], "n": len(d)}), ["all"]),
-             "cells": (summarise_cells, cell), "anova_type2": (anova_table, ["effect"]),
+    parts = {"cells": (summarise_cells, cell), "anova_type2": (anova_table, ["effect"]),
              "oneway": (oneway_table, ["size"]), "tukey": (tukey_table, ["size", "pair"]),
-             "levene_median": (lambda d: pd.DataFrame([levene_test(d)]).assign(all="all"), ["all"]),
-             "shapiro": (shapiro_table, cell), "outliers": (_count, cell)}
-    tables = []
+             "levene_median": (levene_test, None), "shapiro": (shapiro_table, cell),
+             "outliers": (lambda d: flag_outliers(d).groupby(cell, observed=True)[
+                 ["outlier", "extreme"]].sum().add_prefix("n_").reset_index(), cell)}
+    tables = [melt_values({"n": len(runs)}, "runs")]
     for statistic, (compute, keys) in parts.items():
         try:
-            tables.append(melt_table(compute(runs), statistic, keys))
+            found = compute(runs)
+            tables.append(melt_table(found, statistic, keys) if keys else
+                          melt_values(found, statistic))
         except UserError as error:
             tables.append(pd.DataFrame({"statistic": "note", "group": statistic,
                                         "term": [str(error)], "value": np.nan}))
@@ -250,9 +248,3 @@ def oneway_table(runs: pd.DataFrame) -> pd.DataFrame:
         method, residual = anova_table(part).itertuples(index=False)
         rows.append((size, method.F, method.df, residual.df, method.p))
     return pd.DataFrame(rows, columns=["size", "F", "df1", "df2", "p"])
-
-
-def _count(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs of each cell that the authors' rule flags: n_outlier, n_extreme."""
-    cell = flag_outliers(runs).groupby(["size", "method"], observed=True)
-    return cell[["outlier", "extreme"]].sum().add_prefix("n_").reset_index()

@@ -1,5 +1,7 @@
 """The student model: encoding of examples, batches, target logits, what is trained."""
 
+import re
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
@@ -30,7 +32,9 @@ class Encoder:
             ids, end = self.tokenizer(text)["input_ids"], []
         else:
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            end = self.tokenizer(f"\n{text.split(' ', 1)[0]}\n", add_special_tokens=False)["input_ids"]
+            tag = re.match(r"\[\w+\](?= )", text)
+            end = f"\n{tag[0]}\n" if tag else "\n"
+            end = self.tokenizer(end, add_special_tokens=False)["input_ids"]
         self.cut += len(ids) + len(end) > LONGEST
         return ids[:LONGEST - len(end)] + end
 
@@ -101,13 +105,16 @@ def freeze_below(model: nn.Module, layers: int) -> None:
 def adapt(model: nn.Module, settings) -> nn.Module:
     """The model with what a StudentModel trains: all weights, the top layers, or LoRA adapters.
 
-    LoRA (Hu et al. 2021) through peft, on all linear layers, alpha = 2 x rank.
+    LoRA (Hu et al. 2021) through peft, on all linear layers, alpha = 2 x rank; on a 4-bit
+    checkpoint that is QLoRA (Dettmers et al. 2023).
     """
     if settings.trainable_layers:
         freeze_below(model, settings.trainable_layers)
     if settings.lora_rank:
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
+        if settings.base == "4bit":
+            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
         model = get_peft_model(model, LoraConfig(
             task_type=kind, r=settings.lora_rank, lora_alpha=2 * settings.lora_rank,

@@ -22,6 +22,7 @@ from lib.stats import METHODS
 
 CONSTRUCTS = ("Plausibility", "Understandability", "Completeness", "Satisfaction",
               "Contrastiveness")
+OUTCOMES = (*CONSTRUCTS, "Quality")
 CONTROLS = ("gender", "age", "country", "education", "employment")
 # The authors' names of columns and methods; our own names pass through unchanged.
 COLUMNS = {"CASE": "participant", "rationale": "slot", "model": "method",
@@ -103,8 +104,7 @@ def expand_counts(counts: pd.DataFrame) -> pd.DataFrame:
 
 def melt_ratings(ratings: pd.DataFrame) -> pd.DataFrame:
     """Turn ratings into one row a score: method, construct (the five and Quality), score."""
-    long = ratings.melt("method", [*CONSTRUCTS, "Quality"], "construct", "score")
-    return _as_ordered(long)
+    return _as_ordered(ratings.melt("method", list(OUTCOMES), "construct", "score"))
 
 
 def _as_ordered(long: pd.DataFrame) -> pd.DataFrame:
@@ -113,14 +113,6 @@ def _as_ordered(long: pd.DataFrame) -> pd.DataFrame:
                                              order_methods(long["method"])),
                        construct=pd.Categorical(long["construct"], constructs),
                        score=long["score"].astype(float))
-
-
-def count_scores(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Sufficient statistics of the single constructs: method, construct, score, count."""
-    long = melt_ratings(ratings)
-    long = long[long["construct"] != "Quality"].astype({"construct": str, "score": int})
-    table = pd.crosstab([long["method"], long["construct"]], long["score"])
-    return table.reindex(columns=range(1, 6), fill_value=0).stack().rename("count").reset_index()
 
 
 def summarise_scores(scores: pd.DataFrame) -> pd.DataFrame:

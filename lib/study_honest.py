@@ -11,15 +11,15 @@ from scipy import stats
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 from lib.errors import UserError
-from lib.golden import melt_table
+from lib.golden import melt_table, melt_values
 from lib.stats import anova_table, check_runs, flag_outliers, tukey_table
-from lib.study import CONSTRUCTS, kruskal_table, melt_ratings, order_methods
-from lib.study_mixed import (LENGTH_UNIT, MixedFit, coefficient_table, contrast_table,
+from lib.study import CONSTRUCTS, OUTCOMES, kruskal_table, melt_ratings, order_methods
+from lib.study_mixed import (MixedFit, coefficient_table, contrast_table,
                              effect_table, fit_mixed, likelihood_ratio)
-from lib.study_models import flag_quality_outliers, make_design, require_ratings
+from lib.study_models import drop_quality_outliers, make_design, require_ratings
 from lib.study_ranks import shuffle
 
-OUTCOMES = (*CONSTRUCTS, "Quality")
+LENGTH_UNIT = 100.0  # the ordinal model's optimiser wants columns of like size
 
 
 def permutation_table(ratings: pd.DataFrame, permutations: int = 2000,
@@ -53,7 +53,7 @@ def ordinal_table(ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     statsmodels' OrderedModel. Returns the terms (construct, term, estimate in log odds, se, z, p,
     odds_ratio, lwr, upr; length per 100 characters) and Wald's test of the method (construct,
-    chi2, df, p).
+    chi2, df, p). All are NaN for a construct whose ratings are too few for the fit to converge.
     """
     design = make_design(ratings)
     design["length"] /= LENGTH_UNIT
@@ -66,8 +66,7 @@ def ordinal_table(ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         k = design.shape[1]
         beta, cov = np.asarray(fit.params)[:k], np.asarray(fit.cov_params())[:k, :k]
         if not (fit.mle_retvals["converged"] and np.isfinite(cov).all()):
-            raise UserError(f"The ordinal model of {construct} did not converge: collect more "
-                            "ratings, or leave this construct out.")
+            beta, cov = np.full_like(beta, np.nan), np.full_like(cov, np.nan)
         se = np.sqrt(np.diag(cov))
         terms.append(pd.DataFrame({
             "construct": construct, "term": design.columns, "estimate": beta, "se": se,
@@ -80,19 +79,20 @@ def ordinal_table(ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             pd.DataFrame(tests, columns=["construct", "chi2", "df", "p"]))
 
 
-def construct_table(ratings: pd.DataFrame, permutations: int = 2000,
+def construct_table(ratings: pd.DataFrame, ordinal: pd.DataFrame, permutations: int = 2000,
                     seed: int = 0) -> pd.DataFrame:
     """Which constructs differ between methods, by four tests, each with Holm over the five.
 
     Columns: construct, then p and p_holm of kruskal (the paper's, without Holm), within
     (permutation within participants), mixed (Satterthwaite's F, random intercept for participants)
-    and ordinal. The last two compare at equal length. All ratings; no outliers are dropped.
+    and ordinal (Wald tests from ordinal_table). The last two compare at equal length. All ratings;
+    no outliers are dropped.
     """
     require_ratings(ratings)
     table = permutation_table(ratings, permutations, seed).iloc[:len(CONSTRUCTS)]
     found = {"kruskal": table["p"], "within": table["p_within"],
              "mixed": [_method_p(fit_mixed(ratings, name)) for name in CONSTRUCTS],
-             "ordinal": ordinal_table(ratings)[1]["p"]}
+             "ordinal": ordinal["p"]}
     columns = {"construct": list(CONSTRUCTS)}
     for name, p in found.items():
         columns[f"{name}_p"] = np.asarray(p, float)
@@ -109,13 +109,12 @@ def mixed_table(ratings: pd.DataFrame, random=("participant",)) -> pd.DataFrame:
     """The mixed model of Quality without the paper's outliers, as one long table.
 
     Columns: analysis ("mixed_model"), statistic (the random factors joined by "+", the same with
-    " contrasts", or "lrt": the likelihood-ratio test of the method), group, term, value. In the
-    authors' questionnaire each slot shows one method only, so a random slot takes from the method
-    what might as well be the slot's; a random question (where known) does not.
+    " contrasts", or "lrt": the likelihood-ratio test of the method, and the variances again),
+    group, term, value. In the authors' questionnaire each slot shows one method only, so a random
+    slot takes from the method what might as well be the slot's; a random question does not.
     """
     require_ratings(ratings)
-    flagged = flag_quality_outliers(ratings)
-    kept, name = flagged[~flagged["outlier"]], "+".join(random)
+    kept, name = drop_quality_outliers(ratings), "+".join(random)
     fit = fit_mixed(kept, random=random)
     coefficients = coefficient_table(fit)
     coefficients["term"] = "coef " + coefficients["term"]
@@ -124,10 +123,11 @@ def mixed_table(ratings: pd.DataFrame, random=("participant",)) -> pd.DataFrame:
               melt_table(effects, name, ["statistic", "effect"]),
               melt_table(contrast_table(fit, order_methods(kept["method"])),
                          f"{name} contrasts", ["pair"]),
-              _rows(name, "var", fit.variances),
-              _rows(name, "all", {"n": len(kept), "loglik": fit.loglik,
-                                  "REML_crit": -2 * fit.loglik}),
-              _rows("lrt", name, likelihood_ratio(kept, random=random))]
+              melt_values(fit.variances, name, "var"),
+              melt_values({"n": len(kept), "loglik": fit.loglik, "REML_crit": -2 * fit.loglik},
+                          name),
+              melt_values(likelihood_ratio(kept, random=random) | {
+                  f"var_{key}": value for key, value in fit.variances.items()}, "lrt", name)]
     return _stack("mixed_model", tables)
 
 
@@ -157,19 +157,14 @@ def cronbach_table(ratings: pd.DataFrame) -> pd.DataFrame:
     rest = {name: items.drop(columns=name) for name in CONSTRUCTS}
     dropped = {name: pg.cronbach_alpha(others)[0] for name, others in rest.items()}
     r = {name: items[name].corr(others.sum(axis=1)) for name, others in rest.items()}
-    return _stack("cronbach", [_rows("", "all", whole), _rows("alpha_if_dropped", "all", dropped),
-                               _rows("item_rest_r", "all", r)])
+    return _stack("cronbach", [melt_values(whole, ""), melt_values(dropped, "alpha_if_dropped"),
+                               melt_values(r, "item_rest_r")])
 
 
 def _stack(analysis: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "analysis", analysis)
     return table
-
-
-def _rows(statistic: str, group: str, values: dict[str, float]) -> pd.DataFrame:
-    return pd.DataFrame({"statistic": statistic, "group": group, "term": list(values),
-                         "value": [float(v) for v in values.values()]})
 
 
 def multiverse_table(runs: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Mixed models of the ratings: random intercepts for participants (and slots, questions).
 
-statsmodels fits by REML and ML but has only Wald tests, so the small-sample tests of R's lmerTest
-and pbkrtest are added from their formulas: Satterthwaite's degrees of freedom (Kuznetsova,
-Brockhoff & Christensen 2017) and Kenward & Roger's F (1997; Halekoh & Hojsgaard 2014). Notation:
-V = s0 I + s1 Z1 Z1' + ..., P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1.
+statsmodels has only Wald tests of such a fit, and stops short of the optimum where factors are
+crossed. So the variances are found by Fisher scoring (a test compares them with statsmodels'), and
+the small-sample tests of R's lmerTest and pbkrtest follow from their formulas: Satterthwaite's
+degrees of freedom (Kuznetsova, Brockhoff & Christensen 2017), Kenward & Roger's F (1997; Halekoh &
+Hojsgaard 2014). V = s0 I + s1 Z1 Z1' + ..., P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1.
 """
 
-import warnings
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,12 +14,10 @@ import numpy as np
 import pandas as pd
 import pingouin as pg
 from scipy import sparse, stats
-from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 
 from lib.errors import UserError
 from lib.study_models import make_design
 
-LENGTH_UNIT = 100.0  # statsmodels' optimiser wants columns of like size: length in 100 characters
 ZERO = 1e-6  # a variance below this share of the residual one sits on its boundary, 0
 
 
@@ -60,54 +58,30 @@ def fit_mixed(ratings: pd.DataFrame, outcome: str = "Quality", random=("particip
 
 
 def _prepare(ratings, outcome, random, terms):
-    """Outcome, design (length in its unit) and codes of each random factor."""
+    """Outcome, design and the indicator matrix of each random factor."""
     for name in random:
         if name not in ratings.columns or ratings[name].nunique() < 2:
             raise UserError(f"A random intercept needs a column {name} with at least two levels.")
     x = make_design(ratings, ("method",) if "method" in terms else ())
-    x["length"] /= LENGTH_UNIT
     x = x if "length" in terms else x.drop(columns="length")
     x.insert(0, "Intercept", 1.0)
-    codes = {name: np.unique(ratings[name].astype(str), return_inverse=True)[1] for name in random}
-    return ratings[outcome].to_numpy(float), x, codes
-
-
-def _start(y, x, factors, reml) -> dict[str, float]:
-    """Variances by statsmodels; Powell's method, as its others fail with crossed factors."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variance at 0 and a coarse optimum: see _optimise
-        if len(factors) == 1:
-            (name, codes), = factors.items()
-            fit = MixedLM(y, x, groups=codes).fit(reml=reml, method="powell")
-            found = {name: float(np.asarray(fit.cov_re).item())}
-        else:
-            dummies = [pd.get_dummies(codes) for codes in factors.values()]
-            parts = VCSpec(list(factors), [[list(map(str, d.columns))] for d in dummies],
-                           [[d.to_numpy(float)] for d in dummies])
-            model = MixedLM(y, x, groups=np.ones(len(y)), exog_re=None, exog_vc=parts)
-            fit = model.fit(reml=reml, method="powell")
-            found = dict(zip(factors, map(float, fit.vcomp), strict=True))
-    return {"residual": float(fit.scale)} | found
+    z = {name: sparse.csr_array(pd.get_dummies(ratings[name].astype(str), dtype=float))
+         for name in random}
+    return ratings[outcome].to_numpy(float), x, z
 
 
 def _optimise(y, x, factors, reml) -> tuple[dict[str, float], list, dict]:
     """Variances at the optimum, the Z of those above 0 (identity first), and _deviance there.
 
-    Fisher scoring from statsmodels' result, which has about six digits for one factor and may
-    stop well short of the optimum for crossed ones.
+    Fisher scoring from equal variances; one that belongs at 0 goes there by fifths.
     """
-    start = _start(y, x, factors, reml)
-    # No factor starts at 0, which it could not leave; one that belongs there returns to it.
-    found = {name: max(v, 0.01 * start["residual"]) for name, v in start.items()}
-    values = x.assign(length=x["length"] * LENGTH_UNIT) if "length" in x.columns else x
-    matrices = {"residual": sparse.eye_array(len(y), format="csr")}
-    for name, codes in factors.items():
-        matrices[name] = sparse.csr_array(pd.get_dummies(codes).to_numpy(float))
+    matrices = {"residual": sparse.eye_array(len(y), format="csr")} | factors
+    found = dict.fromkeys(matrices, y.var() / len(matrices))
     for _ in range(100):
         found = {name: v if v > ZERO * found["residual"] else 0.0 for name, v in found.items()}
         used = [name for name, v in found.items() if v > 0]
         z, theta = [matrices[name] for name in used], np.array([found[name] for name in used])
-        parts = _deviance(y, values.to_numpy(), z, theta, reml)
+        parts = _deviance(y, x.to_numpy(), z, theta, reml)
         step = np.linalg.solve(parts["information"], parts["score"])
         if np.all(np.abs(step) < 1e-10 * theta):
             return found, z, parts
@@ -119,8 +93,12 @@ def _optimise(y, x, factors, reml) -> tuple[dict[str, float], list, dict]:
 
 def _deviance(y, x, z, theta, reml) -> dict:
     """Score and Hessian of the (restricted) deviance by the variances, and what they need."""
-    v = sum(t * (part @ part.T).toarray() for t, part in zip(theta, z, strict=True))
-    inverse = np.linalg.inv(v)
+    # V = s0 I + U U', inverted through the small U' U (Woodbury).
+    n, s0 = len(y), theta[0]
+    u = sparse.hstack([sparse.csr_array((n, 0)), *(part * t**0.5 for t, part in zip(
+        theta[1:], z[1:], strict=True))], format="csr").toarray()
+    small = s0 * np.eye(u.shape[1]) + u.T @ u
+    inverse = (np.eye(n) - u @ np.linalg.solve(small, u.T)) / s0
     vx = inverse @ x
     precision = x.T @ vx
     cov = np.linalg.inv(precision)
@@ -128,7 +106,8 @@ def _deviance(y, x, z, theta, reml) -> dict:
     py, weight = p @ y, p if reml else inverse
     pushed = [part @ (part.T @ py) for part in z]
     traces = np.array([[np.sum((a.T @ (weight @ b)) ** 2) for b in z] for a in z])
-    deviance = np.linalg.slogdet(v)[1] + y @ py + len(y) * np.log(2 * np.pi)
+    deviance = ((n - u.shape[1]) * np.log(s0) + np.linalg.slogdet(small)[1] + y @ py
+                + n * np.log(2 * np.pi))
     if reml:
         deviance += np.linalg.slogdet(precision)[1] - x.shape[1] * np.log(2 * np.pi)
     return {"cov": cov, "beta": cov @ (vx.T @ y), "loglik": float(-deviance / 2),

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pingouin as pg
 from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
 
 from lib.errors import UserError
-from lib.golden import melt_table
+from lib.golden import melt_table, melt_values
 from lib.study import CONSTRUCTS, CONTROLS, analyse_scores, melt_ratings
 from lib.study_ranks import rank_test_table
 
@@ -49,6 +51,11 @@ def flag_quality_outliers(ratings: pd.DataFrame) -> pd.DataFrame:
     return ratings.assign(outlier=(sums < limits[:, 0].round(6)) | (sums > limits[:, 1].round(6)))
 
 
+def drop_quality_outliers(ratings: pd.DataFrame) -> pd.DataFrame:
+    """The ratings without the paper's outliers."""
+    return ratings[~flag_quality_outliers(ratings)["outlier"]]
+
+
 def shapiro_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Shapiro-Wilk of each method and construct (pingouin): method, construct, W, p."""
     rows = []
@@ -73,9 +80,9 @@ def multivariate_shapiro(ratings: pd.DataFrame) -> dict[str, float]:
     return {"W": float(test.statistic), "p": float(test.pvalue)}
 
 
-def correlation_table(ratings: pd.DataFrame, method: str = "pearson") -> pd.DataFrame:
-    """Correlations of the constructs (pingouin): pair, n, r, p (unadjusted)."""
-    table = pg.pairwise_corr(ratings, columns=list(CONSTRUCTS), method=method)
+def correlation_table(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Pearson's correlations of the constructs (pingouin): pair, n, r, p (unadjusted)."""
+    table = pg.pairwise_corr(ratings, columns=list(CONSTRUCTS))
     table["pair"] = table["X"] + " - " + table["Y"]
     return table.rename(columns={"p_unc": "p"})[["pair", "n", "r", "p"]]
 
@@ -132,27 +139,26 @@ def regress_quality(ratings: pd.DataFrame, controls=()) -> tuple[pd.DataFrame, d
     return table[~personal].reset_index(drop=True), quality
 
 
+def usable_controls(ratings: pd.DataFrame) -> list[str]:
+    """The controls that are there and that method, length and the controls before do not fix."""
+    used = []
+    for name in CONTROLS:
+        if name in ratings.columns:
+            design = make_design(ratings, ("method", *used, name)).assign(intercept=1.0)
+            if np.linalg.matrix_rank(design) == design.shape[1]:
+                used.append(name)
+    return used
+
+
 def control_table(ratings: pd.DataFrame, controls=CONTROLS) -> pd.DataFrame:
-    """Partial F test of each control (and of the method) in the regression with all of them.
+    """F test of each factor in the regression with all controls (statsmodels, type II).
 
-    Columns: factor, F, df1, df2, p.
+    Columns: factor (method, the controls, length), F, df1, df2, p.
     """
-    names = ("method", *controls)
-    full = _residuals(ratings, names)
-    rows = []
-    for name in names:
-        less = _residuals(ratings, tuple(n for n in names if n != name))
-        df1 = less[1] - full[1]
-        f = (less[0] - full[0]) / df1 / (full[0] / full[1])
-        rows.append((name, f, df1, full[1], float(stats.f.sf(f, df1, full[1]))))
-    return pd.DataFrame(rows, columns=["factor", "F", "df1", "df2", "p"])
-
-
-def _residuals(ratings: pd.DataFrame, factors) -> tuple[float, float]:
-    """Residual sum of squares and degrees of freedom of Quality on these factors and length."""
-    fit = pg.linear_regression(make_design(ratings, factors), ratings["Quality"],
-                               as_dataframe=False)
-    return float(np.sum(fit["residuals"] ** 2)), fit["df_resid"]
+    fit = ols(" + ".join(["Quality ~ method", *controls, "length"]), ratings).fit()
+    table = anova_lm(fit, typ=2).drop(index="Residual").rename_axis("factor").reset_index()
+    table = table.rename(columns={"df": "df1", "PR(>F)": "p"}).assign(df2=fit.df_resid)
+    return table[["factor", "F", "df1", "df2", "p"]]
 
 
 def analyse_ratings(ratings: pd.DataFrame, permutations: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -163,30 +169,23 @@ def analyse_ratings(ratings: pd.DataFrame, permutations: int = 1000, seed: int =
     outliers), controls, npmv. UserError where the ratings are too few.
     """
     require_ratings(ratings)
-    scores, flagged = melt_ratings(ratings), flag_quality_outliers(ratings)
-    kept = flagged[~flagged["outlier"]]
+    scores, kept = melt_ratings(ratings), drop_quality_outliers(ratings)
     tables = [analyse_scores(scores),
               melt_table(fence_table(ratings), "quality_fences", ["method"]),
               melt_table(shapiro_scores(scores), "shapiro", ["method", "construct"]),
               melt_table(correlation_table(ratings), "correlation", ["pair"]),
               melt_table(levene_scores(scores), "levene_median", ["construct"]),
               melt_table(rank_test_table(ratings, permutations, seed), "npmv", ["test"])]
-    controls = [name for name in CONTROLS if name in ratings.columns]
+    controls = usable_controls(kept)
     for name, used in (("lm_length", []), ("lm_controls", controls)):
         coefficients, fit = regress_quality(kept, used)
         coefficients["term"] = "coef " + coefficients["term"]
-        tables += [melt_table(coefficients, name, ["term"]), _values(name, fit)]
+        tables += [melt_table(coefficients, name, ["term"]), melt_values(fit, name)]
     if controls:
         tables.append(melt_table(control_table(kept, controls), "controls", ["factor"]))
     after = kept["method"].value_counts(sort=False)
     counts = {"n": len(ratings), "participants": ratings["participant"].nunique(),
               "n_after": len(kept)} | {f"n_after_per_model {m}": n for m, n in after.items()}
-    tables += [_values("mshapiro", multivariate_shapiro(ratings)),
-               _values("box_m", box_m_test(ratings)), _values("", counts)]
+    tables += [melt_values(multivariate_shapiro(ratings), "mshapiro"),
+               melt_values(box_m_test(ratings), "box_m"), melt_values(counts, "")]
     return pd.concat(tables, ignore_index=True)
-
-
-def _values(statistic: str, values: dict[str, float]) -> pd.DataFrame:
-    """A dictionary of numbers as rows of a long table."""
-    return pd.DataFrame({"statistic": statistic, "group": "all", "term": list(values),
-                         "value": [float(v) for v in values.values()]})

@@ -17,13 +17,13 @@ TESTS = ("anova_type", "lawley_hotelling", "bartlett_nanda_pillai", "wilks_lambd
 BATCH = 200  # permutations at once: 200 x 1,114 ratings x 5 constructs are 9 MB
 
 
-def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000, seed: int = 0,
-                    within_participant: bool = False) -> pd.DataFrame:
+def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000,
+                    seed: int = 0) -> pd.DataFrame:
     """Test that the five constructs are distributed alike under all methods.
 
     Columns: test, F, df1, df2, p (F approximation), p_permutation (share of the permutations of
-    the methods, the given order included, with at least this F). within_participant permutes only
-    among the ratings of the same person, which allows for their dependence. UserError where there
+    the methods, the given order included, with at least this F), p_within (the same, permuting
+    only among the ratings of one person, which allows for their dependence). UserError where there
     are fewer than two methods or too few ratings.
     """
     methods = ratings["method"].astype(str).to_numpy()
@@ -35,16 +35,16 @@ def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000, seed: int =
     ranks = ratings[list(CONSTRUCTS)].rank().to_numpy()
     if np.ptp(ranks, axis=0).min() == 0:
         raise UserError("A construct with the same score everywhere cannot be tested.")
-    ranks = ranks[np.argsort(codes, kind="stable")]
-    blocks = ratings["participant"].to_numpy()[np.argsort(codes, kind="stable")]
+    by_method = np.argsort(codes, kind="stable")
+    ranks, persons = ranks[by_method], ratings["participant"].to_numpy()[by_method]
     f, df1, df2 = (values[0] for values in _statistics(ranks[None], sizes))
-    beyond = np.zeros(len(TESTS))
-    orders = shuffle(blocks if within_participant else np.zeros(len(blocks)), permutations, seed)
-    for order in orders:
-        beyond += (_statistics(ranks[order], sizes)[0] >= f * (1 - 1e-12)).sum(axis=0)
-    return pd.DataFrame({"test": TESTS, "F": f, "df1": df1, "df2": df2,
-                         "p": stats.f.sf(f, df1, df2),
-                         "p_permutation": (beyond + 1) / (permutations + 1)})
+    table = pd.DataFrame({"test": TESTS, "F": f, "df1": df1, "df2": df2,
+                          "p": stats.f.sf(f, df1, df2)})
+    for name, blocks in (("p_permutation", np.zeros(len(persons))), ("p_within", persons)):
+        beyond = sum((_statistics(ranks[order], sizes)[0] >= f * (1 - 1e-12)).sum(axis=0)
+                     for order in shuffle(blocks, permutations, seed))
+        table[name] = (beyond + 1) / (permutations + 1)
+    return table
 
 
 def shuffle(blocks: np.ndarray, permutations: int, seed: int):

@@ -1,23 +1,36 @@
-"""What notebooks 05 and 06 report: the paper's published numbers, and the raw ratings if present.
+"""What notebooks 05 and 06 report: the paper's published numbers, and analyses of raw ratings.
 
-Without raw ratings every table that needs them is replaced by one sentence, so that the notebooks
-need no logic of their own.
+``Analyses`` know whose ratings they are of, so that SIMULATED ones are labelled wherever they are
+shown, and enter no findings and no statistics.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from lib import (accuracy, figures, golden, paths, plots_study, stats, study, study_honest,
-                 study_models)
-from lib.plots_study import show_p
+                 study_mixed, study_models)
 
 # Mean characters of the rated explanations of each method (paper; equal to the raw ratings').
 LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
-GET_RATINGS = (
-    "The raw ratings are not here: what joins constructs or persons (Quality, regression, mixed "
-    "models, permutation within persons, alpha) needs them; run `make data`, which "
-    "downloads data/raw/study.csv from the authors, then this notebook again.")
+PAPER, OWN, SIMULATED = "paper", "own study", "SIMULATED"
 
+
+@dataclass(frozen=True)
+class Analyses:
+    """What ``analyse_raw`` found: whose ratings (PAPER, OWN or SIMULATED), they, tables by name."""
+
+    source: str
+    ratings: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def title(self) -> str:
+        """What stands above each table and figure that is not of the paper's ratings."""
+        titles = {PAPER: "", OWN: "Own study", SIMULATED: "SIMULATED ratings: no results"}
+        return titles[self.source]
 
 
 def published_scores() -> pd.DataFrame:
@@ -68,7 +81,7 @@ def vda_intervals(scores: pd.DataFrame) -> pd.DataFrame:
         x, y = (part.loc[part["method"] == name, "score"].to_numpy() for name in pair.split(" - "))
         above = (x[:, None] > y) + (x[:, None] == y) / 2
         places = above.mean(axis=1), above.mean(axis=0)
-        half.append(1.959963984540054 * np.sqrt(sum(p.var(ddof=1) / len(p) for p in places)))
+        half.append(norm.isf(0.025) * np.sqrt(sum(p.var(ddof=1) / len(p) for p in places)))
     return table.assign(lwr=table["A"] - half, upr=table["A"] + half)
 
 
@@ -78,67 +91,88 @@ def available_ratings() -> pd.DataFrame | None:
     return study.load_ratings(path) if path.is_file() else None
 
 
-def describe(ratings: pd.DataFrame | None):
-    """One sentence, as Markdown: how many ratings there are, or how to get them."""
-    from IPython.display import Markdown
+def analyse_raw(source: str, ratings: pd.DataFrame, seed: int = 0) -> Analyses:
+    """All analyses that need raw ratings, about half a minute for the paper's.
 
-    return Markdown(GET_RATINGS if ratings is None else
-                    f"{len(ratings):,} raw ratings by {ratings['participant'].nunique()} "
-                    "participants are here; the tables below are computed from them.")
-
-
-def analyse_raw(ratings: pd.DataFrame | None, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """All analyses that need raw ratings, by name; nothing without ratings.
-
-    scores; statistics (the paper's, study_models.analyse_ratings); mixed (study_honest's
-    mixed_table, without the paper's outliers) and contrasts, its differences of Quality at equal
-    length; alpha; constructs (four tests each); icc. About 15 s.
+    Tables: scores; statistics (the paper's, study_models.analyse_ratings); constructs (four tests
+    each); odds (the ordinal model's terms); mixed (study_honest.mixed_table, with participants
+    alone, with slots, with questions); contrasts (of Quality between methods, once with lengths as
+    they are, once at equal length); icc; alpha. Mixed models are without the paper's outliers.
     """
-    if ratings is None:
-        return {}
     statistics = study_models.analyse_ratings(ratings, seed=seed)
-    statistics.insert(0, "analysis", "explainability")
-    mixed = study_honest.mixed_table(ratings)
-    rows = mixed[mixed["statistic"] == "participant contrasts"]
-    contrasts = rows.pivot(index="group", columns="term", values="value").reset_index(names="pair")
-    contrasts = contrasts.set_index("pair").loc[list(dict.fromkeys(rows["group"]))].reset_index()
-    return {"scores": study.melt_ratings(ratings), "statistics": statistics, "mixed": mixed,
-            "alpha": study_honest.cronbach_table(ratings),
-            "constructs": study_honest.construct_table(ratings, seed=seed),
-            "icc": study_honest.icc_table(ratings), "contrasts": contrasts[
-                ["pair", "estimate", "lwr", "upr", "p_satt", "p_holm"]]}
+    odds, ordinal = study_honest.ordinal_table(ratings)
+    kept = study_models.drop_quality_outliers(ratings)
+    others = [name for name in ("slot", "question") if name in kept and kept[name].nunique() > 1]
+    mixed = [study_honest.mixed_table(ratings, random) for random in
+             (("participant",), *(("participant", other) for other in others))]
+    methods = study.order_methods(kept["method"])
+    contrasts = [study_mixed.contrast_table(study_mixed.fit_mixed(kept, terms=terms), methods)
+                 .assign(lengths=lengths) for lengths, terms in
+                 (("as they are", ("method",)), ("equal", ("method", "length")))]
+    return Analyses(source, ratings, {
+        "scores": study.melt_ratings(ratings), "odds": odds,
+        "statistics": statistics.assign(analysis="explainability"),
+        "mixed": pd.concat(mixed, ignore_index=True), "alpha": study_honest.cronbach_table(ratings),
+        "constructs": study_honest.construct_table(ratings, ordinal, seed=seed),
+        "icc": study_honest.icc_table(ratings),
+        "contrasts": pd.concat(contrasts, ignore_index=True)[
+            ["lengths", "pair", "estimate", "lwr", "upr", "p_satt", "p_holm"]]})
 
 
-def show(raw: dict[str, pd.DataFrame], name: str, statistic: str = ""):
-    """One of ``analyse_raw``'s tables, or a sentence without ratings.
-
-    statistic: of a long table only this one, a row a group and a column a term.
-    """
+def describe(raw: Analyses):
+    """One sentence, as Markdown: whose ratings are analysed, and how to get the paper's."""
     from IPython.display import Markdown
 
-    if not raw:
-        return Markdown("Needs the raw ratings (see above).")
-    if not statistic:
-        return raw[name]
-    rows = raw[name].query("statistic == @statistic and group != 'all'")
-    return rows.pivot(index="group", columns="term", values="value").loc[
-        rows["group"].unique(), rows["term"].unique()]
+    many = f"{len(raw.ratings):,} ratings by {raw.ratings['participant'].nunique()} participants"
+    return Markdown({
+        PAPER: f"The paper's {many} are here; what follows is computed from them.",
+        OWN: f"What follows is computed from {many} of your own study.",
+        SIMULATED: "The paper's raw ratings are not here; `make data` downloads them, then run "
+        "this notebook again. To show what the analyses look like, what follows is computed from "
+        f"**{many} that are SIMULATED** from published aggregates: they are no results, and enter "
+        "neither the findings nor the statistics file."}[raw.source])
 
 
-def draw_raw(raw: dict[str, pd.DataFrame], stage) -> None:
-    """Draw and save the two figures of the raw ratings: ratings with Quality, and its contrasts."""
-    if not raw:
-        return
-    figure, table = plots_study.ratings_figure(raw["scores"])
-    figures.save(figure, "ratings_with_quality", table, stage,
-                 title="Mean rating of each construct and of Quality, the mean of the five")
-    figure, table = plots_study.effect_figure(
-        raw["contrasts"], "estimate", "Difference of Quality (points) at equal length", 0.0)
-    figures.save(figure, "quality_contrasts", table, stage,
-                 title="Differences of Quality between methods, mixed model with persons")
+def show(raw: Analyses, name: str, *statistics: str) -> pd.DataFrame:
+    """One of ``analyse_raw``'s tables, below a line that says whose if it is not the paper's.
+
+    statistics: of a long table only these, a row a group (a coefficient of a regression) and a
+    column a term.
+    """
+    from IPython.display import Markdown, display
+
+    if raw.title:
+        display(Markdown(f"**{raw.title}**"))
+    if not statistics:
+        return raw.tables[name]
+    rows = raw.tables[name].query("statistic in @statistics")
+    whole = (rows["group"] == "all") & rows["statistic"].str.startswith("lm_")
+    keys = ["statistic", "group"] if len(statistics) > 1 else "group"
+    return rows[~whole].pivot_table(index=keys, columns="term", values="value", sort=False)
 
 
-def compare_with_paper(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def draw_raw(raw: Analyses, name: str, stage) -> None:
+    """Draw and save one figure: ratings_with_quality, quality_by_length or quality_contrasts."""
+    contrasts = raw.tables["contrasts"]
+    draw, title = {
+        "ratings_with_quality": (
+            lambda: plots_study.ratings_figure(raw.tables["scores"]),
+            "Mean rating of each construct and of Quality, the mean of the five"),
+        "quality_by_length": (
+            lambda: plots_study.length_figure(raw.ratings),
+            "Quality of short and long explanations of each method"),
+        "quality_contrasts": (
+            lambda: plots_study.effect_figure(
+                contrasts.assign(construct="Lengths " + contrasts["lengths"]), "estimate",
+                "Difference of Quality (points), first minus second", 0.0),
+            "Differences of Quality between methods, mixed model with persons")}[name]
+    figure, table = draw()
+    if raw.title:
+        figure.suptitle(raw.title, fontweight="bold")
+    figures.save(figure, name, table, stage, title=": ".join(filter(None, (raw.title, title))))
+
+
+def compare_with_paper(raw: Analyses) -> pd.DataFrame:
     """Every number of R's that can be computed here: statistic, R, ours, difference, agrees.
 
     From the published counts and cells, and from raw ratings and runs where they are present.
@@ -147,21 +181,23 @@ def compare_with_paper(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
     runs = published_runs()
     ours |= golden.name_values(accuracy.published_statistics() if runs is None
                                else stats.analyse_runs(runs), "performance")
-    for name in ("statistics", "mixed", "alpha"):
-        ours |= golden.name_values(raw[name], "") if raw else {}
+    for name in ("statistics", "mixed", "alpha") if raw.source == PAPER else ():
+        ours |= golden.name_values(raw.tables[name], "")
     r = golden.load_golden(paths.PUBLISHED / "r_statistics.json")
     return golden.compare_with_r(r, ours)
 
 
-def ratings_statistics(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Everything computed on the paper's ratings as one long table, for Stage.save_statistics."""
-    tables = [study.analyse_scores(published_scores()).assign(analysis="explainability")]
-    if raw:
-        tables = [raw["statistics"], raw["mixed"], raw["alpha"]]
-        for name in ("icc", "constructs"):
-            tables.append(golden.melt_table(raw[name], name, ["construct"]).assign(analysis=name))
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(analysis="paper " + table["analysis"])
+def ratings_statistics(raw: Analyses) -> pd.DataFrame:
+    """Everything computed on real ratings as one long table, for Stage.save_statistics."""
+    tables = [study.analyse_scores(published_scores()).assign(analysis="paper explainability")]
+    if raw.source != SIMULATED:
+        found = [raw.tables[name] for name in ("statistics", "mixed", "alpha")]
+        for name, keys in (("icc", ["construct"]), ("constructs", ["construct"]),
+                           ("odds", ["construct", "term"]), ("contrasts", ["lengths", "pair"])):
+            found.append(golden.melt_table(raw.tables[name], name, keys).assign(analysis=name))
+        found = pd.concat(found).assign(analysis=lambda table: f"{raw.source} " + table["analysis"])
+        tables = [found] if raw.source == PAPER else [*tables, found]  # the paper's has the counts'
+    return pd.concat(tables, ignore_index=True)
 
 
 def summarise_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -176,61 +212,3 @@ def summarise_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
     groups = table.groupby(["area", "kind"], sort=False)
     return groups.agg(R=("R", "size"), computed=("computed", "sum"), agrees=("agrees", "sum"),
                       gap=("gap", "max")).reset_index()
-
-
-def published_findings(scores: pd.DataFrame) -> pd.DataFrame:
-    """The study's plain findings from the published counts: finding, number, from."""
-    cells = study.summarise_scores(scores).astype({"method": str, "construct": str})
-    means = cells.pivot(index="construct", columns="method", values="mean")
-    overall = means.mean().sort_values()
-    best, worst = overall.index[-1], overall.index[0]
-    kruskal = study.kruskal_table(scores).set_index("construct")
-    dunn = study.dunn_table(scores).set_index(["construct", "pair"])
-    effects = vda_intervals(scores)
-    far = effects.loc[(effects["A"] - 0.5).abs().idxmax()]
-    rows = [(f"{best} has the highest mean on {(means.idxmax(axis=1) == best).sum()} of "
-             f"{len(means)} constructs", f"mean of the five {overall[best]:.2f}; next "
-             f"{overall.index[-2]} {overall.iloc[-2]:.2f}", "means"),
-            (f"{worst} has the lowest mean on "
-             f"{(means.idxmin(axis=1) == worst).sum()} of {len(means)} constructs",
-             f"mean of the five {overall[worst]:.2f}", "means")]
-    for construct, row in kruskal.iterrows():
-        rows.append((f"{construct} {'differs' if row['p'] < 0.05 else 'does not clearly differ'} "
-                     "between methods", f"H = {row['H']:.2f}, p {show_p(row['p'])}, "
-                     f"epsilon² = {row['epsilon2']:.3f}", "Kruskal-Wallis"))
-    for construct in kruskal.index[kruskal["p"] < 0.05]:
-        for other in ("MT+CF:Unrevised", "MT:Unrevised"):
-            p = dunn.loc[construct, f"{other} - MT+CF:Revised"]["p_holm"]
-            gain = means.loc[construct, "MT+CF:Revised"] - means.loc[construct, other]
-            verb = "differ" if p < 0.05 else "do not clearly differ"
-            rows.append((f"MT+CF:Revised and {other} {verb} in {construct}",
-                         f"{gain:+.2f} points, Holm p {show_p(p)}", "Dunn"))
-    word = ("negligible", "small", "medium", "large")[np.searchsorted(
-        (0.06, 0.14, 0.21), abs(far["A"] - 0.5), side="right")]  # Vargha & Delaney 2000
-    rows.append((f"The largest difference is {word}: {far['pair']}, {far['construct']}",
-                 f"A = {far['A']:.3f} [{far['lwr']:.3f}, {far['upr']:.3f}]; 0.5 is none",
-                 "Vargha-Delaney"))
-    rows.append(("Length goes with the method: revised explanations are the longest",
-                 ", ".join(f"{name} {value}" for name, value in LENGTHS.items()),
-                 "mean characters"))
-    return pd.DataFrame(rows, columns=["finding", "number", "from"])
-
-
-def raw_findings(raw: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """What only raw ratings show: dependence, four tests a construct, Quality at equal length."""
-    rows = []
-    if raw:
-        icc = raw["icc"].set_index("construct")["icc"]
-        rows.append(("Ratings by one person resemble each other: they are not independent",
-                     f"{icc['Quality']:.0%} of Quality's variance lies between persons", "ICC"))
-        tests = raw["constructs"].set_index("construct").filter(like="_p_holm")
-        for construct, row in tests.iterrows():
-            rows.append((f"{construct}: significant (Holm) by {(row < 0.05).sum()} of {len(row)} "
-                         "tests", "Holm p: " + ", ".join(
-                             f"{name.removesuffix('_p_holm')} {show_p(p)}"
-                             for name, p in row.items()), "four tests"))
-        for row in raw["contrasts"].itertuples():
-            rows.append((f"Quality at equal length, {row.pair}", f"{row.estimate:+.2f} "
-                         f"[{row.lwr:+.2f}, {row.upr:+.2f}], Holm p {show_p(row.p_holm)}",
-                         "mixed model"))
-    return pd.DataFrame(rows, columns=["finding", "number", "from"])

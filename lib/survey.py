@@ -29,6 +29,7 @@ TEMPLATE = paths.LIB / "survey_page.html"
 KEYS = "surveys"  # folder of data/raw with a copy of every key
 LIMIT = 300_000  # bytes of the page: seconds on a slow phone
 ITEMS, QUESTIONS, PLANS = 12, 90, 120  # a participant rates, are in the pool, plans drawn up
+UNCLEAR = "none of these"  # shown for an answer that is no choice
 LETTERS = np.array(list("23456789abcdefghjkmnpqrstuvwxyz"))  # of item codes; no 0 and o, 1 and l
 
 
@@ -41,8 +42,8 @@ def cycle(people: int, methods: int, questions: int, each: int) -> np.ndarray:
     """
     if questions < methods * each:
         raise UserError(f"{methods * each} explanations a participant need as many questions, but "
-                        f"this run has {questions} with a text from every method: lower --items or "
-                        "evaluate on more questions.")
+                        f"this run has {questions} with a text from every method: evaluate on more "
+                        "questions, or lower --items.")
     start = np.arange(methods) * (questions // methods)
     step = np.arange(people * each).reshape(people, 1, each)
     return (start[None, :, None] + step) % questions
@@ -101,22 +102,25 @@ def gather(stage: Stage, size: str | None = None, methods=()) -> pd.DataFrame:
 
 
 def _given(prediction, choices) -> str:
-    """The student's answer for showing: a choice as it is written there, or a dash."""
+    """The student's answer for showing: a choice as it is written there, or that it is none."""
     said = str(prediction or "").rpartition("answer is")[2].strip(" .!:\"'").casefold()
-    return next((choice for choice in choices if choice.casefold() == said), "–")
+    return next((choice for choice in choices if choice.casefold() == said), UNCLEAR)
 
 
-def make_survey(table: pd.DataFrame, people: int = PLANS, seed: int = 0, items: int = ITEMS,
+def make_survey(table: pd.DataFrame, people: int = PLANS, seed: int = 0, items: int = 0,
                 questions: int = QUESTIONS, post: str = "", contact: str = "",
                 consent: str = "") -> tuple[str, dict]:
     """The page and its key, from ``gather``'s table.
 
-    The page knows the items by random codes, in random order. post: URL that receives answers;
-    consent: a text in place of the page's own. UserError where the page is over 300 kB.
+    The page knows the items by random codes, in random order. items: a participant rates, by
+    default 12, or fewer where the methods cannot share them or questions are too few. post: URL
+    that receives answers; consent: a text in place of the page's own. UserError where the page is
+    over 300 kB.
     """
     rng = np.random.default_rng([seed, 0])
     methods, ids = list(dict.fromkeys(table["method"])), sorted(set(table["question"]))
     ids = [ids[i] for i in rng.permutation(len(ids))[:questions]]
+    items = items or max(min(ITEMS, len(ids)) // len(methods), 1) * len(methods)
     plans = assign(people, len(methods), len(ids), seed, items)
     rows = {(row["question"], row["method"]): row for row in table.to_dict("records")}
     order = [(q, m) for q in range(len(ids)) for m in range(len(methods))]
@@ -196,8 +200,9 @@ def build(profile: str, size: str | None = None, methods=(), **options) -> None:
         store.write_json(path, key, keep_if_same=True)
     print(f"{paths.shown(page)}: survey {key['survey']}, {len(html.encode()) / 1000:.0f} kB, "
           f"{len(key['items'])} explanations by {len(key['methods'])} methods, "
-          f"{len(key['plans'])} plans.\nGive participant 1 the link index.html?p=1, participant 2 "
-          f"?p=2, and so on. Keep {paths.shown(path)} to yourself.")
+          f"{len(key['plans'])} plans of {len(key['plans'][0])} explanations.\n"
+          "Give participant 1 the link index.html?p=1, participant 2 ?p=2, and so on. "
+          f"Keep {paths.shown(path)} to yourself.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,7 +215,8 @@ def main(arguments: list[str] | None = None) -> int:
     make.add_argument("--post", default="", help="URL that receives the answers, too")
     make.add_argument("--participants", type=int, default=PLANS, dest="people")
     make.add_argument("--seed", type=int, default=0)
-    make.add_argument("--items", type=int, default=ITEMS, help="explanations a participant")
+    make.add_argument("--items", type=int, default=0, help="explanations a participant: 12, or "
+                      "fewer where the run has too few questions")
     make.add_argument("--questions", type=int, default=QUESTIONS, help="size of the pool")
     make.add_argument("--size", help="student size (default: the profile's last)")
     make.add_argument("--methods", nargs="+", default=[], help="default: the paper's four")

@@ -1,11 +1,13 @@
 """Question sets: where the questions come from and how one is written for a model.
 
-A task is one file, lib/prompts/<task>.yaml: its section ``task`` names sources and a reader (a function
-here that turns a row into a Question), the rest are the worked examples of its prompts.
+A task is one file, lib/prompts/<task>.yaml: its section ``task`` names sources and a reader (a
+function here that turns a row and its place into a Question), the rest are worked examples.
 """
 
 import functools
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from lib.errors import UserError
 
 SPLITS = ("train", "dev", "test")
 LETTERS = "ABCDEFGH"
+FINAL = re.compile(r"[.!?][\"')\]\u201d\u2019]*$")  # a text that ends as a sentence does
 
 
 @dataclass(frozen=True)
@@ -42,23 +45,30 @@ class Question:
         return " ".join(f"({LETTERS[i]}) {text}" for i, text in enumerate(self.choices))
 
 
-def read_commonsenseqa(row: dict, number: int) -> Question:
+def read_commonsenseqa(row: dict, place: str) -> Question:
     """A row in CommonsenseQA's schema: id, question, choices (label, text), answerKey."""
     labels, texts = list(row["choices"]["label"]), tuple(row["choices"]["text"])
     return Question(row["id"], row["question"].strip(), texts, labels.index(row["answerKey"]))
 
 
-def read_strategyqa(row: dict, number: int) -> Question:
+def read_strategyqa(row: dict, place: str) -> Question:
     """A row of StrategyQA: qid, question, answer (true or false) -> yes/no."""
     return Question(str(row["qid"]), row["question"].strip(), ("yes", "no"), 0 if row["answer"] else 1)
 
 
-def read_esnli(row: dict, number: int) -> Question:
-    """A row of e-SNLI: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction)."""
-    premise, hypothesis = (str(row[key]).strip().rstrip(".") for key in ("premise", "hypothesis"))
-    text = (f"Premise: {premise}. Hypothesis: {hypothesis}. "
+def read_esnli(row: dict, place: str) -> Question | None:
+    """A row of (e-)SNLI: premise, hypothesis, label (0 entailment, 1 neutral, 2 contradiction).
+
+    Rows have no ids, so that ``place`` (as "test-00012") becomes one. None for SNLI's rows without
+    an agreed label (-1), which e-SNLI does not have.
+    """
+    if row["label"] == -1:
+        return None
+    parts = [str(row[key]).strip() for key in ("premise", "hypothesis")]
+    premise, hypothesis = (text if FINAL.search(text) else f"{text}." for text in parts)
+    text = (f"Premise: {premise} Hypothesis: {hypothesis} "
             "What is the relation between premise and hypothesis?")
-    return Question(f"esnli-{number:06d}", text, ("entailment", "neutral", "contradiction"),
+    return Question(f"esnli-{place}", text, ("entailment", "neutral", "contradiction"),
                     int(row["label"]))
 
 
@@ -100,6 +110,12 @@ def load(task, seed: int = 0) -> dict[str, list[Question]]:
     return splits
 
 
+def letter_counts(splits: dict[str, list[Question]]) -> list[dict]:
+    """How often each letter is the answer, as rows group (a split), letter, count."""
+    counts = Counter((split, LETTERS[q.answer]) for split in splits for q in splits[split])
+    return [{"group": split, "letter": letter, "count": n} for (split, letter), n in counts.items()]
+
+
 @functools.cache
 def _load(name: str, source: str, seed: int) -> dict[str, list[Question]]:
     told = describe(name)
@@ -107,8 +123,8 @@ def _load(name: str, source: str, seed: int) -> dict[str, list[Question]]:
     if source == "published":
         return _published(name, told, seed)
     if source.startswith("folder:"):
-        pattern = str(Path(source.removeprefix("folder:")).expanduser() / "{split}.jsonl")
-        return _from_files(name, pattern, reader, seed)
+        folder = paths.ROOT / Path(source.removeprefix("folder:")).expanduser()
+        return _from_files(name, str(folder / "{split}.jsonl"), reader, seed)
     if "files" in told:
         return _from_files(name, str(paths.ROOT / told["files"]), reader, seed)
     return _from_hub(name, told["hub"], reader, seed)
@@ -136,11 +152,13 @@ def _questions(name: str, rows: dict[str, list], reader, seed: int) -> dict[str,
         found[split] = []
         for number, row in enumerate(part):
             try:
-                found[split].append(reader(row, number))
+                question = reader(row, f"{split}-{number:05d}")
             except (KeyError, ValueError, TypeError, AttributeError) as error:
                 raise UserError(f"{name}: {split} row {number + 1} cannot be read "
                                 f"({type(error).__name__}: {error}); see {reader.__name__} in "
                                 "lib/tasks.py for the fields that it needs.") from None
+            if question is not None:
+                found[split].append(question)
     if "dev" not in found:
         import random
 

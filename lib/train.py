@@ -99,13 +99,18 @@ class Diary(TrainerCallback):
         """Training seconds of the sessions before this one."""
         return max((row["seconds"] for row in self.rows), default=0.0)
 
+    def best(self) -> tuple[float, int]:
+        """Dev loss and step of the best evaluation so far."""
+        return min((row["loss"], row["step"]) for row in self.rows
+                   if row["split"] == "dev" and row["task"] == "loss")
+
     def on_train_begin(self, args, state, control, **kwargs):
         self.before, self.first = self.seconds_before(), state.global_step
         self.started = self.printed = time.monotonic()
 
     def on_step_end(self, args, state, control, **kwargs):
         now = time.monotonic()
-        if now - self.printed > 30 and state.global_step < self.steps:
+        if now - self.printed > 30 and state.global_step < self.steps and state.is_world_process_zero:
             self.printed = now
             self._print(state.global_step)
 
@@ -117,9 +122,9 @@ class Diary(TrainerCallback):
             for task, value in values.items():
                 self.rows.append({"step": step, "split": split, "task": task, "loss": value,
                                   "seconds": round(seconds, 2)})
-        best = min((row["loss"], row["step"]) for row in self.rows
-                   if row["split"] == "dev" and row["task"] == "loss")
-        if best[1] == step:
+        if not state.is_world_process_zero:
+            return
+        if self.best()[1] == step:
             weights = {name: value.detach().cpu().contiguous() for name, value in
                        self.trainer.model.named_parameters() if value.requires_grad}
             temporary = self.folder / ".best.safetensors"
@@ -131,6 +136,8 @@ class Diary(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         """Write the checkpoint's hashes last: without them it does not count."""
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         hashes = {path.name: store.sha256_file(path) for path in sorted(folder.iterdir())}
         store.write_json(folder / "hashes.json", hashes)
@@ -192,12 +199,13 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
 
     ``pairs``: split (train, dev) -> task -> [(input, target), ...], questions in the same order
     for every task. Goes on from the newest whole checkpoint in the folder. The weights that did
-    best on dev are saved as safetensors with the tokenizer; checkpoints are then removed.
+    best on dev are saved as safetensors with the tokenizer; checkpoints are then removed. Under
+    ``accelerate launch`` each process takes its part of every micro-batch, and the first one writes.
     """
     reset_peak_memory()
     set_seed(seed)
     source = models.fetch(model_settings.model)
-    model, tokenizer = models.load(source, "float32")
+    model, tokenizer = models.load(source, "4bit" if model_settings.base == "4bit" else "float32")
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     model = adapt(model, model_settings)
     examples = {split: {task: [encoder.example(*pair) for pair in rows] for task, rows in
@@ -215,7 +223,8 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
         save_strategy="steps" if settings.checkpoint_every else "no",
         save_steps=settings.checkpoint_every or settings.steps, save_total_limit=1,
         logging_strategy="no", report_to=[], disable_tqdm=True, ignore_data_skip=True,
-        remove_unused_columns=False, dataloader_num_workers=0, average_tokens_across_devices=False)
+        remove_unused_columns=False, dataloader_num_workers=0, average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False)
     rank, world = arguments.process_index, arguments.world_size
     data = Steps(examples["train"], weights, encoder, steps=settings.steps,
                  batch_size=settings.batch_size, accumulation=settings.accumulation, seed=seed,
@@ -232,15 +241,15 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not diary.rows or diary.rows[-1]["step"] < settings.steps:
         trainer.evaluate()
-    record = {"label": label, "seed": seed, "steps": settings.steps, "precision": precision,
+    record = {"label": label, "seed": seed, "seq2seq": model.config.is_encoder_decoder, "steps": settings.steps, "precision": precision,
               "seconds": diary.rows[-1]["seconds"], "tokens_per_second":
               round(trainer.tokens / max(1e-9, diary.rows[-1]["seconds"] - diary.before), 1),
               "peak_memory_gb": round(peak_memory_gb(model.device), 3), "inputs_cut": encoder.cut,
               "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
               "device": provenance.device_name(), "threads": torch.get_num_threads(),
-              "best_step": min((row["loss"], row["step"]) for row in diary.rows
-                               if row["split"] == "dev" and row["task"] == "loss")[1]}
-    save(model, tokenizer, folder, precision)
+              "dev_loss": diary.best()[0], "best_step": diary.best()[1]}
+    if trainer.is_world_process_zero():
+        save(model, tokenizer, folder, precision)
     return record
 
 

@@ -127,6 +127,15 @@ def test_each_rule_leaves_out_what_breaks_it_and_only_that(key, folder, reason, 
     assert set(ratings["participant"]) == {f"{1:016x}"} and len(ratings) == 12
 
 
+def test_a_reason_always_says_where(key, folder):
+    put(folder, "good", make_file(key, 1))
+    put(folder, "list", [])
+    put(folder, "score", wrong(key, scores=SCORES | {"Plausibility": 6}))
+    reasons = ingest(folder)[1]["reason"]
+    assert reasons["list.json"] == "impossible value: the whole file"
+    assert reasons["score.json"] == "impossible value: answers.0.scores.Plausibility"
+
+
 def test_reasons_do_not_repeat_what_a_participant_wrote(key, folder):
     put(folder, "good", make_file(key, 1))
     put(folder, "bad", make_file(key, 3, facts={"age": "my secret"}))
@@ -207,6 +216,24 @@ def test_save_writes_what_the_analysis_reads_back(key, folder, capsys):
     pd.testing.assert_frame_equal(study.load_ratings(paths.RAW / "own_study" / "ratings.csv"),
                                   answers.ingest(folder)[0])
     assert len(pd.read_csv(paths.RAW / "own_study" / "report.csv")) == 3
+
+
+def test_a_table_of_ratings_is_only_checked(key, folder, capsys):
+    put(folder, "a", make_file(key, 1))
+    answers.save(folder)
+    table = paths.RAW / "own_study" / "ratings.csv"
+    before = table.read_bytes()
+    answers.save(table)
+    assert "ratings.csv: 12 ratings." in capsys.readouterr().out and table.read_bytes() == before
+    with pytest.raises(UserError, match="lacks the column"):
+        answers.save(paths.RAW / "own_study" / "report.csv")
+
+
+def test_a_broken_key_is_not_taken_for_a_key(key, folder):
+    put(folder, "a", make_file(key, 1))
+    put(folder, "key-mine", {"survey": key["survey"]})
+    put(folder, "key-list", [])
+    assert len(answers.ingest(folder)[0]) == 12
 
 
 def test_answers_inside_the_repository_are_pointed_out(key, capsys, monkeypatch, tmp_path):

@@ -1,9 +1,11 @@
 """Shared-prefix decoding gives what transformers' own greedy generate gives."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from lib import decoding, models
+from lib import decoding, models, teacher
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,18 @@ def test_common_prefix_leaves_each_row_a_token():
     assert decoding.common_prefix([[1, 2, 3], [1, 2, 4]]) == 2
     assert decoding.common_prefix([[1, 2], [1, 2]]) == 1
     assert decoding.common_prefix([[1], [2, 3]]) == 0
+
+
+@pytest.mark.parametrize("template, wanted, used", [
+    ("{{ x }}", None, True), (None, None, False), ("{{ x }}", False, False), (None, True, True)])
+def test_chat_template_where_there_is_one_unless_the_profile_says_otherwise(template, wanted, used):
+    tokenizer = SimpleNamespace(chat_template=template)
+    assert teacher.uses_chat(SimpleNamespace(chat=wanted), tokenizer) == used
+
+
+def test_a_prompt_that_brings_its_special_tokens_gets_no_others(tiny):
+    decoder = decoding.Decoder(*tiny)
+    assert decoder._templated("<s>Why?") and not decoder._templated("Why?")
 
 
 def test_newline_tokens(tiny):

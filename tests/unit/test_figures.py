@@ -17,8 +17,8 @@ from matplotlib.text import Text  # noqa: E402
 from PIL import Image  # noqa: E402
 from scipy import stats as distributions  # noqa: E402
 
-from lib import (accuracy, figures, golden, paths, plots, plots_study, plots_texts,  # noqa: E402
-                 plots_tradeoff, profile, stats, store, study, study_report)
+from lib import (accuracy, figures, golden, objectives, paths, plots, plots_study,  # noqa: E402
+                 plots_texts, plots_tradeoff, stats, store, study, study_report)
 from lib.errors import UserError  # noqa: E402
 from lib.stage import Stage  # noqa: E402
 
@@ -76,10 +76,10 @@ def make_costs(students):
 
 def make_texts():
     rng = np.random.default_rng(2)
-    before = pd.DataFrame({"id": range(20), "texts": "Unrevised",
+    before = pd.DataFrame({"id": range(20), "kind": "explanation",
                            "characters": rng.integers(50, 200, 20),
                            "mentions_other_choices": rng.integers(0, 3, 20) / 4})
-    after = before.assign(texts="Revised", characters=before["characters"] + 30,
+    after = before.assign(kind="revision", characters=before["characters"] + 30,
                           mentions_other_choices=before["mentions_other_choices"] + 0.25)
     return pd.concat([before, after], ignore_index=True)
 
@@ -102,6 +102,7 @@ def all_figures():
     yield plots_study.ratings_figure(scores)
     yield plots_study.rating_distribution(counts)
     yield plots_study.effect_figure(study_report.vda_intervals(scores), "A", "A", 0.5)
+    yield plots_study.length_figure(scores.assign(length=300, Quality=scores["score"]))
     decisions = study_report.published_decisions()
     yield plots_study.specification_plot(decisions)
     others = decisions.replace({"all runs": "without run 0", "1.5 IQR (paper)": "3 IQR"})
@@ -119,13 +120,13 @@ def all_figures():
 
 
 def test_every_arm_of_a_profile_has_a_look_of_its_own():
-    arms = ["label-only", *(f"{m}:{t}" for m in profile.METHODS[1:] for t in profile.TEXTS)]
+    arms = objectives.arms()
     assert sorted(arms) == sorted(figures.ARMS)
     looks = {(figures.point(a)["color"], figures.point(a)["markerfacecolor"]) for a in arms}
     bars = {(figures.bar(a)["edgecolor"], figures.bar(a)["hatch"]) for a in arms}
     lines = {(figures.line(a)["color"], figures.line(a)["linestyle"]) for a in arms}
     assert len(looks) == len(bars) == len(lines) == len(arms)
-    assert len(set(figures.MARKERS.values())) == len(figures.MARKERS) == len(profile.METHODS)
+    assert len(set(figures.MARKERS.values())) == len(figures.MARKERS) == len(objectives.methods())
 
 
 def test_colours_differ_in_greyscale():
@@ -413,13 +414,16 @@ def test_findings_name_the_front_and_the_distance_to_it(scores):
     assert (behind["accuracy"], behind["quality"]) == ("-9.3", "-0.15")
 
 
-def test_text_lengths_are_quartiles_in_the_order_of_the_arms():
-    texts = pd.DataFrame({"kind": ["MT:Revised"] * 5 + ["CF:Unrevised"] * 2,
+def test_text_lengths_are_shares_of_each_kind():
+    texts = pd.DataFrame({"kind": ["revision"] * 5 + ["critique"] * 2,
                           "characters": [1, 2, 3, 4, 10, 0, 8]})
-    _, table = plots_texts.text_lengths(texts)
-    assert list(table["kind"]) == ["CF:Unrevised", "MT:Revised"]
-    assert table.loc[1, ["n", "mean", "min", "q1", "median", "q3", "max"]].tolist() == [
+    figure, table = plots_texts.text_lengths(texts)
+    assert list(table["kind"]) == ["revision", "critique"]
+    assert table.loc[0, ["n", "mean", "min", "q1", "median", "q3", "max"]].tolist() == [
         5, 4, 1, 2, 3, 4, 10]
+    for ax in figure.axes:
+        assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
+    assert figure.axes[0].get_title("left") == "revision: n = 5, median 3"
 
 
 def test_letters_are_shares_of_their_group():
@@ -436,9 +440,9 @@ def test_revision_changes_are_pairs():
     change = table[table["texts"] == "change"].set_index("measure")
     assert change["n"].tolist() == [18, 18]  # one question left out, one without a pair
     assert change["mean"].tolist() == [30, 0.25]
-    assert len(figure.axes[0].lines[1].get_xdata()) == 18
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == pytest.approx(100)
     with pytest.raises(UserError, match="unrevised and a revised text"):
-        plots_texts.revision_changes(texts[texts["texts"] == "Revised"])
+        plots_texts.revision_changes(texts[texts["kind"] == "revision"])
 
 
 @pytest.mark.parametrize("draw", [plots.student_accuracy, plots.loss_curves, plots.cost_figure,
@@ -446,52 +450,3 @@ def test_revision_changes_are_pairs():
 def test_a_table_without_its_columns_gets_one_sentence(draw):
     with pytest.raises(UserError, match="needs the column"):
         draw(pd.DataFrame({"x": [1]}))
-
-
-# What the notebooks report
-
-
-def test_without_raw_ratings_a_sentence_says_how_to_get_them(stage, monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RAW", tmp_path)
-    ratings = study_report.available_ratings()
-    raw = study_report.analyse_raw(ratings)
-    assert ratings is None and raw == {}
-    assert "make data" in study_report.describe(ratings).data
-    assert study_report.show(raw, "icc").data == "Needs the raw ratings (see above)."
-    assert study_report.draw_raw(raw, stage) is None and not paths.FIGURES.exists()
-    summary = study_report.summarise_comparison(study_report.compare_with_paper(raw))
-    summary = summary.set_index(["area", "kind"])
-    assert (summary["agrees"] == summary["computed"]).all()  # whatever can be computed agrees
-    kinds = [("explainability", kind) for kind in ("kruskal", "dunn", "vda")]
-    assert summary.loc[kinds, "computed"].tolist() == [25, 42, 24]
-    assert summary.loc[("performance", "tukey"), "computed"] == 48
-    assert summary["R"].sum() == 229 + 323 + 49 + 12
-
-
-def test_raw_ratings_give_every_table_and_figure(stage, make_ratings):
-    ratings = make_ratings(people=12, effect=0.6)
-    raw = study_report.analyse_raw(ratings)
-    study_report.draw_raw(raw, stage)
-    assert {p.stem for p in paths.FIGURES.glob("smoke/*.pdf")} == {"ratings_with_quality",
-                                                                  "quality_contrasts"}
-    wide = study_report.show(raw, "statistics", "lm_length")
-    assert list(wide.index)[0] == "coef Intercept" and "estimate" in wide.columns
-    assert list(study_report.show(raw, "contrasts")["pair"])[:2] == [
-        "MT:Unrevised-CF:Unrevised", "MT+CF:Unrevised-CF:Unrevised"]
-    found = study_report.raw_findings(raw)
-    assert found["from"].value_counts().to_dict() == {"mixed model": 6, "four tests": 5, "ICC": 1}
-    table = study_report.ratings_statistics(raw)
-    assert {"paper explainability", "paper mixed_model", "paper icc"} <= set(table["analysis"])
-    stage.save_statistics(table)
-
-
-def test_plain_findings_of_the_published_ratings(scores):
-    found = study_report.published_findings(scores).set_index("finding")["number"]
-    assert found["MT+CF:Revised has the highest mean on 4 of 5 constructs"].startswith(
-        "mean of the five 4.15; next MT:Unrevised 4.07")
-    assert "CF:Unrevised has the lowest mean on 5 of 5 constructs" in found.index
-    assert found["Contrastiveness differs between methods"].startswith("H = 18.44, p = 0.00036")
-    assert "Satisfaction does not clearly differ between methods" in found.index
-    assert found["MT+CF:Revised and MT+CF:Unrevised differ in Contrastiveness"] == (
-        "+0.32 points, Holm p = 0.011")
-    assert found.index.str.contains("largest difference is small").any()

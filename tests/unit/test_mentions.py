@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lib.mentions import mentioned, name_pattern
+from lib.mentions import degenerate, mentioned, name_pattern
 
 CHOICES = ["fox", "hen house", "berry", "boxes", "store"]
 
@@ -54,3 +54,11 @@ def test_names_that_are_found(choice, text):
 ])
 def test_names_that_are_not_found(choice, text):
     assert not name_pattern(choice).search(text)
+
+
+@pytest.mark.parametrize("text, repeats", [
+    ("a fox runs and a fox runs", False), ("A fox runs, a fox runs, a fox runs", False),
+    ("a fox runs a fox runs a Fox runs", True), ("no no no no no", True), ("no no no no", False),
+    ("", False), ("two words", False)])
+def test_degenerate_is_three_words_three_times(text, repeats):
+    assert degenerate(text) == repeats

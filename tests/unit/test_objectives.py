@@ -23,6 +23,39 @@ def test_weights(method, expected):
     assert found == pytest.approx(expected) and sum(found.values()) == pytest.approx(1)
 
 
+def test_unweighted_sum_of_the_authors():
+    assert objectives.weights("CF", cf_loss="sum") == {"factual": 1.0, "counterfactual": 1.0}
+    assert objectives.weights("MT+CF", gamma=0.8, cf_loss="sum") == pytest.approx(
+        {"predict": 0.4, "explain": 0.4, "factual": 0.2, "counterfactual": 0.2})
+
+
+def test_a_task_of_weight_zero_is_not_trained():
+    assert objectives.weights("MT", alpha=1.0) == {"predict": 1.0}
+
+
+def test_arms_are_methods_by_texts():
+    assert objectives.arms() == ["label-only", "CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised",
+                                 "CF:Revised", "MT:Revised", "MT+CF:Revised"]
+
+
+def test_a_fifth_method_is_one_line(monkeypatch):
+    """The README's example: rationale-first explains, then answers."""
+    four = objectives.methods
+    monkeypatch.setattr(objectives, "methods", lambda **how: {
+        **four(**how), "rationale-first": {"factual": 1.0}})
+    assert objectives.weights("rationale-first") == {"factual": 1.0}
+    assert objectives.answer_task("rationale-first") == "factual"
+    assert objectives.explanation_task("rationale-first") == "factual"
+    assert {"rationale-first:Unrevised", "rationale-first:Revised"} < set(objectives.arms())
+
+
+@pytest.mark.parametrize(("method", "answers", "explains"), [
+    ("label-only", "predict", None), ("MT", "predict", "explain"), ("CF", "factual", "factual"),
+    ("MT+CF", "predict", "explain")])
+def test_what_a_student_is_asked(method, answers, explains):
+    assert (objectives.answer_task(method), objectives.explanation_task(method)) == (answers, explains)
+
+
 def test_unknown_method():
     with pytest.raises(UserError, match="no method 'XX'; choose one of label-only"):
         objectives.weights("XX")
@@ -44,12 +77,32 @@ def test_pairs(task, revised, expected):
 
 
 def test_factual_target_of_the_authors():
-    target = objectives.pair("factual", QUESTION, TEXTS, True, "counterfactual")[1]
+    target = objectives.pair("factual", QUESTION, TEXTS, True, factual_from="counterfactual")[1]
     assert target == "Water is wet. So the answer is water."
+    lacking = TEXTS | {"counterfactuals": ["Trees are tall.", None, None]}
+    target = objectives.pair("factual", QUESTION, lacking, False, factual_from="counterfactual")[1]
+    assert target == "They breathe water. So the answer is water."
+
+
+def test_a_random_wrong_choice_is_seeded_and_usable():
+    many = Question("q", "Which?", tuple("abcde"), 0)
+    texts = TEXTS | {"counterfactuals": ["right", "b is.", None, "d is.", "e is."]}
+    found = [objectives.pair("counterfactual", many, texts, False, wrong_choice="random", seed=seed)
+             for seed in range(40)]
+    assert {target for _, target in found} == {f"So the answer is {c}." for c in "bde"}
+    assert all(source.split()[-2] == target.split()[-1].strip(".") for source, target in found)
+    assert found[3] == objectives.pair("counterfactual", many, texts, False, wrong_choice="random", seed=3)
+
+
+@pytest.mark.parametrize(("tags", "start"), [("words", "[explain] Where"), ("numbers", "[2] Where"),
+                                             ("none", "Where")])
+def test_tags(tags, start):
+    assert objectives.source("explain", QUESTION, tags=tags).startswith(start)
 
 
 def test_wrong_choices_are_indices():
     """Two equal choices do not confuse what is wrong."""
     assert QUESTION.wrong == [0, 2]
     assert objectives.split_arm("MT+CF:Revised") == ("MT+CF", "Revised")
+    assert objectives.split_arm("MT+CF:Revised, share 0.1") == ("MT+CF", "Revised")
     assert objectives.split_arm("label-only") == ("label-only", None)

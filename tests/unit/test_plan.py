@@ -13,6 +13,20 @@ def test_paper_plan():
     assert text.count("model ") == 3 and "tau/commonsense_qa at 94630fe3" in text
 
 
+def test_sizes_are_those_of_the_source(tmp_path):
+    """Published tables have pinned sizes, files of one's own are counted, the hub's are stated."""
+    def sizes(**task):
+        settings = profile.load("smollm2")
+        return plan.question_counts(settings.model_copy(update={"task": profile.TaskSettings(**task)}))
+
+    assert sizes(name="esnli", source="published") == {"train": 9884, "dev": 1099, "test": 9824}
+    assert sizes(name="esnli", test=50)["test"] == 50 and sizes(name="esnli")["train"] == 494430
+    row = '{"qid": "a", "question": "Is it?", "answer": true}\n'
+    (tmp_path / "train.jsonl").write_text(20 * row)
+    (tmp_path / "test.jsonl").write_text(3 * row)
+    assert sizes(name="strategyqa", source=f"folder:{tmp_path}") == {"train": 18, "dev": 2, "test": 3}
+
+
 def test_the_default_downloads_nothing():
     settings = profile.load("cpu")
     assert plan.downloads(settings) == []

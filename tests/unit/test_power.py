@@ -38,8 +38,10 @@ def test_simulation_follows_its_seed():
 
 def test_marginals_are_the_published_ones(many):
     counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
-    both = study.count_scores(many).astype({"method": str}).merge(
-        counts, on=["method", "construct", "score"])
+    keys = ["method", "construct", "score"]
+    ours = study.melt_ratings(many).astype({"method": str, "construct": str}).groupby(keys).size()
+    ours = ours.rename("count").reset_index().astype({"score": int})
+    both = counts.merge(ours, how="left", on=keys, suffixes=("_y", "_x")).fillna(0)
     share = [both[c] / both.groupby(["method", "construct"])[c].transform("sum")
              for c in ("count_x", "count_y")]
     assert len(both) == 100 and (share[0] - share[1]).abs().max() < 0.025
@@ -114,7 +116,7 @@ def test_power_rises_with_people_and_effect_and_is_alpha_without_one():
     assert list(table.columns) == power.COLUMNS and (table["data"] == "SIMULATED").all()
     assert ((table["lwr"] < table["power"] + 1e-9) & (table["power"] < table["upr"] + 1e-9)).all()
     values = table.set_index(["outcome", "effect", "participants"])["power"]
-    for outcome in power.OUTCOMES:
+    for outcome in study.OUTCOMES:
         assert values[outcome, 0.0, 20] < 0.14 and values[outcome, 0.0, 120] < 0.14
         assert values[outcome, 1.0, 120] > values[outcome, 1.0, 20] + 0.2
     assert values["Quality", 1.0, 120] > 0.85
@@ -137,15 +139,14 @@ def test_participants_needed_is_not_fooled_by_a_lucky_small_study():
 
 
 def test_plot_shows_every_outcome_and_says_simulated():
-    from matplotlib import pyplot
-
     table = power.power_table((20, 400), repetitions=5)
     assert (table["power"] == 1).any()  # an interval that ends at 1
-    figure, axes = pyplot.subplots()
-    power.plot_power(table, axes)
+    figure, shown = power.power_figure(table)
+    axes, = figure.axes
+    pd.testing.assert_frame_equal(shown, table)
     assert "SIMULATED" in axes.get_title() and axes.get_ylim()[0] == 0
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(power.OUTCOMES)
-    pyplot.close(figure)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(study.OUTCOMES)
+    matplotlib.pyplot.close(figure)
 
 
 def test_simulated_ratings_go_through_the_papers_analysis():

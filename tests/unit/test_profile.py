@@ -36,6 +36,12 @@ def test_every_profile_is_valid(name):
     (lambda p: p.update(seeds=[0, 0]), "seeds: an entry stands twice"),
     (lambda p: p["training"].update(accumulation=3), "batch_size must be a multiple of accumulation"),
     (lambda p: p["students"][1].update(trainable_layers=1), "both lora_rank and trainable_layers"),
+    (lambda p: p["students"][0].update(base="4bit"), "base 4bit, which needs a lora_rank"),
+    (lambda p: p["training"].update(wrong_choice="random"), "random needs teacher.counterfactuals all"),
+    (lambda p: p["training"].update(factual_from="counterfactual"), "needs teacher.counterfactuals all"),
+    (lambda p: p.update(variants={"a": {"gama": 1}}), "variants: 'a': gama: Extra inputs"),
+    (lambda p: p.update(variants={"a": {"gamma": 2}}), "variants: 'a': gamma: .*less than or equal to 1"),
+    (lambda p: p.update(variants={"a, b": {}}), "variants: 'a, b': a name holds no comma"),
     (lambda p: p.update(name="other"), "name is 'other'; make it 'smoke'"),
 ])
 def test_mistakes_are_sentences(edit, change, sentence):
@@ -51,3 +57,17 @@ def test_unknown_profile_suggests(tmp_path):
     bad.write_text("name: [")
     with pytest.raises(UserError, match="not valid YAML near line"):
         profile.parse(bad)
+
+
+def test_a_profile_extends_another(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: smoke\nname: mine\ndescription: d\nseeds: [5]\ntraining: {gamma: 0.9}\n")
+    mine, smoke = profile.parse(path), profile.load("smoke")
+    assert mine.seeds == [5] and mine.training.gamma == 0.9
+    assert mine.training.model_copy(update={"gamma": smoke.training.gamma}) == smoke.training
+    assert mine.students == smoke.students
+    path.write_text("extends: smoky\nname: mine\n")
+    with pytest.raises(UserError, match="extends: 'smoky' is no other profile; there are"):
+        profile.parse(path)
+    gamma = profile.load("ablation_gamma")
+    assert [gamma.training_of(name).gamma for name in gamma.variants] == [0.1, 0.3, 0.5, 0.7, 0.9]

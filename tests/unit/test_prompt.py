@@ -48,6 +48,16 @@ def test_critique_and_revision_use_the_matched_pair(texts):
     assert prompt.revise(QUESTION, "x", "y", 1, variant, texts, False).opening == ""
 
 
+def test_critique_prompt_word_for_word(texts):
+    variant = {"examples": texts["examples"][:1], "adjectives": ["clear", "informative"], "requests": [1]}
+    made = prompt.render(prompt.critique(QUESTION, "They swim.", 0, variant, texts), None, chat=False)
+    assert made == (
+        "Question: Why 0?\nChoices: (A) a (B) b (C) c (D) d (E) e\nAnswer: b\nExplanation: Draft 0.\n"
+        "Name faults 1.\nReply: Bad 0.\n\n"
+        "Question: Where do fish live?\nChoices: (A) tree (B) water (C) desk (D) cloud (E) oven\n"
+        "Answer: water\nExplanation: They swim.\nName faults 0.\nReply:")
+
+
 def test_zero_shot(texts):
     variant = prompt.variants(texts, 0, 1, 0)[0]
     assert prompt.render(prompt.explain(QUESTION, 1, variant), None, chat=False).startswith(

@@ -26,6 +26,16 @@ class Fake(BaseHTTPRequestHandler):
             if failure == "drop":
                 self.connection.close()
                 return
+            if failure == "silence":
+                self.server.over.wait(10)
+                return
+            if failure in ("half", "other"):
+                body = b'{"choices": [{"te' if failure == "half" else b'["no choices"]'
+                self.send_response(200)
+                self.send_header("Content-Length", "1000" if failure == "half" else str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                return
             status = failure or 200
             word = asked["prompt"].split()[-2]
             text = "" if word == "blank" and asked.get("stop") else f"\n {word}.\nQuestion: next"
@@ -47,8 +57,10 @@ class Fake(BaseHTTPRequestHandler):
 def server():
     found = ThreadingHTTPServer(("127.0.0.1", 0), Fake)
     found.asked, found.failures, found.lock, found.now, found.most = [], [], threading.Lock(), 0, 0
+    found.over = threading.Event()
     threading.Thread(target=found.serve_forever, daemon=True).start()
     yield found
+    found.over.set()
     found.shutdown()
     found.server_close()
 
@@ -76,6 +88,15 @@ def test_dropped_and_failing_requests_are_tried_again(server):
     server.failures = ["drop", 503, 429]
     assert teacher(server, pauses, concurrency=1).texts(prompts("a"), 5) == ["a."]
     assert pauses == [1, 2, 4]
+
+
+@pytest.mark.parametrize("failure", ["silence", "half", "other"])
+def test_no_answer_half_an_answer_and_another_answer_are_tried_again(server, failure):
+    pauses = []
+    server.failures = [failure]
+    settings = {"timeout": 0.1} if failure == "silence" else {}
+    assert teacher(server, pauses, concurrency=1, **settings).texts(prompts("a"), 5) == ["a."]
+    assert pauses[:1] == [1]
 
 
 def test_patience_ends_in_a_sentence(server):

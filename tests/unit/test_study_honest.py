@@ -119,7 +119,8 @@ def test_permutation_within_participants_sees_what_the_plain_test_misses(make_ra
 
 
 def test_construct_table_has_holm_of_each_test(make_ratings):
-    table = study_honest.construct_table(make_ratings(effect=1.0), permutations=100)
+    ratings = make_ratings(effect=1.0)
+    table = study_honest.construct_table(ratings, study_honest.ordinal_table(ratings)[1], 100)
     assert list(table["construct"]) == list(study.CONSTRUCTS)
     for name in ("kruskal", "within", "mixed", "ordinal"):
         p = table[f"{name}_p"].to_numpy()
@@ -133,6 +134,29 @@ def test_ordinal_model_has_the_sign_of_the_effect(make_ratings):
     last = terms[terms["term"] == study.METHODS[3]]
     assert (last["estimate"] > 0.8).all() and (tests["p"] < 1e-3).all()
     np.testing.assert_allclose(last["odds_ratio"], np.exp(last["estimate"]))
+
+
+def test_ordinal_errors_are_clustered_by_participant(make_ratings):
+    ratings = make_ratings(people=10)
+    once, twice = (study_honest.ordinal_table(table)[0] for table in (
+        ratings, pd.concat([ratings, ratings])))
+    np.testing.assert_allclose(once["estimate"], twice["estimate"], atol=0.01)
+    # Saying everything twice makes no person surer; plain errors would shrink to 0.71.
+    np.testing.assert_allclose(twice["se"] / once["se"], 1, atol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore")  # statsmodels says so, too
+def test_an_ordinal_model_that_does_not_converge_says_nothing(make_ratings, monkeypatch):
+    class Hasty(study_honest.OrderedModel):
+        def fit(self, **settings):
+            return super().fit(maxiter=1, **settings)
+
+    monkeypatch.setattr(study_honest, "OrderedModel", Hasty)
+    ratings = make_ratings()
+    terms, tests = study_honest.ordinal_table(ratings)
+    assert terms[["estimate", "p", "odds_ratio"]].isna().all(axis=None) and tests["p"].isna().all()
+    table = study_honest.construct_table(ratings, tests, 20)
+    assert table["ordinal_p_holm"].isna().all() and table["mixed_p_holm"].notna().all()
 
 
 def test_only_the_comparisons_with_cf_survive_every_decision(shared):

@@ -63,8 +63,17 @@ def test_controls_are_tested_as_a_whole_and_not_shown_by_level(make_ratings):
     assert not table["term"].str.contains("male").any()
     controls = study_models.control_table(ratings, ["gender"]).set_index("factor")
     assert controls.loc["gender", "df1"] == 1 and controls.loc["method", "df1"] == 3
+    # The partial F of the method is what leaving it out costs.
+    design = study_models.make_design(ratings, ("method", "gender")).assign(intercept=1.0)
+    rss = [np.linalg.lstsq(x, ratings["Quality"], rcond=None)[1][0]
+           for x in (design, design.drop(columns=list(study.METHODS[1:])))]
+    assert controls.loc["method", "F"] == pytest.approx(
+        (rss[1] - rss[0]) / 3 / (rss[0] / controls.loc["method", "df2"]))
+    # What another control already says is left out.
+    ratings["education"] = ratings["gender"].replace("male", "school")
+    assert study_models.usable_controls(ratings) == ["gender"]
     long = study_models.analyse_ratings(ratings, permutations=20)
-    assert not long["group"].str.contains("male").any()
+    assert not long["group"].str.contains("male|education").any()
 
 
 def test_multivariate_shapiro_looks_in_the_farthest_direction():
@@ -95,9 +104,14 @@ def test_rank_tests_hold_their_level_and_are_seeded(make_ratings):
     ratings = make_ratings()
     first = study_ranks.rank_test_table(ratings, 300, seed=3)
     pd.testing.assert_frame_equal(first, study_ranks.rank_test_table(ratings, 300, seed=3))
-    within = study_ranks.rank_test_table(ratings, 300, seed=3, within_participant=True)
-    assert not np.allclose(first["p_permutation"], within["p_permutation"])
-    assert (first["p"] > 0.01).all() and (within["p_permutation"] > 0.01).all()
+    assert not np.allclose(first["p_permutation"], first["p_within"])
+    assert (first[["p", "p_permutation", "p_within"]] > 0.01).all(axis=None)
+    # What persons differ in is no effect of the method, but hides one from the plain permutation.
+    level = ratings.groupby("participant")["Quality"].transform("mean")
+    lifted = ratings.assign(**{name: ratings[name] + 8 * level.rank() + 0.6 * (
+        ratings["method"] == study.METHODS[3]) for name in study.CONSTRUCTS})
+    table = study_ranks.rank_test_table(lifted, 200)
+    assert (table["p_within"] < table["p_permutation"]).all()
 
 
 def test_shuffle_keeps_blocks_and_uses_every_row():

@@ -93,6 +93,16 @@ def test_page_and_key_agree_and_the_page_names_no_method():
     assert [name for name, _ in data["constructs"]] == list(CONSTRUCTS)
 
 
+@pytest.mark.parametrize(("questions", "methods", "items"), [(20, 4, 12), (10, 3, 9), (90, 5, 10),
+                                                             (4, 4, 4)])
+def test_participants_rate_twelve_or_as_many_as_can_be_shared_out(questions, methods, items):
+    table = make_table(questions, [f"M{i}" for i in range(methods)])
+    _, key = survey.make_survey(table, people=6)
+    assert {len(plan) for plan in key["plans"]} == {items}
+    with pytest.raises(UserError, match="4 explanations a participant need as many questions"):
+        survey.make_survey(make_table(3), people=6)
+
+
 def test_places_of_the_items_do_not_tell_the_method():
     html, key = survey.make_survey(make_table(60), people=30, seed=3)
     order = [METHODS.index(key["items"][code]["method"]) for code, *_ in page_data(html)["items"]]
@@ -158,7 +168,7 @@ def test_build_writes_page_and_key_twice_alike(run, capsys):
     assert key["profile"] == "cpu" and key["methods"] == list(METHODS) and len(key["items"]) == 120
     assert key["survey"] in answers.find_keys()
     assert (paths.RAW / "surveys" / f"key-{key['survey']}.json").is_file()
-    assert "120 explanations by 4 methods" in capsys.readouterr().out
+    assert "120 explanations by 4 methods, 10 plans of 12 explanations" in capsys.readouterr().out
     survey.main(["build", "cpu", "--participants", "10", "--questions", "30"])
     assert (folder / "index.html").read_text() == html
     # A new survey does not lose the key of the old one.
@@ -179,9 +189,9 @@ def test_only_questions_that_every_method_explains_are_used(run):
                              methods=["MT:Revised"])["method"]) == {"MT:Revised"}
 
 
-@pytest.mark.parametrize(("said", "shown"), [("So the answer is Fox.", "fox"), ("(B) hen", "–"),
-                                             ("A reason. So the answer is hen", "hen"),
-                                             (None, "–"), (float("nan"), "–"), ("FOX", "fox")])
+@pytest.mark.parametrize(("said", "shown"), [
+    ("So the answer is Fox.", "fox"), ("A reason. So the answer is hen", "hen"), ("FOX", "fox"),
+    ("(B) hen", survey.UNCLEAR), (None, survey.UNCLEAR), (float("nan"), survey.UNCLEAR)])
 def test_the_students_answer_is_shown_as_the_choice_is_written(said, shown):
     assert survey._given(said, ("fox", "hen")) == shown
 

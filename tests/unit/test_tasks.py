@@ -32,7 +32,7 @@ def test_too_many_questions_asked_for():
     ("strategyqa", {"qid": "a1", "question": " Do fish fly? ", "answer": False},
      tasks.Question("a1", "Do fish fly?", ("yes", "no"), 1)),
     ("esnli", {"premise": "A man sleeps.", "hypothesis": "He runs", "label": 2},
-     tasks.Question("esnli-000000", "Premise: A man sleeps. Hypothesis: He runs. What is the relation "
+     tasks.Question("esnli-test-00000", "Premise: A man sleeps. Hypothesis: He runs. What is the relation "
                     "between premise and hypothesis?", ("entailment", "neutral", "contradiction"), 2)),
     ("commonsenseqa", {"id": "q", "question": "Why?", "answerKey": "B",
                        "choices": {"label": ["A", "B"], "text": ["x", "x"]}},
@@ -44,6 +44,17 @@ def test_a_folder_is_a_source_for_every_task(name, row, expected, tmp_path):
     found = tasks.load(TaskSettings(name=name, source=f"folder:{tmp_path / name}"))
     assert found["test"] == [expected]
     assert (len(found["train"]), len(found["dev"])) == (18, 2)
+
+
+def test_a_relative_folder_is_meant_from_the_repository(tmp_path, monkeypatch):
+    """Notebooks and make run in different folders."""
+    from lib import paths
+
+    row = {"qid": "1", "question": "x?", "answer": True}
+    write(tmp_path / "data", "train", [row] * 10)
+    write(tmp_path / "data", "test", [row])
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert len(tasks.load(TaskSettings(name="strategyqa", source="folder:data"))["train"]) == 9
 
 
 def test_dev_is_seeded(tmp_path):
@@ -79,8 +90,42 @@ def test_hub_out_of_reach_names_the_alternatives(monkeypatch):
     with pytest.raises(UserError, match=r"Cannot load tau/commonsense_qa at 94630fe3 from the hub "
                        r"\(ConnectionError\); check the network, or use task.source published"):
         tasks.load(TaskSettings(name="commonsenseqa"), seed=99)
+    monkeypatch.setattr(tasks, "describe", lambda name: {"reader": name, "hub": {
+        "path": "a/b", "revision": None, "test": "test"}})
     with pytest.raises(UserError, match="strategyqa has no pinned hub revision; use task.source"):
         tasks.load(TaskSettings(name="strategyqa"), seed=99)
+
+
+def test_snli_rows_without_an_agreed_label_are_left_out():
+    rows = [{"premise": "A", "hypothesis": "B", "label": label} for label in (0, -1, 2)]
+    found = tasks._questions("esnli", {"train": rows, "dev": [], "test": []}, tasks.read_esnli, 0)
+    assert [(q.id, q.answer) for q in found["train"]] == [("esnli-train-00000", 0),
+                                                          ("esnli-train-00002", 2)]
+
+
+def test_letters_are_counted_by_split():
+    question = tasks.Question("q", "Why?", ("x", "y"), 1)
+    assert tasks.letter_counts({"train": [question] * 2, "test": [question]}) == [
+        {"group": "train", "letter": "B", "count": 2}, {"group": "test", "letter": "B", "count": 1}]
+
+
+@pytest.mark.parametrize("name", ["commonsenseqa", "strategyqa", "esnli", "minicqa"])
+def test_no_worked_example_is_a_question_of_the_data(name, shared):
+    import pandas as pd
+
+    from lib import prompt
+
+    theirs = {q.question.lower() for part in tasks.load(TaskSettings(name="minicqa")).values()
+              for q in part}
+    for data in ("cqa", "strategyqa", "esnli"):
+        for split in ("train", "test"):
+            table = pd.read_parquet(shared / "published" / f"{data}-llama-{split}.parquet")
+            column = "premise" if data == "esnli" else "question"
+            theirs |= set(table[column].str.strip().str.lower())
+    for example in prompt.read(name)["examples"]:
+        text = example["question"].lower()
+        premise = text.partition("premise: ")[2].partition(" hypothesis:")[0]
+        assert not {text, premise, premise.rstrip(".")} - {""} & theirs
 
 
 def test_unknown_task_and_no_published_text():
@@ -92,11 +137,12 @@ def test_unknown_task_and_no_published_text():
 
 @pytest.mark.parametrize("name", ["commonsenseqa", "strategyqa", "esnli"])
 def test_published_questions(name, shared, monkeypatch, tmp_path):
-    from lib import paths
+    from lib import paths, published
 
     monkeypatch.setenv("HONEY_SOURCE", str(shared / "published"))
     monkeypatch.setattr(paths, "RAW", tmp_path)
     tasks._load.cache_clear()
+    published.teacher_table.cache_clear()
     found = tasks.load(TaskSettings(name=name, source="published"))
     sizes = {split: len(rows) for split, rows in found.items()}
     assert sizes == {"commonsenseqa": {"train": 8628, "dev": 955, "test": 1221},

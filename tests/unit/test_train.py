@@ -15,7 +15,7 @@ from lib.student import IGNORE, Encoder, adapt, freeze_below, target_logits
 from lib.tasks import Question
 
 ARCHITECTURES = ["tiny:llama", "tiny:t5"]
-WEIGHTS = objectives.weights("MT+CF", 0.3, 0.6, 0.4)
+WEIGHTS = objectives.weights("MT+CF", alpha=0.3, beta=0.6, gamma=0.4)
 QUESTIONS = [Question(f"q{i}", f"What is {'very ' * (i % 4)}{word}?", ("a b", "c", "dd", "e e e", "f"), i % 5)
              for i, word in enumerate(["red", "wet", "loud", "cold", "soft", "new", "old", "dry"])]
 TEXTS = {"explanation": "It just is so.", "revision": "It is, and c is not.",
@@ -215,6 +215,41 @@ def test_lora_merges_to_the_same_logits(tmp_path):
         before = adapted(input_ids=ids).logits
         after = adapted.merge_and_unload()(input_ids=ids).logits
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
+
+
+def test_qlora_students_load_with_their_adapter_merged(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    from peft import PeftModel
+
+    from lib import evaluate, grid
+
+    chosen = StudentModel(size="tiny", model="tiny:llama", lora_rank=4, base="4bit")
+    record = train.train(chosen, WEIGHTS, PAIRS, SETTINGS, 0, tmp_path, "test")
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    assert record["trained_parameters"] == sum(w.numel() for w in weights.values())
+    assert any(w.abs().max() > 0 for name, w in weights.items() if "lora_B" in name)
+    merged, _ = evaluate.load_student(grid.Student("MT:Revised", chosen, 0), tmp_path)
+    base, _ = models.load(models.fetch("tiny:llama"), "4bit", "cpu")
+    adapted = PeftModel.from_pretrained(base, tmp_path).eval()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        a, b = (model(input_ids=ids).logits.float() for model in (merged, adapted))
+    assert (a - b).abs().max() < 0.05 * b.abs().max(), "the 4-bit base computes in bf16"
+
+
+def test_t5_is_never_in_half_precision(monkeypatch):
+    """A GPU without bf16 (T4) trains in float32; only a causal LM in 4 bits computes in fp16."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
+    assert models.best_precision() == "float32"
+    with pytest.raises(ValueError, match="float32"):
+        TrainingSettings(steps=1, batch_size=1, learning_rate=1e-3, evaluate_every=1, precision="float16")
+    used = {}
+    monkeypatch.setattr("transformers.AutoModelForSeq2SeqLM.from_pretrained",
+                        lambda folder, **options: used.update(options) or torch.nn.Linear(1, 1))
+    models.load(models.fetch("tiny:t5"), "4bit", "cuda")
+    assert used["dtype"] == torch.float32
+    assert used["quantization_config"].bnb_4bit_compute_dtype == torch.float32
 
 
 def test_freezing_trains_only_the_top(student):

@@ -1,0 +1,64 @@
+"""Variants of one profile side by side: accuracy against the training setting that differs."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lib import figures, paths, plots
+from lib.profile import Profile
+
+
+def varied(settings: Profile) -> str | None:
+    """The one training setting, a number, in which the variants differ, or None."""
+    names = {name for changes in settings.variants.values() for name in changes}
+    values = [value for changes in settings.variants.values() for value in changes.values()]
+    return names.pop() if len(names) == 1 and not any(isinstance(v, str) for v in values) else None
+
+
+def variant_table(settings: Profile, students: pd.DataFrame) -> pd.DataFrame:
+    """A row a student: arm, variant, value of the varied setting, accuracy, low, high (shares);
+    for gamma also the authors' values (T5-large, CommonsenseQA), which have no intervals.
+
+    ``students``: the table of ``accuracy.student_table``.
+    """
+    name = varied(settings)
+    parts = students["arm"].str.partition(", ")
+    table = students.assign(arm=parts[0], variant=parts[2], source="this run")
+    if name:
+        value = {variant: float(changes[name]) for variant, changes in settings.variants.items()}
+        table["value"] = table["variant"].map(value)
+    if name == "gamma":
+        theirs = pd.read_csv(paths.PUBLISHED / "gamma_ablation.csv")
+        theirs = pd.DataFrame({"arm": "MT+CF:Unrevised", "size": "770M", "value": theirs["gamma"],
+                               "variant": "gamma " + theirs["gamma"].astype(str), "accuracy":
+                               theirs["accuracy"], "source": "the paper (T5-large, CommonsenseQA)"})
+        table = pd.concat([table, theirs], ignore_index=True)
+    columns = ["source", "arm", "size", "seed", "variant", "value", "accuracy", "low", "high"]
+    return table[[column for column in columns if column in table]]
+
+
+def variant_figure(settings: Profile, table: pd.DataFrame, chance: float) -> tuple:
+    """Accuracy of each student against the varied setting (or each variant), with its interval;
+    the authors' values as crosses. Returns the figure and the table."""
+    name, ours = varied(settings), table[table["source"] == "this run"]
+    variants = list(settings.variants)
+    figure, ax = plt.subplots(figsize=(figures.COLUMN, 2.6))
+    arms = figures.order_arms(ours["arm"])
+    step = min((abs(a - b) for a in set(ours["value"]) for b in set(ours["value"]) if a != b),
+               default=1.0) if name else 1.0
+    for arm, offset in zip(arms, figures.spread(len(arms), 0.5 * step if len(arms) > 1 else 0.0),
+                           strict=True):
+        part = ours[ours["arm"] == arm]
+        x = part["value"] if name else part["variant"].map(variants.index)
+        plots.draw_points(ax, x + offset, 100 * part["accuracy"], 100 * part["low"],
+                          100 * part["high"], arm)
+    theirs = table[table["source"] != "this run"]
+    if len(theirs):
+        ax.plot(theirs["value"], 100 * theirs["accuracy"], "x", color=figures.GREY,
+                label=theirs["source"].iloc[0])
+        ax.legend(loc="upper left")
+    if not name:
+        ax.set_xticks(range(len(variants)), variants)
+    ax.axhline(100 * chance, color=figures.GREY, linestyle="--", linewidth=0.8)
+    ax.set(ylim=(0, 100), ylabel="Accuracy (%)", xlabel=name or "Variant")
+    figures.legend(figure, arms)
+    return figure, table

@@ -1,0 +1,59 @@
+"""The model card of a student: README.md in its folder, for people and for the hub."""
+
+from pathlib import Path
+
+import pandas as pd
+from huggingface_hub import ModelCard, ModelCardData
+
+from lib import objectives, store
+
+TEXT = """
+# {label}
+
+A student of the profile `{profile}`, fine-tuned from `{model}` ({trained:,} parameters trained) on
+{task} with {texts} (method {method}). It was trained for {steps} steps; these are the
+weights of step {best_step}, the best on the dev split. The test split was not read.
+
+| task | weight in the loss | dev loss (mean over tokens) |
+| --- | --- | --- |
+{losses}
+
+Seed {seed}, {precision}, {seconds:.0f} s on {device}, commit {commit}, data {data}.
+
+## Use
+
+Input: `{example}`. {ask}
+`lib.evaluate.load_student` loads it; so does `from_pretrained` of {library}.
+
+The student repeats what its teacher wrote, faults included; it is meant for research on explanations,
+not for advice.
+"""
+
+
+def write(folder: Path, settings, student, record: dict) -> None:
+    """Write the card from a student's record and loss history (see ``lib.grid.train_one``)."""
+    adapter = (folder / "adapter_config.json").is_file()
+    method, texts = objectives.split_arm(student.arm)
+    history = pd.read_csv(folder / "history.csv")
+    dev = history[(history["split"] == "dev") & (history["step"] == record["best_step"])]
+    dev = dev.set_index("task")["loss"]
+    rows = "\n".join(f"| {task} | {weight:g} | {dev[task]:.4f} |"
+                     for task, weight in record["task_weights"].items())
+    tags = settings.training_of(student.variant).tags
+    tag = objectives.TAGS[tags][objectives.TASKS.index(objectives.answer_task(method))]
+    data = ModelCardData(
+        library_name="peft" if adapter else "transformers", language="en",
+        base_model=student.model.model.removeprefix("hub:").partition("@")[0],
+        tags=["knowledge-distillation", "explanations", objectives.answer_task(method)])
+    text = TEXT.format(
+        label=student.label, profile=settings.name, model=student.model.model, method=method,
+        task=settings.task.name, trained=record["trained_parameters"], losses=rows,
+        texts=f"{texts.lower()} explanations" if texts else "answers only", seed=student.seed,
+        steps=record["steps"], best_step=record["best_step"], precision=record["precision"],
+        seconds=record["seconds"], device=record["device"], data=record["key"]["data"],
+        commit=record["provenance"]["commit"],
+        example=f"{tag}<question> Choices: (A) <choice> (B) <choice>",
+        ask="The encoder reads it as it is." if record["seq2seq"] else
+        f"Then a line break, the tag `{tag.strip()}` again and a line break.",
+        library="peft (an adapter)" if adapter else "transformers")
+    store.write_text(folder / "README.md", str(ModelCard(f"---\n{data.to_yaml()}\n---\n{text}")))

@@ -1,0 +1,58 @@
+"""Figures of answers compared: paired differences between methods.
+
+As in lib.plots, each function takes a tidy table and gives (figure, table); intervals are 95 %.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from lib import figures
+from lib.plots import require
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def difference_figure(pairs: pd.DataFrame):
+    """Paired differences in accuracy as points with intervals, a row a pair, a panel a size.
+
+    pairs: size, a, b, n, seeds, over, difference (b minus a), low, high, in percentage points, as
+    comparisons.differences gives them. The vertical line is no difference; every panel shows it.
+    No colour or filling: a pair belongs to no method, and an interval that ends near zero is no
+    decision. Table: the pairs in the order drawn, with the row's name as pair.
+    """
+    require(pairs, ["size", "a", "b", "n", "seeds", "over", "difference", "low", "high"],
+            "differences between methods")
+    table = pairs.assign(pair=pairs["b"] + f" {MINUS} " + pairs["a"])
+    names, sizes = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["size"]))
+    place = {"pair": names.index, "size": sizes.index}
+    table = table.sort_values(["size", "pair"], ignore_index=True, kind="stable",
+                              key=lambda column: column.map(place[column.name]))
+    figure, axes = plt.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False, figsize=(
+        figures.DOUBLE if len(sizes) > 1 else 1.4 * figures.COLUMN, 1.1 + 0.19 * len(names)))
+    for ax, (size, part) in zip(axes[0], table.groupby("size", sort=False), strict=True):
+        ax.axvline(0, color=figures.GREY, linewidth=0.9)
+        ax.errorbar(part["difference"], part["pair"].map(names.index), linestyle="none",
+                    xerr=[part["difference"] - part["low"], part["high"] - part["difference"]],
+                    marker="o", markersize=4, color="black", elinewidth=1)
+        ax.set_title(f"{size} students ({_sample(part)})")
+        ax.grid(visible=True, axis="x")
+        ax.grid(visible=False, axis="y")
+    ends = np.array([*table["low"], *table["high"], 0.0])
+    room = 0.05 * (np.ptp(ends) or 1)
+    axes[0, 0].set_xlim(ends.min() - room, ends.max() + room)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    figure.supxlabel("Difference in accuracy (percentage points; right of 0: the first is better)",
+                     fontsize=plt.rcParams["axes.labelsize"])
+    return figure, table
+
+
+def _sample(part: pd.DataFrame) -> str:
+    """What stands behind a panel's rows: "180 questions, 1 seed"; a range where rows differ."""
+    def span(name, noun):
+        low, high = part[name].min(), part[name].max()
+        count = f"{low}" if low == high else f"{low} to {high}"
+        return f"{count} {noun}" + ("s" if high != 1 else "")
+
+    return f"{span('n', 'question')}, {span('seeds', 'seed')}"

@@ -1,0 +1,164 @@
+"""Whose ratings notebook 05 analyses, and what is shown, drawn, found and saved of them."""
+
+import shutil
+
+import matplotlib
+import nbformat
+import pandas as pd
+import pytest
+
+from lib import answers, own_study, paths, power, stats, study, study_findings, study_report
+from lib.errors import UserError
+from lib.stage import Stage
+from lib.study_report import OWN, PAPER, SIMULATED
+
+matplotlib.use("Agg")
+FIGURES = ("ratings_with_quality", "quality_by_length", "quality_contrasts")
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return study_report.analyse_raw(SIMULATED, power.simulate_ratings(16, seed=1))
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    return Stage("05_human_study", "smoke")
+
+
+def relabel(raw, source):
+    """The same analyses as if they were of other ratings."""
+    return study_report.Analyses(source, raw.ratings, raw.tables)
+
+
+def test_the_notebook_uses_every_parameter():
+    notebook = nbformat.read(paths.NOTEBOOKS / "05_human_study.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    names = [line.split(" = ")[0] for line in code[0].splitlines()]
+    assert names == ["profile", "own_ratings"]
+    assert all(any(name in cell for cell in code[1:]) for name in names)
+
+
+def test_own_ratings_come_first_then_the_papers_then_simulated_ones(monkeypatch, tmp_path, shared):
+    seen = []
+    monkeypatch.setattr(study_report, "analyse_raw", lambda *given: seen.append(given[:2]))
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    own_study.analyse("", 0)
+    shutil.copy(shared / "published" / "study.csv", tmp_path)
+    own_study.analyse("", 0)
+    monkeypatch.setattr(answers, "load_study", lambda path: f"ratings in {path}")
+    own_study.analyse("folder", 0)
+    assert [source for source, _ in seen] == [SIMULATED, PAPER, OWN]
+    assert seen[0][1]["participant"].str.startswith("SIMULATED").all()
+    assert len(seen[1][1]) == 1114 and seen[2][1] == "ratings in folder"
+
+
+def test_simulated_ratings_are_labelled_and_enter_neither_findings_nor_statistics(
+        simulated, stage, capsys):
+    assert "make data" in study_report.describe(simulated).data
+    assert "SIMULATED" in study_report.describe(simulated).data
+    assert list(study_report.show(simulated, "icc")["construct"])[-1] == "Quality"
+    assert "Markdown" in capsys.readouterr().out  # the line above the table
+    assert set(study_findings.plain_findings(simulated)["ratings"]) == {"paper, counts",
+                                                                       "paper, accuracy"}
+    table = study_report.ratings_statistics(simulated)
+    assert set(table["analysis"]) == {"paper explainability"}
+    comparison = study_report.compare_with_paper(simulated)
+    assert (comparison["agrees"] == comparison["ours"].notna()).all()
+    study_report.draw_raw(simulated, "quality_contrasts", stage)
+    figure = matplotlib.pyplot.gcf()
+    assert figure.get_suptitle() == simulated.title == "SIMULATED ratings: no results"
+    assert "SIMULATED" in (paths.FIGURES / "smoke" / "quality_contrasts.json").read_text()
+
+
+def test_every_figure_of_raw_ratings_is_drawn_and_saved(simulated, stage):
+    for name in FIGURES:
+        study_report.draw_raw(relabel(simulated, PAPER), name, stage)
+        assert matplotlib.pyplot.gcf().get_suptitle() == ""
+        matplotlib.pyplot.close("all")
+    assert {path.stem for path in paths.FIGURES.glob("smoke/*.pdf")} == set(FIGURES)
+    lengths = pd.read_csv(paths.FIGURES / "smoke" / "quality_by_length.csv")
+    assert lengths["n"].tolist() == [12] * 16
+    assert list(lengths["method"][::4]) == list(stats.METHODS)
+    assert lengths.groupby("method")["characters"].apply(lambda c: c.is_monotonic_increasing).all()
+    ratings = simulated.ratings.astype({"method": str}).groupby("method")["Quality"]
+    assert lengths.groupby("method")["mean"].mean().to_dict() == pytest.approx(
+        ratings.mean().to_dict())
+
+
+def test_tables_of_raw_ratings(simulated):
+    raw = relabel(simulated, PAPER)
+    wide = study_report.show(raw, "statistics", "lm_length")
+    assert list(wide.index)[0] == "coef Intercept" and "estimate" in wide.columns
+    for statistics, rows in ((("shapiro", "mshapiro"), 24 + 1), (("levene_median", "box_m"), 7)):
+        checks = study_report.show(raw, "statistics", *statistics)
+        assert len(checks) == rows and checks["p"].between(0, 1).all()
+    assert len(study_report.show(raw, "statistics", "lm_length", "lm_controls")) == 10
+    tests = study_report.show(raw, "mixed", "lrt")
+    assert list(tests.index) == ["participant", "participant+slot", "participant+question"]
+    assert {"chi2", "p", "var_slot", "var_question"} <= set(tests.columns)
+    contrasts = study_report.show(raw, "contrasts").set_index(["lengths", "pair"])
+    assert len(contrasts) == 12
+    terms = raw.tables["mixed"].query("statistic == 'participant'").set_index(["group", "term"])
+    pair = contrasts.loc["equal", "MT:Unrevised-CF:Unrevised"]
+    assert pair["estimate"] == terms.loc["coef MT:Unrevised", "estimate"]["value"]
+    assert pair["estimate"] != contrasts.loc["as they are", "MT:Unrevised-CF:Unrevised"]["estimate"]
+    odds = study_report.show(raw, "odds")
+    assert len(odds) == 5 * 4 and (odds["odds_ratio"] > 0).all()
+
+
+@pytest.mark.parametrize("source", [PAPER, OWN])
+def test_findings_and_statistics_of_real_ratings_say_whose_they_are(simulated, source, stage):
+    raw = relabel(simulated, source)
+    found = study_findings.plain_findings(raw)
+    label = {PAPER: "paper, raw", OWN: "own study"}[source]
+    assert found.loc[found["ratings"] == label, "from"].value_counts().to_dict() == {
+        "mixed model": 7, "four tests": 5, "likelihood ratio": 3, "ICC": 1, "1.5 IQR": 1,
+        "means": 1, "Cronbach's alpha": 1, "Wilks' lambda of ranks": 1}
+    assert not found.isna().any(axis=None) and not found["number"].str.contains("nan").any()
+    table = study_report.ratings_statistics(raw)
+    assert {f"{source} {name}" for name in ("explainability", "mixed_model", "icc", "odds",
+                                            "contrasts")} <= set(table["analysis"])
+    # Descriptives stand there once for each study, never twice.
+    keys = ["analysis", "statistic", "group", "term"]
+    assert not table.duplicated(keys).any()
+    stage.save_statistics(table)
+
+
+def test_paper_findings_name_the_outlier_decisions():
+    found = study_findings.decision_findings(study_report.published_decisions()).iloc[0]
+    assert "conclusions on accuracy hold under all 2 decisions" in found["finding"] or (
+        "all 4 decisions" in found["finding"])
+    assert "method:size" in found["number"]
+
+
+def test_an_own_study_of_three_methods_and_few_people_is_analysed(make_ratings):
+    ratings = make_ratings(people=5, slots=2)
+    ratings = study.check_ratings(
+        ratings[ratings["method"] != stats.METHODS[2]].drop(columns="Quality").astype(
+            {"method": str}))
+    raw = study_report.analyse_raw(OWN, ratings)
+    assert len(study_report.show(raw, "contrasts")) == 6
+    assert "Own study" == raw.title and len(study_findings.raw_findings(raw)) > 10
+
+
+def test_what_was_done_with_answer_files_is_told(tmp_path):
+    assert "make survey" in own_study.show_ingest("").data
+    assert "no answer files" in own_study.show_ingest(str(tmp_path / "ratings.csv")).data
+    with pytest.raises(UserError, match="no answer file"):
+        own_study.show_ingest(str(tmp_path))
+
+
+def test_plain_findings_of_the_published_ratings():
+    found = study_findings.published_findings(study_report.published_scores())
+    found = found.set_index("finding")["number"]
+    assert found["MT+CF:Revised has the highest mean on 4 of 5 constructs"].startswith(
+        "mean of the five 4.15; next MT:Unrevised 4.07")
+    assert "CF:Unrevised has the lowest mean on 5 of 5 constructs" in found.index
+    assert found["Contrastiveness differs between methods"].startswith("H = 18.44, p = 0.00036")
+    assert "Satisfaction does not clearly differ between methods" in found.index
+    assert found["MT+CF:Revised and MT+CF:Unrevised differ in Contrastiveness"] == (
+        "+0.32 points, Holm p = 0.011")
+    assert found.index.str.contains("largest difference is small").any()
