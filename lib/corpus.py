@@ -15,12 +15,13 @@ class Corpus:
     """Texts of one profile: explanations and counterfactuals (stage 01), critiques and revisions (02).
 
     Finished batches are shards on disk; only what is missing loads the teacher and is written.
+    ``first``: only so many questions of each split.
     """
 
-    def __init__(self, settings: profile.Profile):
+    def __init__(self, settings: profile.Profile, parts=("train", "dev"), first: int | None = None):
         self.settings, self.teacher_settings = settings, settings.teacher
         splits = tasks.load(settings.task, settings.seed)
-        self.questions = [(split, q) for split in ("train", "dev") for q in splits[split]]
+        self.questions = [(split, q) for split in parts for q in splits[split][:first]]
         self.texts = prompt.read(settings.task.name)
         self.variants = prompt.variants(self.texts, settings.teacher.shots,
                                         settings.teacher.prefixes, settings.seed)

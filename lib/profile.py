@@ -107,11 +107,18 @@ class TrainingSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """How students answer the test questions."""
+    """How students answer the test questions, and who reads their explanations.
+
+    ``reader``: the model that reads the explanations of the first ``reader_questions`` questions
+    (lib.simulator); none takes a local teacher. ``also``: other tasks that every student answers.
+    """
 
     batch_size: int = Field(64, gt=0)
     answer_tokens: int = Field(24, gt=0)
     explanation_tokens: int = Field(160, gt=0)
+    reader: str | None = None
+    reader_questions: int = Field(60, gt=0)
+    also: list[TaskSettings] = []
 
 
 class Profile(Settings):
@@ -151,8 +158,11 @@ class Profile(Settings):
             raise ValueError("teacher: a model is needed to generate texts")
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
             raise ValueError("teacher: engine server goes with a server section (url), local without")
-        if self.task.name not in tasks.names():
-            raise ValueError(f"task.name: '{self.task.name}' is not one of {', '.join(tasks.names())}")
+        if self.teacher.engine == "server" and self.teacher.chat:
+            raise ValueError("teacher: chat goes with engine local; a server is sent plain prompts")
+        for task in (self.task, *self.evaluation.also):
+            if task.name not in tasks.names():
+                raise ValueError(f"task '{task.name}' is not one of {', '.join(tasks.names())}")
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
                 raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")
