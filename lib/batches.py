@@ -5,6 +5,7 @@ import random
 import torch
 from torch.utils.data import Dataset
 
+from lib.errors import UserError
 from lib.objectives import TASKS
 from lib.student import Encoder
 
@@ -13,7 +14,7 @@ class Steps(Dataset):
     """Micro-batches in training order: item i is micro-batch i % accumulation of step i // that.
 
     Each step takes ``batch_size`` questions (every epoch in a new seeded order), all tasks of
-    each, sorts the examples by length and splits them into ``accumulation`` micro-batches. Each
+    each, sorts the rows by length and splits them into ``accumulation`` micro-batches. Each
     target token carries the weight task weight / target tokens of that task in the whole step, so
     that the sum over micro-batches (and processes) is exactly the sum of weighted task means.
     """
@@ -47,14 +48,21 @@ class Steps(Dataset):
 
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
         step, part = divmod(item + self.start * self.accumulation, self.accumulation)
-        rows = [(task, self.examples[task][i]) for i in self.chosen(step) for task in self.weights]
-        rows.sort(key=lambda row: len(row[1]["input_ids"]))
-        tokens = dict.fromkeys(self.weights, 0)
-        for task, example in rows:
-            tokens[task] += sum(label >= 0 for label in example["labels"])
+        number = {task: TASKS.index(task) for task in self.weights}
+        rows, tokens = [], [0] * len(TASKS)
+        for i in self.chosen(step):
+            examples = {number[task]: self.examples[task][i] for task in self.weights}
+            for task, example in examples.items():
+                tokens[task] += sum(label >= 0 for label in example["labels"])
+            rows += self.encoder.rows(examples)
+        # alike in length together; an encoder-decoder pays most for its targets
+        rows.sort(key=lambda row: (len(row["labels"]), len(row["input_ids"])))
         parts, part = self.accumulation * self.world, part * self.world + self.rank
         share = rows[len(rows) * part // parts: len(rows) * (part + 1) // parts]
-        batch = self.encoder.collate([example for _, example in share])
-        batch["task"] = torch.tensor([TASKS.index(task) for task, _ in share])
-        batch["weight"] = torch.tensor([self.weights[task] / tokens[task] for task, _ in share])
+        if not share:
+            raise UserError(f"A step has {len(rows)} rows, too few for {parts} parts; lower "
+                            "training.accumulation or the number of processes, or raise batch_size.")
+        batch = self.encoder.collate(share)
+        batch["weight"] = torch.tensor([self.weights[task] / tokens[number[task]] if task in number
+                                        else 0.0 for task in TASKS])
         return batch

@@ -190,8 +190,9 @@ def linear(model, tokenizer, pairs: dict) -> None:
     encoded = {task: [fit_vocabulary(encoder.example(*p), model.config.vocab_size) for p in rows]
                for task, rows in pairs.items()}
     rows = []
-    for steps, batch in [(n, 8) for n in (2, 4, 8, 16)] + [(4, n) for n in (4, 8, 16, 32)]:
-        data = Steps(encoded, WEIGHTS, encoder, steps=steps, batch_size=batch, accumulation=1)
+    for steps, batch in [(n, 8) for n in (1, 2, 4, 8)] + [(2, n) for n in (4, 8, 16, 32)]:
+        data = Steps(encoded, WEIGHTS, encoder, steps=steps, batch_size=batch,
+                     accumulation=batch // 2)
         taken = bench.seconds(lambda data=data: [our_step(model, data, i) for i in range(data.steps)])
         model.zero_grad()
         rows.append({"what": "steps" if batch == 8 and len(rows) < 4 else "questions a step",
@@ -205,7 +206,7 @@ def linear(model, tokenizer, pairs: dict) -> None:
         ax.plot([0, x.max()], [0, x.max() * (part["seconds"] * x).sum() / (x**2).sum()],
                 color=figures.GREY, linewidth=0.8)
         ax.plot(x, part["seconds"], "o", color="#0072B2")
-        ax.set(xlabel=f"{what.capitalize()} ({'8 questions each' if what == 'steps' else '4 steps'})",
+        ax.set(xlabel=f"{what.capitalize()} ({'8 questions each' if what == 'steps' else '2 steps'})",
                ylabel="Seconds", xlim=(0, None), ylim=(0, None))
     figure.savefig(paths.FIGURES / "training_linear.png")
     print(f"Figure: {paths.shown(paths.FIGURES / 'training_linear.png')}", flush=True)
@@ -220,7 +221,7 @@ def main(steps: int = 2, batch: int = 8) -> None:
     if gpu:
         steps, batch = 10, 64
     rows = [measure(f"T5-small shape, {name}", t5_shaped(512, 1024, 8, 6), tokenizer, pairs,
-                    steps * 2, batch, 1),
+                    steps * 2, batch, 1 if gpu else 4),
             measure(f"SmolLM2-135M, {name}", small, tokenizer, pairs, steps, batch, 1 if gpu else 4)]
     if gpu:
         for what, make in (("T5-large shape", lambda: t5_shaped(1024, 2816, 24, 16)),

@@ -52,8 +52,7 @@ def write(folder: Path, settings, student, record: dict) -> None:
         steps=record["steps"], best_step=record["best_step"], precision=record["precision"],
         seconds=record["seconds"], device=record["device"], data=record["key"]["data"],
         commit=record["provenance"]["commit"],
-        example=f"{tag}<question> Choices: (A) <choice> (B) <choice>",
-        ask="The encoder reads it as it is." if record["seq2seq"] else
-        f"Then a line break, the tag `{tag.strip()}` again and a line break.",
+        example=f"{tag if record['seq2seq'] else ''}<question> Choices: (A) <choice> (B) <choice>",
+        ask="" if record["seq2seq"] else f"Then a line break, `{tag.strip()}` and a line break.",
         library="peft (an adapter)" if adapter else "transformers")
     store.write_text(folder / "README.md", str(ModelCard(f"---\n{data.to_yaml()}\n---\n{text}")))

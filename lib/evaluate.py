@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import grid, models, objectives, paths, profile, store, tasks
+from lib import grid, likelihood, models, objectives, paths, profile, store, tasks
 from lib.errors import UserError
-from lib.extraction import extract
+from lib.extraction import extract, is_right
 from lib.grid import Student
-from lib.mentions import mentioned
-from lib.profile import Profile
+from lib.profile import EvaluationSettings, Profile, TaskSettings
 from lib.progress import Progress
 from lib.student import Encoder
 from lib.tasks import Question
@@ -53,48 +52,69 @@ def _seq2seq_decode(model, encoder: Encoder, prompts: list[list[int]], limit: in
             num_beams=1, attention_mask=batch["attention_mask"].to(model.device)).tolist()
 
 
-def predictions(settings: Profile, student: Student, folder: Path) -> pd.DataFrame:
-    """A row a test question: prediction (text), answered (index or None), gold, explanation.
+def predictions(settings: Profile, student: Student, folder: Path,
+                task: TaskSettings | None = None) -> pd.DataFrame:
+    """A row a test question: prediction (text), answered (index or None), gold, correct, likeliest
+    (the choice that the student finds likeliest, whatever it writes), explanation.
 
-    Kept in ``04_evaluation/students``, named by student and evaluation settings.
+    Kept in ``04_evaluation/students``, named by student, task and evaluation settings. ``task``: another
+    task than the profile's, of which no explanations are asked.
     """
-    questions = tasks.load(settings.task, settings.seed)["test"]
-    chosen = settings.evaluation
-    key = store.key_of([chosen.model_dump(mode="json"),
-                        [[q.id, q.question, q.choices, q.answer] for q in questions]])
-    path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{folder.name}-{key}.parquet"
+    questions = tasks.load(task or settings.task, settings.seed)["test"]
+    chosen = settings.evaluation.model_dump(
+        mode="json", include={"batch_size", "answer_tokens", "explanation_tokens"})
+    key = store.key_of([chosen, [[q.id, q.question, q.choices, q.answer] for q in questions]])
+    name = f"{folder.name}-{task.name}-{key}" if task else f"{folder.name}-{key}"
+    path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{name}.parquet"
     if not path.is_file():
-        tags = settings.training_of(student.variant).tags
-        store.write_parquet(path, _predict(student, folder, questions, chosen, tags))
+        store.write_parquet(path, _predict(settings, student, folder, questions, task is None))
     return pd.read_parquet(path).assign(arm=student.name, size=student.model.size, seed=student.seed)
 
 
-def _predict(student: Student, folder: Path, questions: list[Question], chosen,
-             tags: str) -> pd.DataFrame:
+def _predict(settings: Profile, student: Student, folder: Path, questions: list[Question],
+             explain: bool) -> pd.DataFrame:
     if not grid.is_whole(folder):
         raise UserError(f"The student {student.label} is damaged on disk; delete "
                         f"{paths.shown(folder)} and run notebooks/03_training.ipynb again.")
     method, _ = objectives.split_arm(student.arm)
+    tags, chosen = settings.training_of(student.variant).tags, settings.evaluation
     models.quiet()
     model, tokenizer = load_student(student, folder)
-    texts: dict[str, list[str]] = {}
     answers, explains = objectives.answer_task(method), objectives.explanation_task(method)
-    for task in dict.fromkeys((answers, explains)):
-        if task is not None:
-            limit = chosen.answer_tokens if task == "predict" else chosen.explanation_tokens
-            progress = Progress(f"{student.label} [{task}]", len(questions), "questions")
-            texts[task] = generate(
-                model, tokenizer, [objectives.source(task, q, tags=tags) for q in questions], limit,
-                chosen.batch_size, progress)
-    rows = []
-    for i, q in enumerate(questions):
-        said, reason = texts[answers][i], texts[explains][i] if explains else None
-        rows.append({"id": q.id, "question": q.question, "choices": list(q.choices),
-                     "gold": q.answer, "prediction": said, "answered": extract(said, q.choices),
-                     "explanation": without_answer(reason) if reason is not None else None})
-    table = pd.DataFrame(rows)
-    table["answered"] = table["answered"].astype("Int64")
-    return table.assign(correct=(table["answered"] == table["gold"]).fillna(False).astype(bool))
+    sources = {task: [objectives.source(task, q, tags=tags) for q in questions]
+               for task in ((answers, explains) if explain else (answers,)) if task}
+    texts = {}
+    for task, inputs in sources.items():
+        progress = Progress(f"{student.label} [{task}]", len(questions), "questions")
+        texts[task] = generate(model, tokenizer, inputs, token_limit(task, chosen), chosen.batch_size,
+                               progress)
+    reasons = texts.get(explains, [None] * len(questions))
+    table = pd.DataFrame([
+        {"id": q.id, "question": q.question, "choices": list(q.choices), "gold": q.answer,
+         "prediction": said, "answered": extract(said, q.choices),
+         "explanation": without_answer(reason) if reason is not None else None}
+        for q, said, reason in zip(questions, texts[answers], reasons, strict=True)])
+    leads = [f"{without_answer(said)} " if answers == "factual" else "" for said in texts[answers]]
+    table["likeliest"] = likeliest(model, tokenizer, sources[answers], questions, leads)
+    table["correct"] = [is_right(None if pd.isna(given) else int(given), q.answer, q.choices)
+                        for given, q in zip(table["answered"], questions, strict=True)]
+    return table.astype({"answered": "Int64"})
+
+
+def token_limit(task: str, chosen: EvaluationSettings) -> int:
+    """New tokens that a student may write: an answer, an explanation or (factual) both."""
+    return {"predict": chosen.answer_tokens, "explain": chosen.explanation_tokens,
+            "factual": chosen.explanation_tokens + chosen.answer_tokens}[task]
+
+
+def likeliest(model, tokenizer, inputs: list[str], questions: list[Question],
+              leads: list[str]) -> list[int]:
+    """The choice whose answer sentence, after its lead (an explanation or nothing), is likeliest."""
+    encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
+    options = [[encoder.target(lead + objectives.answer(choice)) for choice in q.choices]
+               for q, lead in zip(questions, leads, strict=True)]
+    return likelihood.best(likelihood.option_scores(model, [encoder.prompt(text) for text in inputs],
+                                                    options))
 
 
 def all_predictions(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
@@ -119,19 +139,3 @@ def load_student(student: Student, folder: Path):
 def without_answer(text: str) -> str:
     """The explanation without a closing answer sentence (CF students write both)."""
     return re.split(r"\bso the answer is\b", text, maxsplit=1, flags=re.IGNORECASE)[0].strip()
-
-
-def explanation_table(everything: pd.DataFrame) -> pd.DataFrame:
-    """A row an explanation: characters, empty, share of the other choices that it names.
-
-    "Other" is relative to the student's own answer, else to the gold answer.
-    """
-    rows = []
-    for row in everything[everything["explanation"].notna()].to_dict("records"):
-        answer = row["gold"] if pd.isna(row["answered"]) else int(row["answered"])
-        rows.append({"arm": row["arm"], "size": row["size"], "seed": row["seed"], "id": row["id"],
-                     "prediction": row["prediction"], "correct": row["correct"],
-                     "explanation": row["explanation"], "characters": len(row["explanation"]),
-                     "empty": not row["explanation"], "mentions_other_choices":
-                     mentioned(row["explanation"], list(row["choices"]), answer)})
-    return pd.DataFrame(rows)

@@ -95,9 +95,16 @@ def variants() -> dict[str, Callable[[str, tuple[str, ...]], int | None]]:
             "lenient": extract_lenient}
 
 
+def is_right(answered: int | None, gold: int, choices: list[str]) -> bool:
+    """Whether a read answer is the right one; a wrong index with the right choice's text counts."""
+    return answered is not None and (
+        answered == gold or _folded(choices[answered]) == _folded(choices[gold]))
+
+
 def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each student under every rule: a row a student and rule.
 
+    "likelihood" takes the likeliest choice (column ``likeliest``, where there is one) instead of a text.
     Columns: arm, size, seed, rule, n, correct, unanswered, accuracy with its 95 % Wilson interval
     (low, high), fractions. UserError if the table of notebook 04 lacks a column.
     """
@@ -108,13 +115,15 @@ def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
         raise UserError(f"The table of predictions lacks the column(s) {', '.join(missing)}; run "
                         "notebooks/04_evaluation.ipynb again.")
     parts = []
-    for rule, read in variants().items():
-        found = [read(text, tuple(choices)) for text, choices in
-                 zip(predictions["prediction"], predictions["choices"], strict=True)]
-        answered = pd.array(found, dtype="Int64")
-        correct = (answered == predictions["gold"]).fillna(False).astype(bool)
-        parts.append(accuracy.student_table(predictions.assign(answered=answered, correct=correct))
-                     .assign(rule=rule))
+    rules = {rule: [read(text, tuple(choices)) for text, choices in
+                    zip(predictions["prediction"], predictions["choices"], strict=True)]
+             for rule, read in variants().items()}
+    if "likeliest" in predictions:
+        rules["likelihood"] = predictions["likeliest"].tolist()
+    for rule, found in rules.items():
+        correct = list(map(is_right, found, predictions["gold"], predictions["choices"]))
+        table = predictions.assign(answered=pd.array(found, dtype="Int64"), correct=correct)
+        parts.append(accuracy.student_table(table).assign(rule=rule))
     table = pd.concat(parts).sort_index(kind="stable", ignore_index=True)  # students as they come
     table.insert(3, "rule", table.pop("rule"))
     return table

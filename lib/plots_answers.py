@@ -1,7 +1,9 @@
-"""Figures of answers compared: paired differences between methods.
+"""Figures of answers and explanations: paired differences between methods, measures of each.
 
 As in lib.plots, each function takes a tidy table and gives (figure, table); intervals are 95 %.
 """
+
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,3 +58,34 @@ def _sample(part: pd.DataFrame) -> str:
         return f"{count} {noun}" + ("s" if high != 1 else "")
 
     return f"{span('n', 'question')}, {span('seeds', 'seed')}"
+
+
+def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
+    """Each measure of the explanations as a panel: a point a method with its interval.
+
+    means: arm, size, measure, n, mean, low, high; labels: measure -> what it says (its panels, in
+    order). Axes start where the values do: a panel compares methods, panels do not compare.
+    Table: what is drawn.
+    """
+    require(means, ["arm", "size", "measure", "n", "mean", "low", "high"], "explanation measures")
+    table = means[means["measure"].isin(labels) & means["mean"].notna()].reset_index(drop=True)
+    shown = [name for name in labels if name in set(table["measure"])]
+    arms, sizes = figures.order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
+    places = {key: i for i, key in enumerate((arm, size) for size in sizes for arm in arms)}
+    names = [arm if len(sizes) == 1 else f"{arm} {size}" for arm, size in places]
+    columns = 3
+    figure, axes = plt.subplots(-(-len(shown) // columns), columns, sharey=True, squeeze=False, figsize=(
+        figures.DOUBLE, 0.4 + (0.45 + 0.17 * len(places)) * -(-len(shown) // columns)))
+    for ax, name in zip(axes.flat, shown, strict=False):
+        for row in table[table["measure"] == name].itertuples():
+            error = [[row.mean - row.low], [row.high - row.mean]]
+            ax.errorbar(row.mean, places[row.arm, row.size], xerr=np.nan_to_num(error), elinewidth=1,
+                        linestyle="none", **figures.point(row.arm) | {"markersize": 4})
+        ax.set_title("\n".join(textwrap.wrap(labels[name], 38)), fontsize=7)
+        ax.grid(visible=True, axis="x")
+        ax.grid(visible=False, axis="y")
+    for ax in list(axes.flat)[len(shown):]:
+        ax.set_axis_off()
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    return figure, table

@@ -1,5 +1,6 @@
 """The student model: encoding of examples, batches, target logits, what is trained."""
 
+import itertools
 import re
 
 import torch
@@ -25,15 +26,16 @@ class Encoder:
     def prompt(self, text: str) -> list[int]:
         """Input ids; an over-long input is cut (its question is kept) and counted.
 
-        A decoder-only student reads its task's tag once more, right before it writes: with the tag
-        at the far end alone, it takes far more steps to tell the tasks apart.
+        A decoder-only student reads its task's tag last, right before it writes: what stands before
+        is then the same for all tasks of a question (see ``rows``), and with the tag at the far
+        end it takes far more steps to tell the tasks apart.
         """
         if self.seq2seq:
             ids, end = self.tokenizer(text)["input_ids"], []
         else:
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            tag = re.match(r"\[\w+\](?= )", text)
-            end = f"\n{tag[0]}\n" if tag else "\n"
+            tag = re.match(r"(\[\w+\] )?", text)[0]
+            ids = self.tokenizer(text[len(tag):], add_special_tokens=False)["input_ids"]
+            end = f"\n{tag.strip()}\n" if tag else "\n"
             end = self.tokenizer(end, add_special_tokens=False)["input_ids"]
         self.cut += len(ids) + len(end) > LONGEST
         return ids[:LONGEST - len(end)] + end
@@ -52,15 +54,49 @@ class Encoder:
         labels = [IGNORE] * (len(prompt) - 1) + wanted
         return {"input_ids": prompt + wanted[:-1], "labels": labels}
 
-    def collate(self, examples: list[dict]) -> dict[str, torch.Tensor]:
+    def rows(self, examples: dict[int, dict]) -> list[dict[str, list[int]]]:
+        """The examples of one question (task number -> example) as rows of a batch.
+
+        Encoder-decoder: a row each. Decoder-only: one row, in which the tokens that all prompts
+        begin with are read once (branch 0) and each task goes on from there (branches 1, 2, ...)
+        without seeing the others; ``position`` counts along each branch.
+        """
+        if self.seq2seq:
+            return [e | {"task": [task] * len(e["labels"])} for task, e in examples.items()]
+        shared = min(e["labels"].count(IGNORE) for e in examples.values())
+        same = zip(*(e["input_ids"][:shared] for e in examples.values()), strict=True)
+        shared = sum(1 for _ in itertools.takewhile(lambda ids: len(set(ids)) == 1, same))
+        row = {"input_ids": next(iter(examples.values()))["input_ids"][:shared],
+               "labels": [IGNORE] * shared, "task": [-1] * shared, "branch": [0] * shared,
+               "position": list(range(shared))}
+        for number, (task, e) in enumerate(examples.items(), 1):
+            size = len(e["input_ids"]) - shared
+            row["input_ids"] = row["input_ids"] + e["input_ids"][shared:]
+            row["labels"] += e["labels"][shared:]
+            row["task"] += [task] * size
+            row["branch"] += [number] * size
+            row["position"] += range(shared, shared + size)
+        return [row]
+
+    def collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """Pad to the longest of the batch: [rows, tokens]; padding is masked and never a label."""
-        ids = [torch.tensor(e["input_ids"]) for e in examples]
-        labels = [torch.tensor(e["labels"]) for e in examples]
-        lengths = torch.tensor([len(row) for row in ids])
-        batch = {"input_ids": pad_sequence(ids, True, self.pad),
-                 "labels": pad_sequence(labels, True, IGNORE)}
-        batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
+        padding = {"input_ids": self.pad, "labels": IGNORE, "task": -1, "branch": -1, "position": 0}
+        batch = {name: pad_sequence([torch.tensor(row[name]) for row in rows], True, padding[name])
+                 for name in rows[0]}
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        width = batch["input_ids"].shape[1]
+        batch["attention_mask"] = (torch.arange(width)[None] < lengths[:, None]).long()
         return batch
+
+
+def branch_mask(branch: torch.Tensor) -> torch.Tensor:
+    """Which position sees which, [rows, 1, tokens, tokens] boolean, from ``Encoder.rows``' branches:
+    what stands before it in the shared part and in its own branch; padding sees itself alone."""
+    size = branch.shape[1]
+    before = torch.ones(size, size, dtype=torch.bool, device=branch.device).tril()
+    seen = (branch[:, None] == 0) | (branch[:, None] == branch[:, :, None])
+    seen = seen & before & (branch >= 0)[:, None] & (branch >= 0)[:, :, None]
+    return (seen | torch.eye(size, dtype=torch.bool, device=branch.device))[:, None]
 
 
 def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -72,6 +108,8 @@ def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[tor
     """
     wanted = batch["labels"] != IGNORE
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    if "branch" in batch:
+        inputs |= {"attention_mask": branch_mask(batch["branch"]), "position_ids": batch["position"]}
     inner = getattr(model, "module", model)
     if inner.config.is_encoder_decoder:
         labels = batch["labels"].masked_fill(~wanted, inner.config.pad_token_id or 0)

@@ -28,10 +28,9 @@ def losses(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.T
     wanted = batch["labels"] != IGNORE
     logits, labels = target_logits(model, batch)
     nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-    row = wanted.nonzero()[:, 0]
-    sums = torch.zeros(len(TASKS), device=nll.device).index_add_(0, batch["task"][row], nll.detach())
-    counts = torch.bincount(batch["task"][row], minlength=len(TASKS))
-    return (nll * batch["weight"][row]).sum(), sums, counts
+    task = batch["task"][wanted]
+    sums = torch.zeros(len(TASKS), device=nll.device).index_add_(0, task, nll.detach())
+    return (nll * batch["weight"][task]).sum(), sums, torch.bincount(task, minlength=len(TASKS))
 
 
 class StudentTrainer(Trainer):

@@ -19,11 +19,10 @@ def dev_accuracy(settings: profile.Profile, student: grid.Student, folder) -> fl
     """Share of dev questions that the student answers rightly."""
     questions = tasks.load(settings.task, settings.seed)["dev"]
     task = objectives.answer_task(objectives.split_arm(student.arm)[0])
-    limit = settings.evaluation.answer_tokens if task == "predict" else (
-        settings.evaluation.explanation_tokens)
+    limit = evaluate.token_limit(task, settings.evaluation)
     model, tokenizer = evaluate.load_student(student, folder)
-    texts = evaluate.generate(model, tokenizer, [objectives.source(task, q, tags=settings.training.tags) for q in questions], limit,
-                              settings.evaluation.batch_size)
+    inputs = [objectives.source(task, q, tags=settings.training.tags) for q in questions]
+    texts = evaluate.generate(model, tokenizer, inputs, limit, settings.evaluation.batch_size)
     right = [evaluate.extract(text, q.choices) == q.answer
              for text, q in zip(texts, questions, strict=True)]
     return sum(right) / len(right)

@@ -75,7 +75,8 @@ def test_padding_is_never_a_label_even_if_pad_is_eos(student):
 
 def test_target_logits_are_the_models_own(student):
     model, encoder = student
-    batch = steps(encoder)[0]
+    rows = [example for examples in encoded(encoder).values() for example in examples]
+    batch = encoder.collate(rows)
     logits, labels = target_logits(model, batch)
     wanted = batch["labels"] != IGNORE
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
@@ -86,6 +87,21 @@ def test_target_logits_are_the_models_own(student):
     else:
         full = model(**inputs)
     torch.testing.assert_close(logits, full.logits[wanted])
+
+
+def test_tasks_of_a_question_share_its_prompt():
+    """A decoder-only student reads question and choices once for all tasks."""
+    encoder = Encoder(models.load(models.fetch("tiny:llama"), "float32", "cpu")[1], False)
+    alone = {task: encoder.example(*PAIRS["train"][task][0]) for task in WEIGHTS}
+    (row,) = encoder.rows(dict(enumerate(alone.values())))
+    shared = row["branch"].count(0)
+    question = encoder.tokenizer(objectives.source("predict", QUESTIONS[0], tags="none"))["input_ids"]
+    assert row["input_ids"][:shared] == question[:shared] and shared >= len(question) - 1
+    assert len(row["input_ids"]) == sum(len(e["input_ids"]) for e in alone.values()) - 3 * shared
+    for number, example in enumerate(alone.values(), 1):
+        own = [i for i, branch in enumerate(row["branch"]) if branch in (0, number)]
+        assert [row["input_ids"][i] for i in own] == example["input_ids"]
+        assert [row["position"][i] for i in own] == list(range(len(own)))
 
 
 def test_fused_batch_equals_a_pass_per_task(student):

@@ -1,0 +1,93 @@
+"""Tables of what explanations are worth, and accuracy under variants."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import ablation, explanations, measures, plots_answers, profile
+
+
+def read_table(n=40, seed=0):
+    """Made-up readings of two arms: the first arm's explanations always lead to its answer."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for arm in ("MT:Unrevised", "MT:Revised"):
+        answered = rng.integers(0, 5, n)
+        both = answered if arm == "MT:Unrevised" else rng.integers(0, 5, n)
+        parts.append(pd.DataFrame({
+            "id": [f"q{i}" for i in range(n)], "arm": arm, "size": "135M", "seed": 0,
+            "answered": answered, "read_both": both, "read_question": rng.integers(0, 5, n),
+            "read_explanation": rng.integers(0, 5, n), "correct": rng.random(n) < 0.5,
+            "p_question": rng.random(n), "p_both": rng.random(n)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_reader_table_has_the_measures_with_intervals():
+    table = explanations.reader_table(read_table(), resamples=50)
+    assert set(table["measure"]) == set(explanations.READ) - {"followed", "anyway"}
+    first = table[(table["arm"] == "MT:Unrevised") & (table["measure"] == "consistency")].iloc[0]
+    assert (first["mean"], first["low"], first["high"], first["n"]) == (1, 1, 1, 40)
+    other = table[table["arm"] == "MT:Revised"]
+    assert (other["low"] <= other["mean"]).all() and (other["mean"] <= other["high"]).all()
+    assert table.equals(explanations.reader_table(read_table(), resamples=50)), "seeded"
+    assert explanations.reader_table(read_table().head(0)).empty
+
+
+def test_faithfulness_by_hand():
+    followed = pd.DataFrame({"arm": "CF:Unrevised", "size": "135M", "followed": [True, True, False, True],
+                             "anyway": [False, False, False, True]})
+    table = explanations.faithfulness_table(followed).set_index("measure")
+    assert table["mean"].to_dict() == {"followed": 0.75, "anyway": 0.25}
+    assert table.loc["followed", "low"] == pytest.approx(0.3006, abs=1e-4)  # Wilson, 3 of 4
+
+
+def test_measure_figure_draws_what_the_table_says():
+    means = explanations.reader_table(read_table(), resamples=20)
+    figure, table = plots_answers.measure_figure(means, explanations.LABELS)
+    assert list(dict.fromkeys(table["measure"])) == list(means["measure"].unique())
+    drawn = [ax for ax in figure.axes if ax.get_title()]
+    assert len(drawn) == table["measure"].nunique()
+    assert "student's answer" in drawn[0].get_title().replace("\n", " ")
+    points = sorted(line.get_xdata()[0] for line in drawn[0].lines if line.get_marker() in "so")
+    wanted = sorted(table.loc[table["measure"] == "consistency", "mean"])
+    assert points == pytest.approx(wanted)
+
+
+def test_without_a_reader_nobody_reads(capsys):
+    settings = profile.load("smollm2").model_copy(update={"evaluation": profile.EvaluationSettings()})
+    assert explanations.reader_name(settings) is None
+    assert explanations.readings(settings, read_table()).empty
+    assert "names no reader" in capsys.readouterr().out
+    assert explanations.reader_name(profile.load("cpu")) == "embedded:smollm2-135m-instruct"
+
+
+def students(variants):
+    return pd.DataFrame([{"arm": f"MT+CF:Unrevised, {name}", "size": "135M", "seed": 0, "n": 10,
+                          "accuracy": 0.4, "low": 0.2, "high": 0.7} for name in variants])
+
+
+def test_gamma_stands_beside_the_authors_values():
+    settings = profile.load("ablation_gamma")
+    table = ablation.variant_table(settings, students(settings.variants))
+    assert ablation.varied(settings) == "gamma" and len(table) == 10
+    ours, theirs = (part.set_index("value")["accuracy"] for _, part in table.groupby(
+        table["source"] != "this run"))
+    assert list(ours.index) == list(theirs.index) == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert theirs[0.7] == 0.77641
+    figure, drawn = ablation.variant_figure(settings, table, 0.2)
+    assert drawn is table and figure.axes[0].get_xlabel() == "gamma"
+    assert list(figure.axes[0].lines[-2].get_ydata()) == pytest.approx(100 * theirs.to_numpy())
+
+
+def test_variants_of_several_settings_stand_side_by_side():
+    settings = profile.load("ablation_gamma").model_copy(update={"variants": {
+        "words": {"tags": "words"}, "none": {"tags": "none"}}})
+    assert ablation.varied(settings) is None
+    table = ablation.variant_table(settings, students(settings.variants))
+    assert list(table["variant"]) == ["words", "none"]
+    figure, _ = ablation.variant_figure(settings, table, 0.2)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["words", "none"]
+
+
+def test_every_measure_has_a_label():
+    assert list(explanations.LABELS)[:len(measures.MEASURES)] == list(measures.MEASURES)
