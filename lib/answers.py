@@ -1,8 +1,9 @@
-"""Answer files of the survey page: what they hold, the rules for using them, the way to ratings.
+"""Answer files of the survey page: what they hold, the rules for using them, the way to tables.
 
-The texts that page and files share stand here. ``ingest`` gives a table that the analyses of the
-published ratings take as it is; ``rules_table`` says what is done with bad answers, and nothing
-else is. A participant is kept or left out whole, but for single pages that were answered too fast.
+``ingest`` gives a table of each task: the ratings go into the analyses of the published ones as
+they are, the judgements of answers into lib.error_finding. ``rules_table`` says what is done with
+bad answers, and nothing else is. A participant is kept or left out whole, but for single pages that
+were answered too fast.
 """
 
 import json
@@ -14,32 +15,10 @@ from typing import Annotated, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from lib import paths, store, study
+from lib import error_finding, paths, store, study
 from lib.errors import UserError
+from lib.survey_texts import FACTS, TASKS
 
-# The five constructs of the paper, each as a statement in our own words.
-STATEMENTS = (
-    ("Plausibility", "The explanation is sound: its reasoning is logical and holds together."),
-    ("Understandability", "I can follow the explanation in the context of the question."),
-    ("Completeness", "The explanation covers what matters for the answer, and is precise enough."),
-    ("Satisfaction", "I am satisfied with how the explanation justifies the answer."),
-    ("Contrastiveness", "The explanation makes clear why this answer and not one of the others."))
-SCALE = ("Strongly disagree", "Disagree", "Neither", "Agree", "Strongly agree")
-CHECK = {"wanted": 2, "text": "This page has no explanation. It checks that pages are being read. "
-                              "Please choose 2, “Disagree”, for each of the five statements."}
-# Optional, in broad bands: name, question, (value in the file, words on the page).
-FACTS = (
-    ("age", "How old are you?",
-     tuple((band, band.replace("-", " to ")) for band in
-           ("18-24", "25-34", "35-44", "45-54", "55-64")) + (("65+", "65 or older"),)),
-    ("gender", "What is your gender?",
-     (("female", "Woman"), ("male", "Man"), ("other", "Another, or in my own words"))),
-    ("education", "What is your highest finished education?",
-     (("school", "School"), ("vocational", "Vocational training"),
-      ("bachelor", "Bachelor’s degree"), ("higher", "Master’s degree or higher"))),
-    ("employment", "What do you mostly do?",
-     (("employed", "Employed or self-employed"), ("student", "Student or trainee"),
-      ("other", "Something else"))))
 UNTOLD = "not stated"
 MAX_BYTES = 1_000_000  # of an answer file; a real one has about 4 kB
 
@@ -59,13 +38,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-Score = Annotated[int, Field(ge=1, le=5)]
-Scores = create_model("Scores", __base__=Strict, **{name: Score for name in study.CONSTRUCTS})
+Scores = dict[str, Annotated[int, Field(ge=1, le=5)]]  # by what is asked, see _misfit
 Facts = create_model("Facts", __base__=Strict, **{
     name: (Literal[*(value for value, _ in bands)] | None, None) for name, _, bands in FACTS})
 
 
-class Rating(Strict):
+class Answer(Strict):
     """One item's scores and the seconds for which its page was shown."""
 
     item: str
@@ -83,7 +61,7 @@ class AnswerFile(Strict):
     consent: Literal[True]
     check: Scores
     facts: Facts
-    answers: list[Rating]
+    answers: list[Answer]
 
 
 def rules_table(rules: Rules = Rules()) -> pd.DataFrame:
@@ -94,12 +72,12 @@ def rules_table(rules: Rules = Rules()) -> pd.DataFrame:
         ("No key for the file's survey", "file left out"),
         ("Two files with the same participant code and content", "first file name kept"),
         ("Two files with the same participant code but different content", "both left out"),
-        (f"Attention check: not {CHECK['wanted']} for all five statements", "participant left out"),
-        (f"Straight-lining: at least {rules.equal_share:.0%} of all scores are the same",
-         "participant left out"),
+        ("Attention check: not what the page asks to choose", "participant left out"),
+        (f"Straight-lining: at least {rules.equal_share:.0%} of all "
+         + ", or ".join(task["equal"] for task in TASKS.values()), "participant left out"),
         (f"Too fast: more than {rules.fast_share:.0%} of the pages under {rules.seconds:g} s",
          "participant left out"),
-        (f"Too fast: a page under {rules.seconds:g} s", "rating left out"),
+        (f"Too fast: a page under {rules.seconds:g} s", "page left out"),
         ("Two participants with the same plan", "kept, noted in the report")],
         columns=["rule", "consequence"])
 
@@ -119,18 +97,20 @@ def read_answers(path: Path) -> AnswerFile:
 
 def find_keys(folder: Path | None = None) -> dict[str, dict]:
     """Keys of all surveys built here (data/raw/surveys, data/runs) or lying in folder, by id."""
-    places = [*paths.RUNS.glob("*/survey/key.json"), *paths.RAW.glob("surveys/key-*.json"),
+    places = [*paths.RUNS.glob("*/survey*/key.json"), *paths.RAW.glob("surveys/key-*.json"),
               *(sorted(folder.glob("key*.json")) if folder else [])]
     keys = [store.read_json(path, "make survey") for path in places]
-    return {key["survey"]: key for key in keys
+    return {key["survey"]: {"task": "ratings"} | key for key in keys  # older keys name no task
             if isinstance(key, dict) and {"survey", "plans", "items"} <= key.keys()}
 
 
-def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ratings (checked, as study.load_ratings gives) and report from a folder of answer files.
+def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[dict, pd.DataFrame]:
+    """Tables by task, and report, from a folder of answer files.
 
-    Report, a row a file: file, participant, plan, kept, reason, ratings (used), fast (pages), note.
-    Facts that do not differ are dropped. UserError where no rating is left.
+    ratings: checked, as study.load_ratings gives; errors: see error_finding.mark_correct. Only
+    tasks with answers that can be used are there; facts that do not differ are dropped. Report, a
+    row a file: file, task, participant, plan, kept, reason, used (pages), fast (pages), note.
+    UserError where no answer is left.
     """
     folder = Path(folder)
     files = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
@@ -139,33 +119,37 @@ def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[pd.DataFrame, pd
                         "participants' files were put.")
     keys, read, rows = find_keys(folder), {}, []
     for path in files:
-        row = {"file": path.name, "participant": "", "plan": 0, "kept": False, "reason": "",
-               "ratings": 0, "fast": 0, "note": ""}
+        row = {"file": path.name, "task": "", "participant": "", "plan": 0, "kept": False,
+               "reason": "", "used": 0, "fast": 0, "note": ""}
         try:
             read[path.name] = found = read_answers(path)
+            key = keys.get(found.survey)
             row |= {"participant": found.participant, "plan": found.plan,
-                    "reason": _misfit(found, keys.get(found.survey))}
+                    "task": key["task"] if key else "", "reason": _misfit(found, key)}
         except ValueError as error:
             row["reason"] = str(error)
         rows.append(row)
     _settle_duplicates(rows, read)
-    ratings = []
+    pages: dict[str, list[dict]] = {}
     for row in rows:
         if not row["reason"]:
-            row["reason"], row["fast"] = _judge(read[row["file"]], rules)
+            row["reason"], row["fast"] = _judge(read[row["file"]], row["task"], rules)
         if not row["reason"]:
-            used = _ratings(read[row["file"]], keys[read[row["file"]].survey], rules)
-            row |= {"kept": True, "ratings": len(used)}
-            ratings += used
+            used = _pages(read[row["file"]], keys[read[row["file"]].survey], rules)
+            row |= {"kept": True, "used": len(used)}
+            pages.setdefault(row["task"], []).extend(used)
     _note_plans(rows, read)
     report = pd.DataFrame(rows)
-    if not ratings:
+    if not pages:
         reasons = Counter(report["reason"].str.split(":").str[0])
-        raise UserError(f"No rating in {folder} can be used: " + ", ".join(
+        raise UserError(f"No answer in {folder} can be used: " + ", ".join(
             f"{reason} ({n})" for reason, n in reasons.items()) + ".")
-    table = pd.DataFrame(ratings)
-    table = table.drop(columns=[name for name, _, _ in FACTS if table[name].nunique() < 2])
-    return study.check_ratings(table, str(folder)), report
+    tables = {task: pd.DataFrame(found) for task, found in pages.items()}
+    for task, table in tables.items():
+        table = table.drop(columns=[name for name, _, _ in FACTS if table[name].nunique() < 2])
+        tables[task] = (study.check_ratings(table, str(folder)) if task == "ratings" else
+                        error_finding.mark_correct(table))
+    return tables, report
 
 
 def _misfit(found: AnswerFile, key: dict | None) -> str:
@@ -174,8 +158,12 @@ def _misfit(found: AnswerFile, key: dict | None) -> str:
         return "no key: survey " + found.survey
     if found.plan > len(key["plans"]):
         return "impossible value: plan"
-    if [rating.item for rating in found.answers] != key["plans"][found.plan - 1]:
+    if [answer.item for answer in found.answers] != key["plans"][found.plan - 1]:
         return "impossible value: items"
+    most = {name: len(words) for name, _, words in TASKS[key["task"]]["asks"]}
+    for scores in (found.check, *(answer.scores for answer in found.answers)):
+        if scores.keys() != most.keys() or any(scores[name] > most[name] for name in most):
+            return "impossible value: scores"
     return ""
 
 
@@ -192,26 +180,28 @@ def _settle_duplicates(rows: list[dict], read: dict[str, AnswerFile]) -> None:
                              "duplicate: differs from another file of this participant")
 
 
-def _judge(found: AnswerFile, rules: Rules) -> tuple[str, int]:
+def _judge(found: AnswerFile, task: str, rules: Rules) -> tuple[str, int]:
     """Why a participant is left out, or nothing, and the number of pages answered too fast."""
-    fast = sum(rating.seconds < rules.seconds for rating in found.answers)
-    scores = [score for rating in found.answers for score in rating.scores.model_dump().values()]
+    fast = sum(answer.seconds < rules.seconds for answer in found.answers)
+    scores = [tuple(sorted(answer.scores.items())) for answer in found.answers]
+    if task == "ratings":  # one scale for all that is asked
+        scores = [score for page in scores for _, score in page]
     equal = max(Counter(scores).values()) / len(scores)
-    if set(found.check.model_dump().values()) != {CHECK["wanted"]}:
+    if found.check != TASKS[task]["wanted"]:
         return "attention check failed", fast
     if equal >= rules.equal_share:
-        return f"straight-lining: {equal:.0%} of the scores are the same", fast
+        return f"straight-lining: {equal:.0%} of the {TASKS[task]['equal']}", fast
     if fast > rules.fast_share * len(found.answers):
         return f"too fast: {fast} of {len(found.answers)} pages", fast
     return "", fast
 
 
-def _ratings(found: AnswerFile, key: dict, rules: Rules) -> list[dict]:
-    """Rows of the ratings table; the slot is the place in the order of showing."""
+def _pages(found: AnswerFile, key: dict, rules: Rules) -> list[dict]:
+    """Rows of the task's table; the slot is the place in the order of showing."""
     facts = {name: value or UNTOLD for name, value in found.facts.model_dump().items()}
     return [{"participant": found.participant, "slot": f"S{place:02d}",
-             **key["items"][rating.item], **rating.scores.model_dump(), **facts}
-            for place, rating in enumerate(found.answers, 1) if rating.seconds >= rules.seconds]
+             **key["items"][answer.item], **answer.scores, **facts}
+            for place, answer in enumerate(found.answers, 1) if answer.seconds >= rules.seconds]
 
 
 def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
@@ -223,28 +213,38 @@ def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
             row["note"] = f"plan {row['plan']} was used by {counts[kept[row['file']]]} participants"
 
 
-def load_study(path: str | Path) -> pd.DataFrame:
-    """Ratings for analysis from a folder of answer files or a CSV table of ratings."""
-    return ingest(path)[0] if Path(path).is_dir() else study.load_ratings(path)
+def load_study(path: str | Path) -> pd.DataFrame | None:
+    """Ratings for analysis from a folder of answer files or a CSV table of ratings; None where the
+    folder holds answers to the other task only."""
+    return ingest(path)[0].get("ratings") if Path(path).is_dir() else study.load_ratings(path)
 
 
 def save(folder: str | Path) -> None:
-    """Ingest a folder, write data/raw/own_study/{ratings,report}.csv and say what was left out; a
-    CSV table of ratings in place of a folder is only checked."""
+    """Ingest a folder, write data/raw/own_study/{report,ratings,judgements,error_finding}.csv, as
+    far as there are such answers, and say what was left out; a CSV table of ratings is only checked.
+    """
     if Path(folder).is_file():
         print(f"{folder}: {len(study.load_ratings(folder))} ratings.")
         return
-    ratings, report = ingest(folder)
-    for name, table in (("ratings", ratings.drop(columns="Quality")), ("report", report)):
+    found, report = ingest(folder)
+    tables = {"report": report}
+    if "ratings" in found:
+        tables["ratings"] = found["ratings"].drop(columns="Quality")
+    if "errors" in found:
+        tables |= {"judgements": found["errors"],
+                   "error_finding": error_finding.error_table(found["errors"])}
+    for name, table in tables.items():
         store.write_csv(paths.RAW / "own_study" / f"{name}.csv", table)
     print(rules_table().to_string(index=False))
     left = report[~report["kept"]]
     print(f"\nFiles: {len(report)}; participants kept: {int(report['kept'].sum())}; "
-          f"files left out: {len(left)}; ratings: {len(ratings)}; ratings left out as too fast: "
-          f"{int(report.loc[report['kept'], 'fast'].sum())}.")
+          f"files left out: {len(left)}; pages used: {int(report['used'].sum())}; pages left out "
+          f"as too fast: {int(report.loc[report['kept'], 'fast'].sum())}.")
     for row in left.itertuples():
         print(f"  {row.file}: {row.reason}")
-    print(f"Written: {paths.shown(paths.RAW / 'own_study')} (ratings.csv, report.csv).")
+    if "errors" in found:
+        print(tables["error_finding"].round(3).to_string(index=False))
+    print(f"Written: {paths.shown(paths.RAW / 'own_study')} ({'.csv, '.join(tables)}.csv).")
     place = Path(folder).resolve()
     if place.is_relative_to(paths.ROOT) and not place.is_relative_to(paths.ROOT / "data" / "raw"):
         print(f"Note: git sees {paths.shown(place)}; answers of people belong under data/raw.")

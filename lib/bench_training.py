@@ -190,6 +190,7 @@ def linear(model, tokenizer, pairs: dict) -> None:
     encoded = {task: [fit_vocabulary(encoder.example(*p), model.config.vocab_size) for p in rows]
                for task, rows in pairs.items()}
     rows = []
+    our_step(model, Steps(encoded, WEIGHTS, encoder, steps=1, batch_size=8), 0)  # warm up
     for steps, batch in [(n, 8) for n in (1, 2, 4, 8)] + [(2, n) for n in (4, 8, 16, 32)]:
         data = Steps(encoded, WEIGHTS, encoder, steps=steps, batch_size=batch,
                      accumulation=batch // 2)

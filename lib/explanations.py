@@ -56,8 +56,9 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     if not path.is_file():
         models.quiet()
         model, tokenizer = models.load(models.fetch(name), "auto")
-        store.write_parquet(path, simulator.readings(model, tokenizer, table))
-    return table.join(pd.read_parquet(path), how="inner")
+        found = simulator.readings(model, tokenizer, table)
+        store.write_parquet(path, found.reset_index(names="row"))  # parquet keeps no index here
+    return table.join(pd.read_parquet(path).set_index("row"), how="inner")
 
 
 def reader_measures(table: pd.DataFrame) -> dict[str, float]:

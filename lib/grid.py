@@ -146,7 +146,7 @@ def table_of(wanted: list[Student], places: list[Place]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-RECORD = ("steps", "best_step", "seconds", "tokens_per_second", "peak_memory_gb",
+RECORD = ("steps", "best_step", "seconds", "tokens", "tokens_per_second", "peak_memory_gb", "joules",
           "trained_parameters", "inputs_cut", "precision", "device")
 
 

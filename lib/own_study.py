@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lib import answers, power, study_report
+from lib import answers, error_finding, power, study_report
 from lib.study_report import OWN, PAPER, SIMULATED
 
 PEOPLE = 40  # simulated participants: enough to see what the analyses look like
@@ -11,11 +11,12 @@ PEOPLE = 40  # simulated participants: enough to see what the analyses look like
 def analyse(own: str, seed: int) -> study_report.Analyses:
     """All analyses of the ratings at hand.
 
-    own: folder of answer files or CSV table of an own study; if empty, the paper's raw ratings, or
-    SIMULATED ones where those were not downloaded.
+    own: folder of answer files or CSV table of an own study; if empty, or if nobody rated, the
+    paper's raw ratings, or SIMULATED ones where those were not downloaded.
     """
-    if own:
-        return study_report.analyse_raw(OWN, answers.load_study(own), seed)
+    ratings = answers.load_study(own) if own else None
+    if ratings is not None:
+        return study_report.analyse_raw(OWN, ratings, seed)
     ratings = study_report.available_ratings()
     if ratings is not None:
         return study_report.analyse_raw(PAPER, ratings, seed)
@@ -31,3 +32,14 @@ def show_ingest(own: str):
     return Markdown("A table of ratings, no answer files." if own else
                     "No own study: `make survey` builds a page for one, and "
                     "`make study RATINGS=folder` analyses its answer files here.")
+
+
+def show_errors(own: str):
+    """error_finding.error_table of an own study, or one sentence where nobody looked for errors."""
+    from IPython.display import Markdown
+
+    found = answers.ingest(own)[0].get("errors") if own and Path(own).is_dir() else None
+    if found is None:
+        return Markdown('No answers to this task: `make survey OPTIONS="--task errors"` builds its '
+                        "page.")
+    return error_finding.error_table(found).round(3)

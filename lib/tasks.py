@@ -6,6 +6,7 @@ function here that turns a row and its place into a Question), the rest are work
 
 import functools
 import json
+import random
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -72,7 +73,21 @@ def read_esnli(row: dict, place: str) -> Question | None:
                     int(row["label"]))
 
 
-READERS = {"commonsenseqa": read_commonsenseqa, "strategyqa": read_strategyqa, "esnli": read_esnli}
+def read_yesno(row: dict, place: str) -> Question:
+    """A row in CommonsenseQA's schema as a yes/no question about one of its choices.
+
+    It is the right one in every second row, so that yes is right for half of the first so many, and
+    else a wrong one that the question's id draws.
+    """
+    asked = read_commonsenseqa(row, place)
+    wrong = int(place.rpartition("-")[2]) % 2
+    choice = random.Random(asked.id).choice(asked.wrong) if wrong else asked.answer
+    text = f'{asked.question} Is the answer "{asked.choices[choice]}"?'
+    return Question(f"{asked.id}-yesno", text, ("yes", "no"), wrong)
+
+
+READERS = {"commonsenseqa": read_commonsenseqa, "strategyqa": read_strategyqa, "esnli": read_esnli,
+           "yesno": read_yesno}
 
 
 def names() -> list[str]:
@@ -160,8 +175,6 @@ def _questions(name: str, rows: dict[str, list], reader, seed: int) -> dict[str,
             if question is not None:
                 found[split].append(question)
     if "dev" not in found:
-        import random
-
         train = found["train"]
         held = set(random.Random(f"dev {seed}").sample(range(len(train)), -(-len(train) // 10)))
         found["dev"] = [q for i, q in enumerate(train) if i in held]

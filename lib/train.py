@@ -1,10 +1,6 @@
 """Training one student: fused weighted losses through transformers' Trainer, resumable, exact."""
 
-import ctypes
-import gc
-import resource
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from lib import models, paths, provenance, store
+from lib import models, paths, provenance, resources, store
 from lib.batches import Steps
 from lib.errors import UserError
 from lib.objectives import TASKS
@@ -165,33 +161,6 @@ def last_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def reset_peak_memory() -> None:
-    """Give unused memory back and start measuring the peak anew (on Linux; elsewhere it is the
-    whole process's)."""
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; absent with other libcs
-        if trim is not None:
-            trim(0)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        print("Peak memory is that of the whole process on this system.", flush=True)
-
-
-def peak_memory_gb(device: torch.device) -> float:
-    """Peak since ``reset_peak_memory``: allocated on the GPU, or this process's resident set."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    try:
-        text = Path("/proc/self/status").read_text()
-        return int(text.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
 def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[str, dict[str, list]],
           settings: TrainingSettings, seed: int, folder: Path, label: str) -> dict:
     """Train one student in ``folder`` and save it there; returns its record.
@@ -201,7 +170,8 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     best on dev are saved as safetensors with the tokenizer; checkpoints are then removed. Under
     ``accelerate launch`` each process takes its part of every micro-batch, and the first one writes.
     """
-    reset_peak_memory()
+    resources.reset_peak_memory()
+    energy = resources.joules()
     set_seed(seed)
     source = models.fetch(model_settings.model)
     model, tokenizer = models.load(source, "4bit" if model_settings.base == "4bit" else "float32")
@@ -243,7 +213,8 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     record = {"label": label, "seed": seed, "seq2seq": model.config.is_encoder_decoder, "steps": settings.steps, "precision": precision,
               "seconds": diary.rows[-1]["seconds"], "tokens_per_second":
               round(trainer.tokens / max(1e-9, diary.rows[-1]["seconds"] - diary.before), 1),
-              "peak_memory_gb": round(peak_memory_gb(model.device), 3), "inputs_cut": encoder.cut,
+              "tokens": trainer.tokens * world, "joules": resources.spent(energy),
+              "peak_memory_gb": round(resources.peak_memory_gb(model.device), 3), "inputs_cut": encoder.cut,
               "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
               "device": provenance.device_name(), "threads": torch.get_num_threads(),
               "dev_loss": diary.best()[0], "best_step": diary.best()[1]}

@@ -6,23 +6,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import answers, paths, store, study, study_honest, study_models, survey
+from lib import answers, paths, store, study, study_honest, study_models, survey, survey_texts
 from lib.errors import UserError
 from lib.stats import METHODS
 from lib.study import CONSTRUCTS
+from lib.survey_texts import TASKS
 
 
 @pytest.fixture
-def key(tmp_path, monkeypatch):
-    """The key of a survey with 60 plans, where a build leaves it."""
+def make_key(tmp_path, monkeypatch):
+    """Function that makes the key of a survey with 60 plans, where a build leaves it."""
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
-    table = pd.DataFrame([{"method": m, "question": f"q{q}", "text": "What?", "choices": ("a", "b"),
-                           "answer": "a", "explanation": "x" * (100 + q)}
-                          for q in range(20) for m in METHODS])
-    _, key = survey.make_survey(table, people=60)
-    store.write_json(tmp_path / "raw" / "surveys" / f"key-{key['survey']}.json", key)
-    return key
+
+    def make(task):
+        table = pd.DataFrame([
+            {"method": m, "question": f"q{q}", "text": "What?", "choices": ("a", "b"),
+             "answer": "a", "right": q % 2 == 0, "explanation": "x" * (100 + q)}
+            for q in range(20) for m in METHODS])
+        _, key = survey.make_survey(table, people=60, task=task)
+        store.write_json(tmp_path / "raw" / "surveys" / f"key-{key['survey']}.json", key)
+        return key
+
+    return make
+
+
+@pytest.fixture
+def key(make_key):
+    return make_key("ratings")
 
 
 @pytest.fixture
@@ -37,11 +48,11 @@ def make_file(key, plan=1, **changes):
     level = rng.normal(3.5, 0.7)
     items = key["plans"][plan - 1]
     return {"format": 1, "survey": key["survey"], "participant": f"{plan:016x}", "plan": plan,
-            "consent": True, "check": dict.fromkeys(CONSTRUCTS, 2),
+            "consent": True, "check": TASKS[key["task"]]["wanted"],
             "facts": {"age": "25-34", "gender": ("male", "female")[plan % 2]},
             "answers": [{"item": item, "seconds": 20.5, "scores": {
-                name: int(np.clip(np.rint(rng.normal(level, 1)), 1, 5)) for name in CONSTRUCTS}}
-                for item in items]} | changes
+                name: int(np.clip(np.rint(rng.normal(level, 1)), 1, len(words)))
+                for name, _, words in TASKS[key["task"]]["asks"]}} for item in items]} | changes
 
 
 def put(folder, name, content):
@@ -50,15 +61,16 @@ def put(folder, name, content):
 
 
 def ingest(folder):
-    ratings, report = answers.ingest(folder)
-    return ratings, report.set_index("file")
+    tables, report = answers.ingest(folder)
+    return tables["ratings"], report.set_index("file")
 
 
 def test_a_good_file_becomes_checked_ratings(key, folder):
     put(folder, "a", make_file(key, 1))
     put(folder, "b", make_file(key, 2))
     ratings, report = ingest(folder)
-    assert report["kept"].all() and list(report["ratings"]) == [12, 12]
+    assert report["kept"].all() and list(report["used"]) == [12, 12]
+    assert set(report["task"]) == {"ratings"}
     assert len(ratings) == 24 and set(ratings["method"]) == set(METHODS)
     assert list(ratings["method"].cat.categories) == list(METHODS)
     row, item = ratings.iloc[0], key["items"][key["plans"][0][0]]
@@ -103,7 +115,9 @@ BAD = {
         lambda k: wrong(k, scores=SCORES | {"Plausibility": 3.5}),
         lambda k: wrong(k, scores=SCORES | {"Plausibility": "4"}),
         lambda k: wrong(k, scores=SCORES | {"Plausibility": True}),
-        lambda k: wrong(k, scores={"Plausibility": 4}), lambda k: wrong(k, item="zzzzz"),
+        lambda k: wrong(k, scores={"Plausibility": 4}), lambda k: wrong(k, scores={}),
+        lambda k: wrong(k, scores={"judged": 1, "sure": 2}),
+        lambda k: wrong(k, scores=SCORES | {"more": 1}), lambda k: make_file(k, 3, check={}), lambda k: wrong(k, item="zzzzz"),
         lambda k: wrong(k, seconds=-1), lambda k: wrong(k, seconds=float("nan")),
         lambda k: wrong(k, seconds=float("inf"))],
     "no key": [lambda k: make_file(k, 3, survey="00000000")],
@@ -147,7 +161,7 @@ def test_a_fast_page_costs_its_rating_only(key, folder):
     content["answers"][4]["seconds"] = 1.0
     put(folder, "a", content)
     ratings, report = ingest(folder)
-    assert report.loc["a.json", ["ratings", "fast"]].tolist() == [11, 1]
+    assert report.loc["a.json", ["used", "fast"]].tolist() == [11, 1]
     assert "S05" not in set(ratings["slot"]) and len(ratings) == 11
 
 
@@ -211,10 +225,11 @@ def test_save_writes_what_the_analysis_reads_back(key, folder, capsys):
     put(folder, "c", "nonsense")
     answers.save(folder)
     out = capsys.readouterr().out
-    assert "Files: 3; participants kept: 2; files left out: 1; ratings: 24; " in out
+    assert "Files: 3; participants kept: 2; files left out: 1; pages used: 24; " in out
     assert "c.json: unreadable" in out and "Attention check" in out
     pd.testing.assert_frame_equal(study.load_ratings(paths.RAW / "own_study" / "ratings.csv"),
-                                  answers.ingest(folder)[0])
+                                  answers.ingest(folder)[0]["ratings"])
+    assert not (paths.RAW / "own_study" / "judgements.csv").exists()
     assert len(pd.read_csv(paths.RAW / "own_study" / "report.csv")) == 3
 
 
@@ -233,7 +248,68 @@ def test_a_broken_key_is_not_taken_for_a_key(key, folder):
     put(folder, "a", make_file(key, 1))
     put(folder, "key-mine", {"survey": key["survey"]})
     put(folder, "key-list", [])
-    assert len(answers.ingest(folder)[0]) == 12
+    assert len(ingest(folder)[0]) == 12
+
+
+def test_a_key_of_before_there_were_tasks_is_one_of_ratings(key, folder):
+    put(folder, "a", make_file(key, 1))
+    del key["task"]
+    store.write_json(paths.RAW / "surveys" / f"key-{key['survey']}.json", key)
+    assert len(ingest(folder)[0]) == 12
+
+
+def test_answers_to_both_tasks_are_told_apart_by_their_keys(make_key, folder, capsys):
+    ratings, errors = make_key("ratings"), make_key("errors")
+    put(folder, "a", make_file(ratings, 1))
+    put(folder, "b", make_file(errors, 2))
+    put(folder, "c", make_file(errors, 3))
+    tables, report = answers.ingest(folder)
+    assert list(report["task"]) == ["ratings", "errors", "errors"]
+    assert list(report["used"]) == [12, 16, 16] and len(tables["ratings"]) == 12
+    judged = tables["errors"]
+    first, row = make_file(errors, 2)["answers"][0], judged.iloc[0]
+    item = errors["items"][first["item"]]
+    assert row[list(item)].to_dict() == item and row["slot"] == "S01"
+    assert row[["judged", "sure"]].to_dict() == first["scores"]
+    assert row["correct"] == ((first["scores"]["judged"] == 1) == item["right"])
+    assert judged.groupby(["participant", "method", "shown"]).size().eq(2).all()
+    assert set(judged["gender"]) == {"male", "female"} and "age" not in judged
+    answers.save(folder)
+    assert "right_accepted" in capsys.readouterr().out
+    saved = {path.stem: pd.read_csv(path) for path in (paths.RAW / "own_study").glob("*.csv")}
+    assert {name: len(table) for name, table in saved.items()} == {
+        "ratings": 12, "judgements": 32, "error_finding": 20, "report": 3}
+    (folder / "a.json").unlink()
+    assert answers.load_study(folder) is None
+
+
+@pytest.mark.parametrize(("reason", "changes"), [
+    ("impossible value: scores", lambda file: file["answers"][0].update(
+        scores={"judged": 3, "sure": 3})),
+    ("impossible value: scores", lambda file: file["answers"][0].update(scores=SCORES)),
+    ("impossible value: check", lambda file: file.update(check={"judged": 2, "sure": 9})),
+    ("attention check failed", lambda file: file.update(check={"judged": 1, "sure": 2})),
+    ("straight-lining: 100% of the pages have the same two answers", lambda file: [
+        answer.update(scores={"judged": 1, "sure": 5}) for answer in file["answers"]]),
+    ("too fast: 9 of 16 pages", lambda file: [
+        answer.update(seconds=1) for answer in file["answers"][:9]])])
+def test_the_rules_hold_for_judgements_too(make_key, folder, reason, changes):
+    key = make_key("errors")
+    put(folder, "good", make_file(key, 1))
+    bad = make_file(key, 2)
+    changes(bad)
+    put(folder, "bad", bad)
+    tables, report = answers.ingest(folder)
+    assert report.set_index("file").loc["bad.json", "reason"].startswith(reason)
+    assert len(tables["errors"]) == 16 and list(tables) == ["errors"]
+
+
+def test_always_yes_but_more_or_less_sure_is_no_straight_line(make_key, folder):
+    file = make_file(make_key("errors"), 1)
+    for place, answer in enumerate(file["answers"]):
+        answer["scores"] = {"judged": 1, "sure": 3 + place % 2}
+    put(folder, "a", file)
+    assert answers.ingest(folder)[1]["kept"].all()
 
 
 def test_answers_inside_the_repository_are_pointed_out(key, capsys, monkeypatch, tmp_path):
@@ -251,7 +327,7 @@ def test_raw_ratings_are_ignored_by_git():
 
 
 def test_statements_and_facts_are_those_of_the_page_and_the_analysis():
-    assert [name for name, _ in answers.STATEMENTS] == list(CONSTRUCTS)
-    assert len(answers.SCALE) == 5
-    assert {name for name, _, _ in answers.FACTS} <= set(study.CONTROLS)
+    assert [name for name, _ in survey_texts.STATEMENTS] == list(CONSTRUCTS)
+    assert len(survey_texts.SCALE) == 5
+    assert {name for name, _, _ in survey_texts.FACTS} <= set(study.CONTROLS)
     assert len(answers.rules_table()) == 9

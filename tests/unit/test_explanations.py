@@ -91,3 +91,19 @@ def test_variants_of_several_settings_stand_side_by_side():
 
 def test_every_measure_has_a_label():
     assert list(explanations.LABELS)[:len(measures.MEASURES)] == list(measures.MEASURES)
+
+
+def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
+    """Rows without an answer are left out, and kept readings come back beside the right rows."""
+    from lib import paths
+
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    predictions = pd.DataFrame({
+        "id": ["a", "b", "c"], "arm": "MT:Unrevised", "size": "x", "seed": 0, "gold": 0, "correct": True,
+        "question": ["Who?", "Where?", "Why?"], "choices": [["me", "you"], ["here", "there"], ["x", "y"]],
+        "answered": pd.array([1, None, 0], "Int64"), "explanation": ["You.", "There.", "Because x."]})
+    settings = profile.load("smoke")
+    first = explanations.readings(settings, predictions)
+    assert list(first["id"]) == ["a", "c"]
+    assert explanations.readings(settings, predictions).equals(first), "read from disk"
+    assert explanations.reader_table(first, resamples=5)["mean"].notna().any()

@@ -151,6 +151,20 @@ def test_what_was_done_with_answer_files_is_told(tmp_path):
         own_study.show_ingest(str(tmp_path))
 
 
+def test_a_study_of_errors_alone_leaves_the_ratings_to_others(monkeypatch, tmp_path):
+    judged = pd.DataFrame([{"participant": p, "method": "own", "shown": shown, "right": True,
+                            "judged": 1, "sure": 3, "correct": True}
+                           for p in "ab" for shown in (True, False)])
+    monkeypatch.setattr(answers, "ingest", lambda folder: ({"errors": judged}, None))
+    monkeypatch.setattr(study_report, "available_ratings", lambda: "the paper's")
+    monkeypatch.setattr(study_report, "analyse_raw", lambda *given: given[:2])
+    assert own_study.analyse(str(tmp_path), 0) == (PAPER, "the paper's")
+    table = own_study.show_errors(str(tmp_path))
+    assert table["measure"].tolist()[0] == "correct" and table["difference"].tolist()[0] == 0
+    for own in ("", str(tmp_path / "ratings.csv")):
+        assert "--task errors" in own_study.show_errors(own).data
+
+
 def test_plain_findings_of_the_published_ratings():
     found = study_findings.published_findings(study_report.published_scores())
     found = found.set_index("finding")["number"]

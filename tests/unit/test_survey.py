@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import answers, paths, profile, store, survey, tasks
+from lib import answers, paths, profile, store, survey, survey_design, tasks
 from lib.errors import UserError
 from lib.stats import METHODS
-from lib.study import CONSTRUCTS
+from lib.survey_texts import TASKS
 
 HOSTILE = "</script><script>alert(1)</script><!-- \" ' & \u202e\u2028 @@DATA@@ ]]>"
 
 
-def make_table(questions=20, methods=METHODS, length=200):
-    """Explanations as survey.gather gives them."""
+def make_table(questions=20, methods=METHODS, length=200, every=2):
+    """Explanations as survey.gather gives them; of each method one answer in so many is right."""
     return pd.DataFrame([{"method": m, "question": f"q{q}", "text": f"What is {q}?",
                           "choices": ("one", "two"), "answer": "one",
+                          "right": (q + list(methods).index(m)) % every == 0,
                           "explanation": f"Number {q}: " + "because " * (length // 8)}
                          for q in range(questions) for m in methods])
 
@@ -36,7 +37,7 @@ def count_cells(plans):
                          [(117, 4, 90, 12), (40, 4, 12, 12), (31, 3, 37, 12), (7, 2, 8, 8),
                           (120, 4, 375, 12), (1, 6, 13, 12)])
 def test_design_is_balanced_and_nobody_meets_a_question_twice(people, methods, questions, items):
-    plans = survey.assign(people, methods, questions, seed=5, items=items)
+    plans = survey_design.assign(people, methods, questions, seed=5, items=items)
     assert len(plans) == people
     for plan in plans:
         assert len({question for question, _ in plan}) == items
@@ -48,7 +49,7 @@ def test_design_is_balanced_and_nobody_meets_a_question_twice(people, methods, q
 
 
 def test_every_beginning_of_the_design_is_nearly_balanced():
-    plans = survey.assign(100, 4, 25, seed=1)
+    plans = survey_design.assign(100, 4, 25, seed=1)
     for people in range(1, 101):
         cells = count_cells(plans[:people])
         counts = [cells[q, m] for q in range(25) for m in range(4)]
@@ -56,11 +57,11 @@ def test_every_beginning_of_the_design_is_nearly_balanced():
 
 
 def test_design_follows_its_seed_and_mixes_company_and_order():
-    assert survey.assign(30, 4, 30, 1) == survey.assign(30, 4, 30, 1)
-    assert survey.assign(30, 4, 30, 1) != survey.assign(30, 4, 30, 2)
-    plans = survey.assign(60, 4, 60, 1)
+    assert survey_design.assign(30, 4, 30, 1) == survey_design.assign(30, 4, 30, 1)
+    assert survey_design.assign(30, 4, 30, 1) != survey_design.assign(30, 4, 30, 2)
+    plans = survey_design.assign(60, 4, 60, 1)
     together = {frozenset((a, b)) for plan in plans for a, _ in plan for b, _ in plan if a < b}
-    untouched = survey.cycle(60, 4, 60, 3).reshape(60, 12)
+    untouched = survey_design.cycle(60, 4, 60, 3).reshape(60, 12)
     before = {frozenset((a, b)) for plan in untouched for a in plan for b in plan if a < b}
     assert len(together) > 3 * len(before)
     assert {plan[0][1] for plan in plans} == {0, 1, 2, 3}
@@ -71,26 +72,78 @@ def test_design_follows_its_seed_and_mixes_company_and_order():
                           (1, 90, 12, "shared out evenly")])
 def test_impossible_designs_are_refused_in_words(methods, questions, items, message):
     with pytest.raises(UserError, match=message):
-        survey.assign(10, methods, questions, 0, items)
+        survey_design.assign(10, methods, questions, 0, items)
 
 
-def test_page_and_key_agree_and_the_page_names_no_method():
+@pytest.mark.parametrize("task", list(TASKS))
+def test_page_and_key_agree_and_the_page_names_no_method(task):
     table = make_table()
-    html, key = survey.make_survey(table, people=30, seed=3)
-    data = page_data(html)
+    html, key = survey.make_survey(table, people=30, seed=3, task=task)
+    data, items = page_data(html), TASKS[task]["items"]
     assert data["survey"] == key["survey"] and len(data["plans"]) == len(key["plans"]) == 30
     texts = {(row.question, row.method): row.explanation for row in table.itertuples()}
     for code, q, answer, explanation in data["items"]:
         item = key["items"][code]
-        assert texts[item["question"], item["method"]] == explanation and answer == "one"
+        text = texts[item["question"], item["method"]] if item["shown"] else ""
+        assert explanation == text and answer == "one"
         assert data["questions"][q][0] == f"What is {item['question'][1:]}?"
         assert item["length"] == len(explanation)
     for plan, codes in zip(data["plans"], key["plans"], strict=True):
-        assert plan.count(-1) == 1 and 3 < plan.index(-1) < 10
+        assert plan.count(-1) == 1 and items // 4 < plan.index(-1) <= items - items // 4
         assert [data["items"][i][0] for i in plan if i >= 0] == codes
     without_hashes = re.sub(r"sha256-[^']*", "", html)
     assert not re.search(r"\bMT\b|\bCF\b|revised|counterfactual", without_hashes, re.IGNORECASE)
-    assert [name for name, _ in data["constructs"]] == list(CONSTRUCTS)
+    assert {name for name, *_ in data["asks"]} == set(TASKS[task]["wanted"])
+    # Of an item the page holds a code, the question, the answer and, where it is shown, the text.
+    assert {len(item) for item in data["items"]} == {4}
+    assert key["task"] == task and not {"wanted", "right", "gold", "methods"} & set(data)
+
+
+def test_half_of_each_participants_answers_have_an_explanation_and_half_are_right():
+    table = make_table(60)
+    html, key = survey.make_survey(table, people=60, seed=2, task="errors")
+    items = key["items"]
+    for plan in key["plans"]:
+        shown = [items[code] for code in plan]
+        assert len({item["question"] for item in shown}) == len(shown) == 16
+        kinds = Counter((item["method"], item["shown"]) for item in shown)
+        assert set(kinds.values()) == {2} and len(kinds) == 8
+        assert [sum(item["right"] for item in shown if item["shown"] == view)
+                for view in (True, False)] == [4, 4]
+    seen = Counter(code for plan in key["plans"] for code in plan)
+    counts = [seen[code] for code in items]
+    assert max(counts) - min(counts) <= 1  # an item as often with as without its explanation
+    assert survey.make_survey(table, people=60, seed=2, task="errors") == (html, key)
+    assert survey.make_survey(table, people=60, seed=3, task="errors")[0] != html
+
+
+def test_places_do_not_tell_whether_an_answer_is_right():
+    html, key = survey.make_survey(make_table(60), people=60, seed=3, task="errors")
+    items = page_data(html)["items"]
+    right = [key["items"][code]["right"] for code, *_ in items]
+    assert np.mean(right) == 0.5 and abs(np.corrcoef(right, range(480))[0, 1]) < 0.1
+    by_question = {q: key["items"][code]["right"] for code, q, *_ in items
+                   if key["items"][code]["method"] == METHODS[0]}
+    alike = [by_question[q] == by_question[q + 1] for q in range(59)]
+    assert 0.25 < np.mean(alike) < 0.75
+
+
+@pytest.mark.parametrize(("right", "least", "chosen", "share"), [
+    (9, 4, 20, 0.45), (10, 4, 20, 0.5), (6, 4, 15, 0.4), (1, 4, 4, 0.25), (19, 2, 2, 0.5)])
+def test_questions_are_chosen_so_that_about_half_of_the_answers_are_right(right, least, chosen,
+                                                                          share):
+    table = np.arange(20)[:, None] < [[right, right]]
+    found = survey_design.choose_questions(table, least, 20)
+    assert len(set(found)) == len(found) == chosen and table[found].mean() == share
+    assert len(survey_design.choose_questions(table, least, 10)) <= 10
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_answers_that_are_all_alike_are_no_task(right):
+    with pytest.raises(UserError, match="all right" if right else "all wrong"):
+        survey.make_survey(make_table().assign(right=right), people=4, task="errors")
+    with pytest.raises(UserError, match="8 explanations a participant need as many questions"):
+        survey.make_survey(make_table(5), people=4, task="errors")
 
 
 @pytest.mark.parametrize(("questions", "methods", "items"), [(20, 4, 12), (10, 3, 9), (90, 5, 10),
@@ -110,10 +163,12 @@ def test_places_of_the_items_do_not_tell_the_method():
     assert len({tuple(order[i:i + 4]) for i in range(0, 240, 4)}) > 30
 
 
-def test_whatever_was_written_stays_inside_the_data_element():
+@pytest.mark.parametrize("task", list(TASKS))
+def test_whatever_was_written_stays_inside_the_data_element(task):
     table = make_table(12)
-    table.loc[5, "explanation"] = HOSTILE
-    html, key = survey.make_survey(table, people=3, contact=HOSTILE, consent=HOSTILE + "\n\nTwo")
+    table.loc[table["question"] == "q5", ["explanation", "answer", "text"]] = HOSTILE
+    html, key = survey.make_survey(table, people=3, contact=HOSTILE, consent=HOSTILE + "\n\nTwo",
+                                   task=task)
     assert html.count("<script") == html.count("</script>") == 2
     assert html.isascii() is False and page_data(html)["contact"] == HOSTILE  # our own quotes
     raw = re.search(r'id="data">(.*?)</script>', html, re.S)[1]
@@ -123,8 +178,9 @@ def test_whatever_was_written_stays_inside_the_data_element():
 
 
 def test_page_is_light_and_a_heavy_one_is_refused():
-    html, _ = survey.make_survey(make_table(90, length=270), people=120)
-    assert len(html.encode()) < 300_000
+    for task in TASKS:
+        html, _ = survey.make_survey(make_table(90, length=270), people=120, task=task)
+        assert len(html.encode()) < 300_000
     with pytest.raises(UserError, match="lower --questions"):
         survey.make_survey(make_table(90, length=1500))
 
@@ -168,12 +224,20 @@ def test_build_writes_page_and_key_twice_alike(run, capsys):
     assert key["profile"] == "cpu" and key["methods"] == list(METHODS) and len(key["items"]) == 120
     assert key["survey"] in answers.find_keys()
     assert (paths.RAW / "surveys" / f"key-{key['survey']}.json").is_file()
-    assert "120 explanations by 4 methods, 10 plans of 12 explanations" in capsys.readouterr().out
+    assert "120 items by 4 methods, 3% with a right answer, 10 plans of 12 items" in (
+        capsys.readouterr().out)
     survey.main(["build", "cpu", "--participants", "10", "--questions", "30"])
     assert (folder / "index.html").read_text() == html
     # A new survey does not lose the key of the old one.
     survey.main(["build", "cpu", "--participants", "10", "--questions", "30", "--seed", "1"])
     assert len(answers.find_keys()) == 2
+    # Nor does the other task's page replace this one.
+    html = (folder / "index.html").read_text()
+    assert survey.main(["build", "cpu", "--task", "errors", "--participants", "10"]) == 0
+    assert "10 plans of 16 items" in capsys.readouterr().out
+    assert (folder / "index.html").read_text() == html
+    key = json.loads((paths.RUNS / "cpu" / "survey-errors" / "key.json").read_text())
+    assert key["task"] == "errors" and answers.find_keys()[key["survey"]] == key
 
 
 def test_only_questions_that_every_method_explains_are_used(run):
@@ -190,10 +254,22 @@ def test_only_questions_that_every_method_explains_are_used(run):
 
 
 @pytest.mark.parametrize(("said", "shown"), [
-    ("So the answer is Fox.", "fox"), ("A reason. So the answer is hen", "hen"), ("FOX", "fox"),
-    ("(B) hen", survey.UNCLEAR), (None, survey.UNCLEAR), (float("nan"), survey.UNCLEAR)])
-def test_the_students_answer_is_shown_as_the_choice_is_written(said, shown):
-    assert survey._given(said, ("fox", "hen")) == shown
+    ("So the answer is {}.", 0), ("A reason. So the answer is (B)", 1), ("{}", None),
+    (None, None), (float("nan"), None)])
+def test_the_students_answer_is_shown_as_the_choice_is_written(run, said, shown):
+    """By the one rule of all results (lib.extraction); without an answer there is no error to find."""
+    table = pd.read_csv(run)
+    settings = profile.load("cpu")
+    first = tasks.load(settings.task, settings.seed)["test"][0]
+    table.loc[table["id"] == first.id, "prediction"] = (
+        said.format(first.choices[0].upper()) if isinstance(said, str) else said)
+    store.write_csv(run, table)
+    stage = survey.Stage("04_evaluation", "cpu")
+    row = survey.gather(stage).set_index("question").loc[first.id].iloc[0]
+    assert row["answer"] == (survey.UNCLEAR if shown is None else first.choices[shown])
+    assert row["right"] == (shown == first.answer)
+    judged = set(survey.gather(stage, task="errors")["question"])
+    assert (first.id in judged) == (shown is not None) and len(judged) >= 179
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
