@@ -4,6 +4,7 @@ A reference is ``embedded:smollm2-135m-instruct``, ``tiny:llama``, ``tiny:t5``,
 ``hub:owner/name@revision`` or ``local:/folder``.
 """
 
+import functools
 import importlib.util
 import logging
 import os
@@ -41,8 +42,15 @@ def identity(reference: str) -> dict:
         minicqa = store.sha256_file(paths.MINICQA / "train.jsonl")
         return {"model": reference, "sha256": store.key_of([minicqa, TINY_SHAPE])}
     if kind == "local":
-        return {"model": reference, "sha256": store.sha256_file(_local(name) / "config.json")}
+        files = sorted([_local(name) / "config.json", *_local(name).glob("*.safetensors")])
+        return {"model": reference, "sha256": store.key_of([
+            _hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files])}
     return {"model": name.split("@")[0], "revision": name.split("@")[1]}
+
+
+@functools.lru_cache
+def _hash(path: Path, size: int, changed: int) -> str:
+    return store.sha256_file(path)  # read once as long as size and time stay
 
 
 def fetch(reference: str) -> Path:

@@ -11,6 +11,9 @@ def question_counts(settings: profile.Profile) -> dict[str, int]:
     task, told = settings.task, tasks.describe(settings.task.name)
     if task.source != "published" and (task.source != "default" or "files" in told):
         return {split: len(rows) for split, rows in tasks.load(task, settings.seed).items()}
+    if "sizes" not in told:
+        raise UserError(f"The task '{task.name}' says no sizes; add `sizes: {{train: ..., test: ...}}` to "
+                        "its file for `make plan`.")
     known = dict(told["sizes"])
     if task.source == "published":
         rows = download.read_sources()["rows"]

@@ -21,17 +21,18 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from lib import answers, paths, provenance, store, survey_design, tasks
+from lib import answers, paths, provenance, store, tasks
 from lib.errors import UserError
 from lib.extraction import extract, is_right
 from lib.stage import Stage
 from lib.stats import METHODS
+from lib.survey_design import assign, choose_questions, cycle  # noqa: F401 (cycle: for lib.power)
 from lib.survey_texts import FACTS, TASKS
 
 TEMPLATE = paths.LIB / "survey_page.html"
 KEYS = "surveys"  # folder of data/raw with a copy of every key
 LIMIT = 300_000  # bytes of the page: seconds on a slow phone
-QUESTIONS, PLANS = 90, 120  # in the pool, drawn up
+ITEMS, QUESTIONS, PLANS = TASKS["ratings"]["items"], 90, 120  # rated by one, in the pool, drawn up
 UNCLEAR = "none of these"  # shown for an answer that is no choice
 LETTERS = np.array(list("23456789abcdefghjkmnpqrstuvwxyz"))  # of item codes; no 0 and o, 1 and l
 
@@ -90,10 +91,10 @@ def make_survey(table: pd.DataFrame, people: int = PLANS, seed: int = 0, items: 
     ids, sign = [ids[i] for i in rng.permutation(len(ids))], None
     if task == "errors" and len(ids) >= items:
         right = np.array([[rows[i, name]["right"] for name, _ in methods] for i in ids])
-        pool = rng.permutation(survey_design.choose_questions(right, items, questions))
+        pool = rng.permutation(choose_questions(right, items, questions))
         ids, sign = [ids[i] for i in pool], np.where(right[pool], 1, -1)
     ids = ids[:questions]
-    plans = survey_design.assign(people, len(methods), len(ids), seed, items, sign)
+    plans = assign(people, len(methods), len(ids), seed, items, sign)
     order = [(q, m) for q in range(len(ids)) for m in range(len(methods))]
     order = [order[i] for i in rng.permutation(len(order))]
     place = {pair: i for i, pair in enumerate(order)}

@@ -34,7 +34,7 @@ TASKS = {
     "errors": {
         "asks": (("judged", "Is this answer right?", ("Yes", "No")),
                  ("sure", "How sure are you?",
-                  ("Not at all", "A little", "Fairly", "Very", "Completely"))),
+                  ("Not at all", "A little", "Fairly", "Very", "Fully"))),
         "wanted": {"judged": 2, "sure": 2}, "items": 16, "minutes": 0.75,
         "shown": (True, False), "folder": "survey-errors",
         "check": "This page has no question. It checks that pages are being read. Please choose "
@@ -47,7 +47,7 @@ TASKS = {
                 "program gave. Half of the pages also show a text that explains an answer. The "
                 "answer may be right or wrong, and so may the explanation.",
                 "Please judge the answer. There are two things to say on each page, the second "
-                "from 1 (not at all) to 5 (completely):",
+                "from 1 (not at all) to 5 (fully):",
                 "Decide by yourself, without looking anything up; where you do not know, give your "
                 "best guess."),
         "equal": "pages have the same two answers"}}
