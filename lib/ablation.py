@@ -50,7 +50,7 @@ def variant_figure(settings: Profile, table: pd.DataFrame, chance: float) -> tup
         part = ours[ours["arm"] == arm]
         x = part["value"] if name else part["variant"].map(variants.index)
         plots.draw_points(ax, x + offset, 100 * part["accuracy"], 100 * part["low"],
-                          100 * part["high"], arm)
+                          100 * part["high"], arm, clip_on=False)
     theirs = table[table["source"] != "this run"]
     if len(theirs):
         ax.plot(theirs["value"], 100 * theirs["accuracy"], "x", color=figures.GREY,

@@ -91,7 +91,7 @@ def heat_map(table: pd.DataFrame):
     figure, ax = plt.subplots(figsize=(width, 1.9 + 0.37 * len(rows)))
     seaborn.heatmap(found.pivot(index="student", columns="task", values="above").loc[rows, tasks],
                     ax=ax, cmap="PuOr", center=0, vmin=-limit, vmax=limit, linewidths=4, cbar_kws={
-                        "location": "top", "label": "Accuracy above chance (percentage points)"})
+                        "location": "top", "label": "Points above chance"})
     for row in found.itertuples():
         x, y = tasks.index(row.task) + 0.5, rows.index(row.student) + 0.5
         text = f"{row.accuracy:.0f} ({row.above:+.0f})".replace("-", MINUS)
