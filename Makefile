@@ -32,7 +32,7 @@ export PYTHONHASHSEED := 0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup check reproduce plan test bench data survey study report lab clean 01 02 03 04 05 06 FORCE
+.PHONY: help setup check reproduce train plan test bench data survey study report lab clean 01 02 03 04 05 06 FORCE
 .DEFAULT_GOAL := help
 
 # Goals that have to do with a profile: read what its notebooks depend on (lib/depends.py), or stop.
@@ -66,6 +66,8 @@ reproduce: check $(EXECUTED) ## run the notebooks that are out of date, draw all
 	@$(PYTHON) -m lib.report $(PROFILE)
 	@echo 'Figures: $(FIGURES)'
 	@echo 'Report:  $(RUNS)/report/index.html'
+
+train: 03 ## train the students (and make what they need); JOBS=n side by side
 
 plan: check ## say what reproduce would do: texts, trainings, downloads, and which notebooks run
 	@$(PYTHON) -m lib.plan $(PROFILE)

@@ -221,7 +221,7 @@ def load_study(path: str | Path) -> pd.DataFrame | None:
 
 def save(folder: str | Path) -> None:
     """Ingest a folder, write data/raw/own_study/{report,ratings,judgements,error_finding}.csv, as
-    far as there are such answers, and say what was left out; a CSV table of ratings is only checked.
+    far as there are such answers, and say what was left out; a CSV of ratings is only checked.
     """
     if Path(folder).is_file():
         print(f"{folder}: {len(study.load_ratings(folder))} ratings.")

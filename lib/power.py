@@ -22,7 +22,8 @@ from scipy import optimize, stats
 from lib import golden, paths, study
 from lib.errors import UserError
 from lib.stats import METHODS, wilson_interval
-from lib.survey import ITEMS, QUESTIONS, cycle
+from lib.survey import ITEMS, QUESTIONS
+from lib.survey_design import cycle
 
 # study_honest.icc_table of the raw ratings.
 ICC = {"Plausibility": 0.277, "Understandability": 0.283, "Completeness": 0.322,

@@ -26,7 +26,7 @@ from lib.errors import UserError
 from lib.extraction import extract, is_right
 from lib.stage import Stage
 from lib.stats import METHODS
-from lib.survey_design import assign, choose_questions, cycle  # noqa: F401 (cycle: for lib.power)
+from lib.survey_design import assign, choose_questions
 from lib.survey_texts import FACTS, TASKS
 
 TEMPLATE = paths.LIB / "survey_page.html"

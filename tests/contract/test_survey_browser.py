@@ -36,8 +36,8 @@ def make_table():
     """Hostile explanations by every method of 12 questions, so that every plan shows all."""
     return pd.DataFrame([
         {"method": m, "question": f"q{q}", "text": f"Is {q} <b>bold</b>?",
-         "choices": ("yes", "no & <i>never</i>"), "answer": "no & <i>never</i>", "right": q % 2 == 0,
-         "explanation": HOSTILE[(q + i) % 4]} for q in range(12) for i, m in enumerate(METHODS)])
+         "choices": ("yes", "no & <i>never</i>"), "answer": "no & <i>never</i>",
+         "right": q % 2 == 0, "explanation": HOSTILE[(q + i) % 4]} for q in range(12) for i, m in enumerate(METHODS)])
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +206,8 @@ def test_hostile_text_is_shown_as_text_on_desktop_and_phone(browser, page, task,
         browser.execute_script("state.step = 2; show(true)")
         for _ in range(pages):
             if not is_check(browser):
-                texts = browser.execute_script(
-                    "return [...document.querySelectorAll('#shown .panel')].map(p => p.textContent)")
+                texts = browser.execute_script("return Array.from(document.querySelectorAll("
+                                               "'#shown .panel'), (p) => p.textContent)")
                 seen.update(texts)
                 bare += not texts
                 assert browser.find_element(By.TAG_NAME, "bdi").text == "no & <i>never</i>"

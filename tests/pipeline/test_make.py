@@ -212,7 +212,7 @@ def test_help_lists_targets_and_profiles(project):
     done = project.make()
     assert (done.returncode, done.stderr) == (0, "")
     names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert names[:13] == ["help", "setup", "reproduce", "plan", "test", "bench", "data", "survey",
+    assert names[:14] == ["help", "setup", "reproduce", "train", "plan", "test", "bench", "data", "survey",
                           "study", "report", "lab", "clean", "01"]
     assert names[13:] == ["cpu", "smoke"]
     assert all(len(line.split(maxsplit=1)) == 2 for line in done.stdout.splitlines())

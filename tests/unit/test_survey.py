@@ -257,7 +257,7 @@ def test_only_questions_that_every_method_explains_are_used(run):
     ("So the answer is {}.", 0), ("A reason. So the answer is (B)", 1), ("{}", None),
     (None, None), (float("nan"), None)])
 def test_the_students_answer_is_shown_as_the_choice_is_written(run, said, shown):
-    """By the one rule of all results (lib.extraction); without an answer there is no error to find."""
+    """By the one rule of all results (lib.extraction); no answer, no error to find."""
     table = pd.read_csv(run)
     settings = profile.load("cpu")
     first = tasks.load(settings.task, settings.seed)["test"][0]

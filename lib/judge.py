@@ -1,0 +1,109 @@
+"""A model in a rater's place: how far it agrees with five statements, and whether people agree with it.
+
+``python -m lib.judge PROFILE [--ratings data/raw/answers]`` rates the explanations of a run's reader
+questions with its reader model and writes 04_evaluation/judged.csv; with people's ratings of the same
+explanations it also prints the rank correlation of each construct. Without that, believe nothing.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import softmax
+
+from lib import answers, explanations, likelihood, models, store
+from lib.errors import UserError
+from lib.progress import Progress
+from lib.simulator import reader_prompt
+from lib.stage import Stage
+from lib.study import CONSTRUCTS
+from lib.survey_texts import SCALE, STATEMENTS
+
+POINTS = range(1, 6)
+
+
+def judge_prompt(row: dict, statement: str) -> str:
+    """Question, choices, the student's answer and explanation, the statement, and the scale."""
+    shown = reader_prompt(row["question"], list(row["choices"]), row["explanation"], "both")
+    scale = ", ".join(f"{i} ({SCALE[i - 1].lower()})" for i in POINTS)
+    return (f"{shown} {list(row['choices'])[int(row['answered'])]}.\nStatement: {statement}\n"
+            f"From {scale} the rating is")
+
+
+def judge(model, tokenizer, table: pd.DataFrame, batch_size: int = 16) -> pd.DataFrame:
+    """The expected rating (1 to 5, weighted by the model's probabilities of the five numbers) of each
+    explanation for each construct, and Quality, their mean; index as in ``table``.
+
+    ``table``: predictions with an answer and an explanation; others are left out.
+    """
+    table = table[table["explanation"].notna() & table["answered"].notna()]
+    found = pd.DataFrame(index=table.index)
+    options = [tokenizer(f" {i}", add_special_tokens=False)["input_ids"] for i in POINTS]
+    for name, statement in STATEMENTS:
+        prompts = [tokenizer(judge_prompt(row, statement))["input_ids"]
+                   for row in table.to_dict("records")]
+        scores = likelihood.option_scores(
+            model, prompts, [options] * len(prompts), batch_size=batch_size,
+            progress=Progress(f"judge [{name}]", len(prompts), "prompts"))
+        found[name] = [float(softmax(row) @ np.array(POINTS)) for row in scores]
+    found["Quality"] = found[list(CONSTRUCTS)].mean(axis=1)
+    return found
+
+
+def agreement(judged: pd.DataFrame, rated: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Spearman's rank correlation of the judge with the mean human rating, a row a construct.
+
+    Both tables have the columns ``on`` (what makes an explanation the same) and the constructs.
+    UserError if fewer than three explanations were rated by both.
+    """
+    people = rated.groupby(on)[[*CONSTRUCTS, "Quality"]].mean()
+    both = judged.set_index(on)[[*CONSTRUCTS, "Quality"]].join(people, rsuffix="_people", how="inner")
+    if len(both) < 3:
+        raise UserError(f"Only {len(both)} explanations were rated by people and by the judge; agreement "
+                        "needs at least 3. Are these ratings of this run?")
+    rows = []
+    for name in (*CONSTRUCTS, "Quality"):
+        found = stats.spearmanr(both[name], both[f"{name}_people"])
+        rows.append((name, len(both), found.statistic, found.pvalue))
+    return pd.DataFrame(rows, columns=["construct", "explanations", "rho", "p"])
+
+
+def run(name: str, ratings: str | None) -> None:
+    """Judge a run's explanations (see the module's docstring)."""
+    stage = Stage("04_evaluation", name)
+    predictions = stage.read_table("04_evaluation", "predictions")
+    ids = list(dict.fromkeys(predictions["id"]))[:stage.profile.evaluation.reader_questions]
+    table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
+    reader = explanations.reader_name(stage.profile)
+    if reader is None:
+        raise UserError(f"Profile '{name}' names no reader; add `reader` to its evaluation section.")
+    models.quiet()
+    judged = table[["id", "arm", "size", "seed"]].join(
+        judge(*models.load(models.fetch(reader), "auto"), table), how="inner")
+    store.write_csv(stage.folder / "judged.csv", judged)
+    print(judged.groupby("arm", sort=False)[[*CONSTRUCTS, "Quality"]].mean().round(2).to_string())
+    rated = answers.load_study(ratings) if ratings else None
+    if rated is None:
+        print("No ratings by people (--ratings): whether this judge agrees with them is not known.")
+        return
+    judged = judged.rename(columns={"id": "question", "arm": "method"})
+    rated = rated.assign(method=rated["method"].astype(str), question=rated["question"].astype(str))
+    print(agreement(judged, rated, ["question", "method"]).round(3).to_string(index=False))
+
+
+def main() -> None:
+    """Command line, see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m lib.judge", description=__doc__.split("\n")[0])
+    parser.add_argument("profile")
+    parser.add_argument("--ratings", help="folder of answer files, or a CSV table, of an own study")
+    chosen = parser.parse_args()
+    try:
+        run(chosen.profile, chosen.ratings)
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
