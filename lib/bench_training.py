@@ -209,8 +209,9 @@ def linear(model, tokenizer, pairs: dict) -> None:
         ax.plot(x, part["seconds"], "o", color="#0072B2")
         ax.set(xlabel=f"{what.capitalize()} ({'8 questions each' if what == 'steps' else '2 steps'})",
                ylabel="Seconds", xlim=(0, None), ylim=(0, None))
-    figure.savefig(paths.RUNS / "bench" / "training_linear.png")
-    print(f"Figure: {paths.shown(paths.RUNS / "bench" / "training_linear.png")}", flush=True)
+    path = paths.RUNS / "bench" / "training_linear.png"
+    figure.savefig(path)
+    print(f"Figure: {paths.shown(path)}", flush=True)
 
 
 def main(steps: int = 2, batch: int = 8) -> None:
