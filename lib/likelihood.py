@@ -36,16 +36,22 @@ def best(scores: list[list[float]]) -> list[int]:
 
 
 def _causal(model, prompts, options) -> list[list[float]]:
-    width = max(len(p) + sum(len(o) - 1 for o in row) for p, row in zip(prompts, options, strict=True))
+    shared = [_common(row) for row in options]  # the options' common beginning is read once, too
+    begun = [p + row[0][:k] for p, row, k in zip(prompts, options, shared, strict=True)]
+    rests = [[option[k:] for option in row] for row, k in zip(options, shared, strict=True)]
+    width = max(len(p) + sum(len(o) - 1 for o in row) for p, row in zip(begun, rests, strict=True))
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
     places = torch.zeros_like(ids)
     allowed = torch.eye(width, dtype=torch.bool).repeat(len(prompts), 1, 1)
-    wanted, labels = [], []
-    for i, (prompt, row) in enumerate(zip(prompts, options, strict=True)):
+    wanted, labels, sizes = [], [], []
+    for i, (prompt, row) in enumerate(zip(begun, rests, strict=True)):
         end = len(prompt)
         ids[i, :end] = torch.tensor(prompt)
         places[i, :end] = torch.arange(end)
         allowed[i, :end, :end] = torch.ones(end, end, dtype=torch.bool).tril()
+        wanted += [(i, place) for place in range(end - shared[i] - 1, end - 1)]
+        labels += prompt[end - shared[i]:]
+        sizes.append(shared[i])
         for option in row:
             size = len(option) - 1
             part = slice(end, end + size)
@@ -55,6 +61,7 @@ def _causal(model, prompts, options) -> list[list[float]]:
             allowed[i, part, part] = torch.ones(size, size, dtype=torch.bool).tril()
             wanted += [(i, len(prompt) - 1), *((i, k) for k in range(end, end + size))]
             labels += option
+            sizes.append(len(option))
             end += size
     mask = torch.zeros(allowed.shape, dtype=model.dtype).masked_fill_(
         ~allowed, torch.finfo(model.dtype).min)
@@ -63,7 +70,14 @@ def _causal(model, prompts, options) -> list[list[float]]:
                               attention_mask=mask[:, None].to(device)).last_hidden_state
     row, column = torch.tensor(wanted, device=device).T
     logits = model.get_output_embeddings()(hidden[row, column])
-    return _sums(logits, torch.tensor(labels, device=device), options)
+    sums = iter(_sums(logits, torch.tensor(labels, device=device), sizes))
+    return [[first + next(sums) for _ in row] for row in options for first in [next(sums)]]
+
+
+def _common(options: list[list[int]]) -> int:
+    """How many tokens all options begin with, leaving each at least one of its own."""
+    return next((i for i, tokens in enumerate(zip(*(o[:-1] for o in options), strict=False))
+                 if len(set(tokens)) > 1), min(map(len, options)) - 1)
 
 
 def _seq2seq(model, prompts, options) -> list[list[float]]:
@@ -81,11 +95,11 @@ def _seq2seq(model, prompts, options) -> list[list[float]]:
     inputs = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
     logits = model(encoder_outputs=BaseModelOutput(state[owner]), attention_mask=mask[owner],
                    decoder_input_ids=inputs, use_cache=False).logits
-    return _sums(logits[targets >= 0], targets[targets >= 0], options)
-
-
-def _sums(logits, labels, options) -> list[list[float]]:
-    """Per option the sum of its tokens' log-probabilities; logits [all options' tokens, vocabulary]."""
-    logp = -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-    sums = iter(part.sum().item() for part in logp.split([len(o) for row in options for o in row]))
+    sums = iter(_sums(logits[targets >= 0], targets[targets >= 0], [len(o) for row in options for o in row]))
     return [[next(sums) for _ in row] for row in options]
+
+
+def _sums(logits, labels, sizes: list[int]) -> list[float]:
+    """Sums of log-probabilities over runs of so many tokens; logits [all tokens, vocabulary]."""
+    logp = -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    return [part.sum().item() for part in logp.split(sizes)]

@@ -277,6 +277,7 @@ def test_home_with_a_space_is_refused(project, tmp_path):
 def test_the_whole_way(project, tmp_path):
     """Real notebooks: run, run again, lose a figure, fail, change a table; then the report."""
     home = tmp_path / "home"
+    shutil.copytree(ROOT / "data/minicqa", project.root / "data/minicqa")  # `make plan` counts them
     table = "stage.save_table('t', pd.DataFrame({{'a': [{}]}}))"
 
     def make(*arguments):
@@ -309,7 +310,9 @@ def test_the_whole_way(project, tmp_path):
     done, ran = make("reproduce")
     assert (done.returncode, ran) == (2, [])
     assert "ZeroDivisionError: division by zero" in done.stderr
-    planned = [line for line in make("plan")[0].stdout.splitlines() if line.startswith(f"  {FIRST}")]
+    told = make("plan")[0]
+    planned = [line for line in told.stdout.splitlines() if line.startswith(f"  {FIRST}")]
+    assert planned, told.stderr
     assert planned[0].endswith(f"notebooks/{FIRST}.ipynb changed")
     assert make("report")[0].returncode == 0
     assert f"{FIRST} did not finish the last time" in report.read_text()

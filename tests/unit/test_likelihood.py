@@ -6,7 +6,7 @@ import torch
 from lib import likelihood, models
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [20]]
-OPTIONS = [[[30, 31], [32], [33, 34, 35]], [[40], [41, 42]], [[50, 51], [50, 52]]]
+OPTIONS = [[[30, 31], [32], [33, 34, 35]], [[40], [41, 42]], [[50, 51, 52, 53], [50, 51, 54], [50, 51, 52]]]
 
 
 @pytest.fixture(params=["tiny:llama", "tiny:t5"])
