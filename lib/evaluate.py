@@ -62,7 +62,7 @@ def predictions(settings: Profile, student: Student, folder: Path,
     """
     questions = tasks.load(task or settings.task, settings.seed)["test"]
     chosen = settings.evaluation.model_dump(
-        mode="json", include={"batch_size", "answer_tokens", "explanation_tokens"})
+        mode="json", include={"batch_size", "answer_tokens", "explanation_tokens", "explained"})
     key = store.key_of([chosen, [[q.id, q.question, q.choices, q.answer] for q in questions]])
     name = f"{folder.name}-{task.name}-{key}" if task else f"{folder.name}-{key}"
     path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{name}.parquet"
@@ -81,14 +81,17 @@ def _predict(settings: Profile, student: Student, folder: Path, questions: list[
     models.quiet()
     model, tokenizer = load_student(student, folder)
     answers, explains = objectives.answer_task(method), objectives.explanation_task(method)
-    sources = {task: [objectives.source(task, q, tags=tags) for q in questions]
-               for task in ((answers, explains) if explain else (answers,)) if task}
+    asked = {answers: questions}
+    if explain and explains not in (None, answers):
+        asked[explains] = questions[:chosen.explained]
+    sources = {task: [objectives.source(task, q, tags=tags) for q in part] for task, part in asked.items()}
     texts = {}
     for task, inputs in sources.items():
-        progress = Progress(f"{student.label} [{task}]", len(questions), "questions")
+        progress = Progress(f"{student.label} [{task}]", len(inputs), "questions")
         texts[task] = generate(model, tokenizer, inputs, token_limit(task, chosen), chosen.batch_size,
                                progress)
-    reasons = texts.get(explains, [None] * len(questions))
+    reasons = texts.get(explains, [])[:chosen.explained]
+    reasons += [None] * (len(questions) - len(reasons))
     table = pd.DataFrame([
         {"id": q.id, "question": q.question, "choices": list(q.choices), "gold": q.answer,
          "prediction": said, "answered": extract(said, q.choices),

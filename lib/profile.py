@@ -109,6 +109,7 @@ class TrainingSettings(Settings):
 class EvaluationSettings(Settings):
     """How students answer the test questions, and who reads their explanations.
 
+    Students explain the first ``explained`` test questions (null = all).
     ``reader``: the model that reads the explanations of the first ``reader_questions`` questions
     (lib.simulator); none takes a local teacher. ``also``: other tasks that every student answers.
     """
@@ -116,6 +117,7 @@ class EvaluationSettings(Settings):
     batch_size: int = Field(64, gt=0)
     answer_tokens: int = Field(24, gt=0)
     explanation_tokens: int = Field(160, gt=0)
+    explained: int | None = Field(None, gt=0)
     reader: str | None = None
     reader_questions: int = Field(60, gt=0)
     also: list[TaskSettings] = []
