@@ -32,11 +32,11 @@ export PYTHONHASHSEED := 0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup check reproduce train plan test bench data survey study report lab clean 01 02 03 04 05 06 FORCE
+.PHONY: help setup check reproduce train plan test bench figures results data survey study report lab clean 01 02 03 04 05 06 FORCE
 .DEFAULT_GOAL := help
 
 # Goals that have to do with a profile: read what its notebooks depend on (lib/depends.py), or stop.
-ifneq ($(filter-out help setup test bench data lab,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup test bench figures data lab,$(or $(MAKECMDGOALS),help)),)
 PROBLEM := $(shell $(BOOT) lib/depends.py '$(PROFILE)')
 $(if $(PROBLEM),$(error $(PROBLEM)))
 include $(BUILT)data/runs/depends-$(PROFILE).mk
@@ -80,16 +80,25 @@ bench: setup ## measure speed and memory; WHAT=name for one benchmark
 	@set -e; for what in $(if $(filter all,$(WHAT)),$(BENCHMARKS),$(WHAT)); do \
 		$(PYTHON) -m lib.bench_$$what; done
 
+# Of one profile only where the command names one: the default is everything that is committed.
+figures: setup ## redraw the figures of the paper and of data/results (PROFILE=name: of one), without models
+	@$(PYTHON) -m lib.results figures $(if $(filter command environment,$(firstword $(origin PROFILE))),'$(PROFILE)')
+
+results: check ## collect a finished run's small results in data/results/PROFILE
+	@$(PYTHON) -m lib.results collect $(PROFILE)
+
 data: setup ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
 	@$(PYTHON) -m lib.published $(NAMES)
 
 survey: $(RUNS)/notebooks/04_evaluation.ipynb ## build a page on which people rate this run's explanations
 	@$(PYTHON) -m lib.survey build $(PROFILE) $(OPTIONS)
 
-study: check ## analyse your own answer files in notebook 05: RATINGS=folder
+study: check ## analyse your own answer files in notebooks 05 and 06: RATINGS=folder
 	@$(if $(RATINGS),,$(error Name the folder of answer files: make study RATINGS=data/raw/answers))
 	@$(PYTHON) -m lib.survey ingest '$(RATINGS)'
 	@$(PYTHON) -m lib.run 05_human_study --profile $(PROFILE) -p own_ratings='$(abspath $(RATINGS))'
+	@$(if $(wildcard $(RUNS)/04_evaluation/explanations.parquet),\
+		$(PYTHON) -m lib.run 06_tradeoff --profile $(PROFILE) -p own_ratings='$(abspath $(RATINGS))')
 
 report: check ## one page with every executed notebook and figure that there is
 	@$(PYTHON) -m lib.report $(PROFILE)
@@ -99,7 +108,7 @@ lab: setup ## open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyterlab notebooks
 
 clean: ## remove what the profile has built (data/runs and figures)
-	@echo 'Removing $(RUNS) and $(FIGURES).'
+	@echo "Removing $(RUNS) and $(FIGURES); the teacher's texts stay in $(BUILT)data/texts."
 	@rm -rf '$(RUNS)' '$(FIGURES)' $(BUILT)data/runs/depends-$(PROFILE).mk
 
 01 02 03 04 05 06: ## one notebook, after those that it needs

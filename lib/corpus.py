@@ -25,7 +25,7 @@ class Corpus:
         self.texts = prompt.read(settings.task.name)
         self.variants = prompt.variants(self.texts, settings.teacher.shots,
                                         settings.teacher.prefixes, settings.seed)
-        self.folder = profile.run_folder(settings) / "texts"
+        self.folder = paths.TEXTS
         shuffled = [q.id for _, q in self.questions]
         random.Random(f"prefixes {settings.seed}").shuffle(shuffled)
         self.prefix_of = {id: i % len(self.variants) for i, id in enumerate(shuffled)}

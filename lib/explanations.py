@@ -18,6 +18,8 @@ READ = {  # what the reader and the swapped rationales say, after measures.MEASU
     "anyway": "share of those answers with an empty rationale",
 }
 LABELS = measures.MEASURES | READ
+READINGS = ["arm", "size", "seed", "id", "answered", "correct", "read_question", "read_both",
+            "read_explanation", "p_question", "p_both"]
 
 
 def teacher_texts(settings: Profile) -> pd.Series:
@@ -47,7 +49,7 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     name = reader_name(settings)
     if name is None:
         print("This profile names no reader (evaluation.reader), so nobody reads.", flush=True)
-        return predictions.head(0)
+        return predictions.head(0).reindex(columns=[*predictions, *READINGS[6:]])
     ids = list(dict.fromkeys(predictions["id"]))[:settings.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
     columns = ["id", "arm", "size", "seed", "answered", "explanation"]

@@ -7,7 +7,9 @@ from lib.tasks import Question
 
 TASKS = ("predict", "explain", "factual", "counterfactual")
 TAGS = {"words": [f"[{task}] " for task in TASKS], "numbers": [f"[{i}] " for i in range(1, 5)],
-        "none": [""] * 4}
+        "none": [""] * 4,
+        # Decoder-only students move the first tag to the end (lib.student): the second stays in front.
+        "twice": [f"[{task}] [{task}] " for task in TASKS]}
 
 
 def methods(alpha: float = 0.5, beta: float = 0.5, gamma: float = 0.5,

@@ -18,6 +18,7 @@ PUBLISHED = ROOT / "data" / "published"
 RAW = BUILT / "data" / "raw"
 MODELS = BUILT / "data" / "models"
 RUNS = BUILT / "data" / "runs"
+TEXTS = BUILT / "data" / "texts"  # the teacher's, shared by all profiles that ask for the same
 FIGURES = BUILT / "figures"
 
 

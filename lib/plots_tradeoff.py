@@ -9,6 +9,7 @@ from lib import figures, stats, study
 from lib.errors import UserError
 from lib.plots import arrange, frame, interval, require
 
+NAMED = "Wrong choices that the\nexplanation names (%)"
 POINT = ["arm", "size", "accuracy", "accuracy_low", "accuracy_high", "quality", "quality_low",
          "quality_high"]
 

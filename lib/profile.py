@@ -102,7 +102,7 @@ class TrainingSettings(Settings):
     cf_loss: Literal["weighted", "sum"] = "weighted"
     factual_from: Literal["explanation", "counterfactual"] = "explanation"
     wrong_choice: Literal["first", "random"] = "first"
-    tags: Literal["words", "numbers", "none"] = "words"
+    tags: Literal["words", "numbers", "none", "twice"] = "words"
     share: float = Field(1.0, gt=0, le=1)
 
 
@@ -268,6 +268,13 @@ def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
     below = _read(paths.PROFILES / f"{parent}.yaml", children)
     return below | {key: below[key] | value if isinstance(value, dict) and key in below else value
                     for key, value in raw.items()}
+
+
+def ancestors(name: str) -> list[str]:
+    """The profiles that a profile ``extends``, nearest first."""
+    path = paths.PROFILES / f"{name}.yaml"
+    parent = (yaml.safe_load(path.read_text()) if path.is_file() else {}).get("extends")
+    return [parent, *ancestors(parent)] if parent else []
 
 
 def run_folder(profile: Profile) -> Path:

@@ -53,8 +53,8 @@ class Stage:
     def provenance(self, **more: object) -> dict:
         """What stands beside every figure of this stage."""
         settings = self.profile.model_dump(mode="json")
-        return provenance.stamp(
-            notebook=f"notebooks/{self.notebook}.ipynb", profile=self.profile.name,
-            profile_sha256=store.key_of(settings), seed=self.profile.seed,
-            seeds=list(self.profile.seeds), command=f"make reproduce PROFILE={self.profile.name}",
-            **more)
+        return provenance.stamp(**{
+            "notebook": f"notebooks/{self.notebook}.ipynb", "profile": self.profile.name,
+            "profile_sha256": store.key_of(settings), "seed": self.profile.seed,
+            "seeds": list(self.profile.seeds),
+            "command": f"make reproduce PROFILE={self.profile.name}", **more})

@@ -53,10 +53,9 @@ def collect(runs: Path) -> pd.DataFrame:
     return pd.concat(parts or [pd.DataFrame(columns=["profile", *COLUMNS])], ignore_index=True)
 
 
-def matrix(settings: Profile, runs: Path) -> pd.DataFrame:
-    """This run's rows of ``collect``, and those of other runs whose students are of the same sizes,
-    of another task and of no variant: the matrix grows with each such run."""
-    table = collect(runs)
+def matrix(settings: Profile, table: pd.DataFrame) -> pd.DataFrame:
+    """This run's rows of ``collect``'s table, and those of other runs whose students are of the same
+    sizes, of another task and of no variant: the matrix grows with each such run."""
     own, another = table["profile"] == settings.name, table["trained_on"] != settings.task.name
     others = another & table["size"].isin(table["size"][own]) & ~table["arm"].str.contains(",")
     return pd.concat([table[own], table[others]], ignore_index=True)

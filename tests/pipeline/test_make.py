@@ -264,7 +264,8 @@ def test_clean_removes_one_profiles_products(done):
         (done.root / path).parent.mkdir(parents=True)
         (done.root / path).write_text("")
     cleaned = done.make("clean", "PROFILE=smoke")
-    assert cleaned.stdout == "Removing data/runs/smoke and figures/smoke.\n"
+    assert cleaned.stdout == ("Removing data/runs/smoke and figures/smoke; "
+                              "the teacher's texts stay in data/texts.\n")
     assert [path.name for path in (done.root / "data/runs").iterdir() if path.is_dir()] == ["cpu"]
     assert [path.name for path in (done.root / "figures").iterdir()] == ["cpu"]
 

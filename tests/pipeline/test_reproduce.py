@@ -85,7 +85,7 @@ def test_again_reruns_nothing_and_one_figure_only_its_notebook(home, first):
 
 
 @pytest.mark.parametrize(("stage", "mark"), [("01_generation", "texts/explanation-*/shard-*"),
-                                             ("03_training", "03_training/students/[!.]*")])
+                                             ("03_training", "runs/smoke/03_training/students/[!.]*")])
 def test_killed_in_mid_run_it_goes_on_to_the_same_tables(home, first, tmp_path, stage, mark):
     expected = tables(home)
     shutil.copytree(home / "data" / "models", tmp_path / "data" / "models")
@@ -94,7 +94,7 @@ def test_killed_in_mid_run_it_goes_on_to_the_same_tables(home, first, tmp_path, 
                                env=environment(tmp_path), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     end = time.monotonic() + 300
-    while not list(run.glob(mark)) and process.poll() is None and time.monotonic() < end:
+    while not list((tmp_path / "data").glob(mark)) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     assert process.poll() is None, "it was to be killed in mid-run"
     subprocess.run(["pkill", "-9", "-s", str(os.getsid(process.pid))], check=False)

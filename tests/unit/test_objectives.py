@@ -95,7 +95,7 @@ def test_a_random_wrong_choice_is_seeded_and_usable():
 
 
 @pytest.mark.parametrize(("tags", "start"), [("words", "[explain] Where"), ("numbers", "[2] Where"),
-                                             ("none", "Where")])
+                                             ("none", "Where"), ("twice", "[explain] [explain] Where")])
 def test_tags(tags, start):
     assert objectives.source("explain", QUESTION, tags=tags).startswith(start)
 

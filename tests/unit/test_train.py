@@ -104,6 +104,16 @@ def test_tasks_of_a_question_share_its_prompt():
         assert [row["position"][i] for i in own] == list(range(len(own)))
 
 
+def test_a_tag_asked_for_twice_stands_in_front_and_at_the_end():
+    tokenizer = models.load(models.fetch("tiny:llama"), "float32", "cpu")[1]
+    encoder = Encoder(tokenizer, False)
+    said = {tags: [tokenizer.decode(encoder.prompt(objectives.source(task, QUESTIONS[0], tags=tags)))
+                   for task in ("predict", "explain")] for tags in ("words", "twice")}
+    asked = f"{QUESTIONS[0].question} Choices: {QUESTIONS[0].lettered()}"
+    assert said["words"] == [f"{asked}\n[predict]\n", f"{asked}\n[explain]\n"]
+    assert said["twice"] == [f"[predict] {asked}\n[predict]\n", f"[explain] {asked}\n[explain]\n"]
+
+
 def test_fused_batch_equals_a_pass_per_task(student):
     model, encoder = student
     data = steps(encoder)

@@ -133,7 +133,7 @@ def test_matrix_grows_with_students_of_the_same_size_and_another_task(tmp_path):
         results("smoke", "minicqa", MINI | YESNO), results("again", "minicqa", MINI),
         results("yesno", "minicqa_yesno", MINI | YESNO, ("label-only", "MT:Revised, share 0.1")),
         results("large", "esnli", MINI, size="770M")]))
-    found = transfer.matrix(smoke, tmp_path)
+    found = transfer.matrix(smoke, transfer.collect(tmp_path))
     assert found[["profile", "arm", "task"]].values.tolist() == [
         [name, "label-only", task] for name in ("smoke", "yesno") for task in (*MINI, *YESNO)]
 

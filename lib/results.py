@@ -1,0 +1,210 @@
+"""A run's small results as CSV files in data/results/<profile>: collected once, kept in git, and enough
+for every table and figure without a model, a download or the run itself.
+
+``python -m lib.results collect PROFILE`` writes them from a finished run; ``make figures`` draws the
+paper's figures and those of all collected runs (``PROFILE=name``: of one) in figures/results.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lib import accuracy, comparisons, explanations, figures, grid, measures, paths, plots
+from lib import plots_answers, plots_study, plots_tradeoff, profile, replication, store, study_report, transfer
+from lib.errors import UserError
+from lib.extraction import is_right
+from lib.golden import load_rating_counts
+from lib.stage import Stage
+
+STUDENT = ["arm", "size", "seed"]
+COLUMNS = {  # file -> columns beside the student's; every number below comes from these files
+    "answers": ["id", "gold", "options", "answered", "likeliest", "correct", "likely"],
+    "explanations": ["id", *measures.MEASURES],
+    "readings": explanations.READINGS[3:],
+    "faithfulness": ["id", "choice", "followed", "anyway"],
+    "losses": ["step", "split", "task", "loss"],
+}
+
+
+def home(name: str) -> Path:
+    """Where a profile's collected results are."""
+    return paths.ROOT / "data" / "results" / name
+
+
+def collected() -> list[str]:
+    """Names of the profiles with collected results."""
+    return sorted(path.parent.name for path in home("").glob("*/answers.csv"))
+
+
+def collect(settings: profile.Profile) -> Path:
+    """Write a finished run's results; UserError says which notebook is missing. Returns the folder.
+
+    ``runs.csv`` has a row a student: accuracy with Wilson's interval, cost, device, commit, and the
+    SHA-256 of all it wrote (id, answer, explanation), by which a rerun can be compared.
+    """
+    stage = Stage("04_evaluation", settings.name)
+    trained = stage.read_table("03_training", "students")
+    predictions = stage.read_table("04_evaluation", "predictions")
+    likely = [*map(is_right, predictions["likeliest"], predictions["gold"], predictions["choices"])]
+    parts = {"answers": predictions.assign(options=predictions["choices"].map(len), likely=likely),
+             "explanations": stage.read_table("04_evaluation", "explanations"),
+             "readings": stage.read_table("04_evaluation", "readings"),
+             "faithfulness": stage.read_table("04_evaluation", "faithfulness"),
+             "losses": grid.histories(settings, trained)}
+    folder = home(settings.name)
+    for name, table in parts.items():
+        flags = {column: int for column in table if table[column].dtype == bool}
+        store.write_csv(folder / f"{name}.csv",
+                        table[[*STUDENT, *COLUMNS[name]]].astype(flags).round(4), keep_if_same=True)
+    store.write_csv(folder / "transfer.csv", stage.read_table("04_evaluation", "transfer"))
+    store.write_csv(folder / "runs.csv", run_table(settings, trained, predictions))
+    return folder
+
+
+def run_table(settings: profile.Profile, trained: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """A row a student: accuracy, cost, commit and the hash of what it wrote (see ``collect``)."""
+    commits = {student: store.read_json(folder / "student.json", "notebooks/03_training.ipynb")[
+        "provenance"]["commit"] for student, folder in grid.finished(settings, trained)}
+    origin = pd.DataFrame([{"arm": s.name, "size": s.model.size, "seed": s.seed, "commit": commit}
+                           for s, commit in commits.items()])
+    written = [(*key, texts_hash(part)) for key, part in predictions.groupby(STUDENT, sort=False)]
+    return (accuracy.student_table(predictions)
+            .merge(trained.drop(columns="folder"), on=STUDENT).merge(origin, on=STUDENT)
+            .merge(pd.DataFrame(written, columns=[*STUDENT, "texts_sha256"]), on=STUDENT))
+
+
+def texts_hash(predictions: pd.DataFrame) -> str:
+    """SHA-256 of one student's answers and explanations as JSON, by question id."""
+    rows = predictions.sort_values("id")[["id", "prediction", "explanation"]]
+    return store.sha256_bytes(rows.to_json(orient="values").encode())
+
+
+def load(name: str) -> dict[str, pd.DataFrame]:
+    """The collected files of a profile; UserError if there are none or a column is missing."""
+    folder, found = home(name), {}
+    if name not in collected():
+        raise UserError(f"No results of profile '{name}' are collected in data/results; there are "
+                        f"{', '.join(collected()) or 'none'}. (`make reproduce PROFILE={name}` runs it, "
+                        f"`python -m lib.results collect {name}` collects a finished run.)")
+    for file in (*COLUMNS, "transfer", "runs"):
+        path = folder / f"{file}.csv"
+        if not path.is_file():
+            raise UserError(f"{paths.shown(path)} is missing; restore it with git.")
+        found[file] = pd.read_csv(path, dtype={"size": str, "id": str})
+        lacking = {*STUDENT, *COLUMNS.get(file, [])} - set(found[file])
+        if lacking:
+            raise UserError(f"{paths.shown(path)} lacks the column(s) {', '.join(sorted(lacking))}; "
+                            "restore it with git.")
+    found["transfer"].insert(0, "profile", name)
+    found["answers"]["correct"] = found["answers"]["correct"].astype(bool)
+    return found
+
+
+def transfers() -> pd.DataFrame:
+    """The transfer tables of all collected results, as lib.transfer.collect gives those of runs."""
+    return pd.concat([load(name)["transfer"] for name in collected()], ignore_index=True)
+
+
+def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Every table of notebooks 04 and 06 about students, from the collected files alone."""
+    answers, explained = data["answers"], data["explanations"]
+    students = accuracy.student_table(answers)
+    likely = answers.assign(correct=answers["likely"].astype(bool))
+    means = pd.concat([
+        measures.means(explained, explanations.BY), explanations.reader_table(data["readings"]),
+        explanations.faithfulness_table(data["faithfulness"])], ignore_index=True)
+    found = {"students": students, "accuracy": comparisons.bootstrap_accuracy(answers),
+             "likelihood": comparisons.bootstrap_accuracy(likely),
+             "mcnemar": comparisons.pairwise(answers), "differences": comparisons.differences(answers),
+             "measures": means, "points": plots_tradeoff.student_points(students, explained),
+             "transfer": transfer.cells(data["transfer"])}
+    return found | {"summary": replication.summary(found, data["runs"]),
+                    "verdicts": replication.verdicts(answers, explained)}
+
+
+def draw(name: str) -> Path:
+    """Tables (CSV) and figures of a profile's collected results in figures/results/<profile>."""
+    data = load(name)
+    found, stage = tables(data), _stage("04_evaluation", name)
+    for table, frame in found.items():
+        store.write_csv(stage.figures / "tables" / f"{table}.csv", frame, keep_if_same=True)
+    chance = float((1 / data["answers"]["options"]).mean())
+    drawn = {
+        "student_accuracy": plots.student_accuracy(found["students"], chance=chance),
+        "accuracy_differences": plots_answers.difference_figure(found["differences"]),
+        "explanation_measures": plots_answers.measure_figure(found["measures"], explanations.LABELS),
+        "tradeoff": plots_tradeoff.tradeoff_figure(found["points"], plots_tradeoff.NAMED),
+        "transfer": transfer.heat_map(transfer.matrix(stage.profile, transfers())),
+        "loss_curves": plots.loss_curves(data["losses"]),
+        "training_cost": plots.cost_figure(data["runs"])}
+    _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
+    print(replication.markdown(found["summary"]), replication.markdown(found["verdicts"]), sep="\n\n")
+    return stage.figures
+
+
+def draw_paper() -> Path:
+    """The paper's figures from data/published, in figures/results/paper."""
+    stage, cells = _stage("05_human_study", "paper"), accuracy.published_cells()
+    scores = study_report.published_scores()
+    points = plots_tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
+    drawn = {
+        "paper_accuracy": plots.accuracy_figure(cells),
+        "ratings": plots_study.ratings_figure(scores, study_report.LENGTHS),
+        "rating_distribution": plots_study.rating_distribution(
+            load_rating_counts(paths.PUBLISHED / "rating_counts.csv")),
+        "rating_effects": plots_study.effect_figure(
+            study_report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5),
+        "outlier_decisions": plots_study.specification_plot(study_report.published_decisions()),
+        "paper_tradeoff": plots_tradeoff.tradeoff_figure(
+            points, "Mean of five ratings (1 to 5)", (1, 5))}
+    _save(drawn, stage, "make figures", "the paper, from data/published")
+    return stage.figures
+
+
+def _stage(notebook: str, name: str) -> Stage:
+    stage = Stage(notebook, name)
+    stage.figures = paths.FIGURES / "results" / name
+    figures.use_style()
+    return stage
+
+
+def _save(drawn: dict, stage: Stage, command: str, source: str) -> None:
+    for name, (figure, table) in drawn.items():
+        figures.save(figure, name, table, stage, title=f"{name} ({source})", command=command)
+        plt.close(figure)
+
+
+def _wanted(name: str | None) -> list[str]:
+    """The collected profiles to draw: all, or the named one and those that extend it."""
+    if not name:
+        return collected()
+    found = [other for other in collected()
+             if name in (other, *profile.ancestors(profile.load(other).name))]
+    if name not in found and found:
+        print(f"Of {name} itself nothing is collected; what follows extends it: {', '.join(found)}.")
+    return found or [profile.load(name).name]
+
+
+def main() -> None:
+    """Command line, see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m lib.results", description=__doc__.split("\n")[0])
+    parser.add_argument("action", choices=["collect", "figures"])
+    parser.add_argument("profile", nargs="?", help="default (figures): all that are collected")
+    chosen = parser.parse_args()
+    try:
+        if chosen.action == "collect":
+            print(f"Results:  {paths.shown(collect(profile.load(chosen.profile or 'cpu')))}")
+            return
+        folders = [draw(name) for name in _wanted(chosen.profile)]
+        folders += [] if chosen.profile else [draw_paper()]
+        for folder in folders:
+            print(f"Figures:  {paths.shown(folder)}")
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
