@@ -32,11 +32,11 @@ export PYTHONHASHSEED := 0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup check reproduce train plan test bench figures results data survey study report lab clean 01 02 03 04 05 06 FORCE
+.PHONY: help setup doctor check reproduce train plan test bench figures results data survey study report lab badges clean 01 02 03 04 05 06 FORCE
 .DEFAULT_GOAL := help
 
 # Goals that have to do with a profile: read what its notebooks depend on (lib/depends.py), or stop.
-ifneq ($(filter-out help setup test bench figures data lab,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup doctor test bench figures data lab badges,$(or $(MAKECMDGOALS),help)),)
 PROBLEM := $(shell $(BOOT) lib/depends.py '$(PROFILE)')
 $(if $(PROBLEM),$(error $(PROBLEM)))
 include $(BUILT)data/runs/depends-$(PROFILE).mk
@@ -58,6 +58,9 @@ help: ## this list
 
 setup: ## install the pinned packages, once, into the active environment or .venv
 	@$(BOOT) lib/install.py
+
+doctor: ## say what this machine can and cannot run, before or after setup
+	@$(BOOT) lib/doctor.py '$(PROFILE)'
 
 check: setup
 	@$(PYTHON) -m lib.run --check --profile $(PROFILE)
@@ -106,6 +109,9 @@ report: check ## one page with every executed notebook and figure that there is
 
 lab: setup ## open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyterlab notebooks
+
+badges: setup ## say where the notebooks are published (badges, Colab): REPO=owner/name TAG=v1
+	@$(PYTHON) -m lib.badges '$(REPO)' '$(TAG)'
 
 clean: ## remove what the profile has built (data/runs and figures)
 	@echo "Removing $(RUNS) and $(FIGURES); the teacher's texts stay in $(BUILT)data/texts."

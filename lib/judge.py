@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.special import softmax
 
 from lib import answers, explanations, likelihood, models, store
+from lib.agreement import FOUND, KEY, correlate, join_ratings
 from lib.errors import UserError
 from lib.progress import Progress
 from lib.simulator import reader_prompt
@@ -52,22 +52,16 @@ def judge(model, tokenizer, table: pd.DataFrame, batch_size: int = 16) -> pd.Dat
     return found
 
 
-def agreement(judged: pd.DataFrame, rated: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+def agreement(judged: pd.DataFrame, rated: pd.DataFrame, on=KEY) -> pd.DataFrame:
     """Spearman's rank correlation of the judge with the mean human rating, a row a construct.
 
-    Both tables have the columns ``on`` (what makes an explanation the same) and the constructs.
-    UserError if fewer than three explanations were rated by both.
+    Both tables have the constructs, Quality and the columns ``on`` (what makes an explanation the
+    same). Columns and errors as in lib.agreement.
     """
-    people = rated.groupby(on)[[*CONSTRUCTS, "Quality"]].mean()
-    both = judged.set_index(on)[[*CONSTRUCTS, "Quality"]].join(people, rsuffix="_people", how="inner")
-    if len(both) < 3:
-        raise UserError(f"Only {len(both)} explanations were rated by people and by the judge; agreement "
-                        "needs at least 3. Are these ratings of this run?")
-    rows = []
-    for name in (*CONSTRUCTS, "Quality"):
-        found = stats.spearmanr(both[name], both[f"{name}_people"])
-        rows.append((name, len(both), found.statistic, found.pvalue))
-    return pd.DataFrame(rows, columns=["construct", "explanations", "rho", "p"])
+    outcomes = [*CONSTRUCTS, "Quality"]
+    both = join_ratings(judged, rated, outcomes, "by the judge", on)
+    return pd.DataFrame([(name, *correlate(both[name], both[f"{name}_people"]))
+                         for name in outcomes], columns=["construct", *FOUND])
 
 
 def run(name: str, ratings: str | None) -> None:
@@ -80,7 +74,8 @@ def run(name: str, ratings: str | None) -> None:
     if reader is None:
         raise UserError(f"Profile '{name}' names no reader; add `reader` to its evaluation section.")
     models.quiet()
-    judged = table[["id", "arm", "size", "seed"]].join(
+    table["length"] = table["explanation"].str.len()
+    judged = table[["id", "arm", "size", "seed", "length"]].join(
         judge(*models.load(models.fetch(reader), "auto"), table), how="inner")
     store.write_csv(stage.folder / "judged.csv", judged)
     print(judged.groupby("arm", sort=False)[[*CONSTRUCTS, "Quality"]].mean().round(2).to_string())
@@ -89,8 +84,7 @@ def run(name: str, ratings: str | None) -> None:
         print("No ratings by people (--ratings): whether this judge agrees with them is not known.")
         return
     judged = judged.rename(columns={"id": "question", "arm": "method"})
-    rated = rated.assign(method=rated["method"].astype(str), question=rated["question"].astype(str))
-    print(agreement(judged, rated, ["question", "method"]).round(3).to_string(index=False))
+    print(agreement(judged, rated).round(3).to_string(index=False))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ MINICQA = ROOT / "data" / "minicqa"
 PUBLISHED = ROOT / "data" / "published"
 
 RAW = BUILT / "data" / "raw"
-MODELS = BUILT / "data" / "models"
+MODELS = Path(os.environ.get("HONEY_MODELS", BUILT / "data" / "models"))  # see lib.colab
 RUNS = BUILT / "data" / "runs"
 TEXTS = BUILT / "data" / "texts"  # the teacher's, shared by all profiles that ask for the same
 FIGURES = BUILT / "figures"

@@ -1,4 +1,4 @@
-"""Figures of answers and explanations: paired differences between methods, measures of each.
+"""Figures of answers and explanations: paired differences, measures, measures against ratings.
 
 As in lib.plots, each function takes a tidy table and gives (figure, table); intervals are 95 %.
 """
@@ -8,6 +8,7 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from lib import figures
 from lib.plots import require
@@ -88,4 +89,48 @@ def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
         ax.set_axis_off()
     axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    return figure, table
+
+
+def agreement_figure(table: pd.DataFrame):
+    """Rank correlations with mean ratings as points with intervals, a panel a construct.
+
+    table: measure, construct, explanations, rho, low, high, p_holm (lib.agreement). A row is a
+    measure, filled where p_holm is below 0.05; if the table has the column within, a row is one of
+    its values, methods in their colours. Where rho is not defined there is no point. In brackets
+    the number of explanations. Table: unchanged.
+    """
+    require(table, ["measure", "construct", "explanations", "rho", "low", "high", "p_holm"],
+            "measures against ratings")
+    of = "within" if "within" in table.columns else "measure"
+    counts = table.groupby(of, sort=False)["explanations"].first()
+    names, constructs = list(counts.index), list(dict.fromkeys(table["construct"]))
+    figure, axes = plt.subplots(1, len(constructs), sharex=True, sharey=True, squeeze=False,
+                                figsize=(figures.DOUBLE, 1.1 + 0.2 * len(names)))
+    for ax, construct in zip(axes[0], constructs, strict=True):
+        ax.axvline(0, color=figures.GREY, linewidth=0.9)
+        part = table[(table["construct"] == construct) & table["rho"].notna()]
+        for name, row in zip(part[of], part.itertuples(), strict=True):
+            clear = of == "within" or row.p_holm < 0.05
+            look = (figures.point(name) if of == "within" and name != "all" else
+                    {"marker": "o", "color": "black", "markerfacecolor": "k" if clear else "w"})
+            error = np.nan_to_num([[row.rho - row.low], [row.high - row.rho]])
+            ax.errorbar(row.rho, names.index(name), xerr=error, linestyle="none", elinewidth=1,
+                        **look | {"markersize": 4})
+        ax.set_title(construct, fontsize=7)
+        ax.set_xlabel("Spearman's rho")
+        ax.grid(visible=True, axis="x")
+        ax.grid(visible=False, axis="y")
+    widest = np.nan_to_num(table[["rho", "low", "high"]].abs()).max() or 1
+    end = min(1, np.ceil(10 * widest) / 10)
+    axes[0, 0].set(xlim=(-1.15 * end, 1.15 * end))
+    axes[0, 0].set_xticks((-end, 0, end), [f"{MINUS}{end:g}", "0", f"{end:g}"])
+    axes[0, 0].set_yticks(range(len(names)), [f"{name.replace('_', ' ')} ({count:,})"
+                                              for name, count in counts.items()])
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    if of == "measure":
+        figures.legend(figure, [], more=[
+            Line2D([], [], marker="o", linestyle="none", color="black", label=label,
+                   markerfacecolor=colour, markersize=4)
+            for label, colour in (("p < 0.05 (Holm)", "k"), ("p ≥ 0.05", "w"))])
     return figure, table

@@ -34,7 +34,7 @@ NOT_IMPORTED = {  # pinned although no file of ours imports them
     "psutil": "memory of whole process trees in benchmarks",
     "sentencepiece": "transformers needs it for T5's tokenizers",
 }
-NOT_PINNED = set()  # the browser test is skipped without it
+NOT_PINNED = {"google"}  # google.colab is a part of Colab
 
 
 def pins(name: str) -> dict[str, Requirement]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from lib import badges
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROSE = re.compile(r"[A-Za-z]{2,}")
@@ -68,14 +70,29 @@ def test_the_first_cell_says_what_is_shown_made_and_needed(path, notebook):
         assert word in first.source
 
 
-def test_parameters_come_first_and_the_stage_second(path, code):
+def test_parameters_come_first_then_the_door_and_the_stage(path, code):
     assert not any(cell.metadata.get("tags") for cell in code[1:])
     assert code[0].metadata.tags == ["parameters"]
     assert 'profile = "cpu"  # str: name of a file in notebooks/profiles' in code[0].source
     for line in code[0].source.splitlines():
         assert re.fullmatch(r"\w+ = .+  # (str|int|float|bool|list|dict): .+", line), line
-    assert 'sys.path.insert(0, "..")' in code[1].source
-    assert f'stage = Stage("{path.stem}", profile)' in code[1].source
+    assert code[1].source.endswith("    profile = colab.prepare(profile, drive=False)")
+    assert 'sys.path.insert(0, "..")' in code[2].source
+    assert f'stage = Stage("{path.stem}", profile)' in code[2].source
+
+
+def test_the_door_is_the_same_in_all_and_does_what_pyproject_says(path, notebook, code):
+    first = nbformat.read(NOTEBOOKS[0], as_version=nbformat.NO_CONVERT)
+    assert code[1].source == [cell for cell in first.cells if cell.cell_type == "code"][1].source
+    repository, tag = badges.stored()
+    link = badges.badge(repository, tag, path.stem)
+    if repository:  # `make badges` was run
+        assert f'url, tag = "https://github.com/{repository}", "{tag}"' in code[1].source
+        assert notebook.cells[0].source.split("\n\n")[1] == link
+        assert link in (ROOT / "README.md").read_text(encoding="utf-8")
+    else:
+        assert 'url, tag = "", ""' in code[1].source
+        assert "Open in Colab" not in notebook.cells[0].source
 
 
 def test_every_figure_is_in_the_list_of_figures(path, notebook, code):

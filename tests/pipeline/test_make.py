@@ -212,9 +212,10 @@ def test_help_lists_targets_and_profiles(project):
     done = project.make()
     assert (done.returncode, done.stderr) == (0, "")
     names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert names[:14] == ["help", "setup", "reproduce", "train", "plan", "test", "bench", "data", "survey",
-                          "study", "report", "lab", "clean", "01"]
-    assert names[14:] == ["cpu", "smoke"]
+    assert names[:-2] == ["help", "setup", "doctor", "reproduce", "train", "plan", "test", "bench",
+                          "figures", "results", "data", "survey", "study", "report", "lab", "badges",
+                          "clean", "01"]
+    assert names[-2:] == ["cpu", "smoke"]
     assert all(len(line.split(maxsplit=1)) == 2 for line in done.stdout.splitlines())
     assert done.stdout == project.make("help").stdout
 

@@ -36,6 +36,6 @@ def test_agreement_by_hand():
     rated = scored([1, 2, 3, 5, 4, 2], id=list("abdcda"))  # a: 1.5, b: 2, d: 3.5, c: 5
     found = judge.agreement(judged, rated, ["id"]).set_index("construct")
     assert found.loc["Plausibility", "rho"] == pytest.approx(0.8)
-    assert (found["explanations"] == 4).all()
+    assert (found["explanations"] == 4).all() and found["low"].max() < 0.8 < found["high"].min()
     with pytest.raises(UserError, match="Only 2 explanations were rated by people and by the judge"):
         judge.agreement(judged[:2], rated, ["id"])
