@@ -1,5 +1,6 @@
 """Students answer the test questions: greedy texts, one extraction rule, accuracy per student."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -121,11 +122,17 @@ def likeliest(model, tokenizer, inputs: list[str], questions: list[Question],
 
 
 def all_predictions(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
-    """Predictions of every finished student in the table of notebook 03."""
-    parts = [predictions(settings, *found) for found in grid.finished(settings, trained)]
+    """Predictions of every finished student in the table of notebook 03. While it is loaded it
+    answers the other tasks of ``evaluation.also`` too (kept for lib.transfer)."""
+    parts = []
+    for found in grid.finished(settings, trained):
+        parts.append(predictions(settings, *found))
+        for task in settings.evaluation.also:
+            predictions(settings, *found, task)
     return pd.concat(parts, ignore_index=True)
 
 
+@functools.lru_cache(maxsize=1)
 def load_student(student: Student, folder: Path):
     """A finished student in eval mode; an adapter is merged, into the dequantised base for QLoRA."""
     if not (folder / "adapter_config.json").is_file():

@@ -165,6 +165,9 @@ class Profile(Settings):
         for task in (self.task, *self.evaluation.also):
             if task.name not in tasks.names():
                 raise ValueError(f"task '{task.name}' is not one of {', '.join(tasks.names())}")
+        asked = [self.task.name, *(task.name for task in self.evaluation.also)]
+        if len(set(asked)) < len(asked):
+            raise ValueError("evaluation.also: task and also name a task twice; name each once")
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
                 raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")

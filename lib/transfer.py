@@ -8,7 +8,6 @@ import seaborn
 from matplotlib.patches import Rectangle
 
 from lib import accuracy, evaluate, figures, grid, plots, stats
-from lib.errors import UserError
 from lib.extraction import is_right
 from lib.plots_answers import MINUS
 from lib.profile import Profile
@@ -20,11 +19,8 @@ STUDENT = ["trained_on", "size", "profile", "arm"]  # a row of the heat map; its
 
 def answers(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
     """A row a student (of ``trained``, notebook 03's table) and task, its own or one of
-    ``evaluation.also``: COLUMNS, in shares. UserError if a task stands twice."""
+    ``evaluation.also``: COLUMNS, in shares."""
     asked = {settings.task.name: None} | {task.name: task for task in settings.evaluation.also}
-    if len(asked) <= len(settings.evaluation.also):
-        raise UserError(f"Profile '{settings.name}': task and evaluation.also name a task twice; "
-                        f"name each of {', '.join(asked)} once.")
     parts = [score(evaluate.predictions(settings, *student, task)).assign(task=name)
              for student in grid.finished(settings, trained) for name, task in asked.items()]
     return pd.concat(parts, ignore_index=True).assign(trained_on=settings.task.name)[COLUMNS]

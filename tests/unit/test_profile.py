@@ -34,6 +34,7 @@ def test_every_profile_is_valid(name):
     (lambda p: p.pop("task"), "task: Field required"),
     (lambda p: p.update(arms=["MT"]), "arms: 'MT' is not one of label-only, CF:Unrevised"),
     (lambda p: p.update(seeds=[0, 0]), "seeds: an entry stands twice"),
+    (lambda p: p["evaluation"].update(also=[{"name": p["task"]["name"]}]), "name a task twice; name each"),
     (lambda p: p["training"].update(accumulation=3), "batch_size must be a multiple of accumulation"),
     (lambda p: p["students"][1].update(trainable_layers=1), "both lora_rank and trainable_layers"),
     (lambda p: p["students"][0].update(base="4bit"), "base 4bit, which needs a lora_rank"),

@@ -236,6 +236,3 @@ def test_students_answer_the_other_task(settings, monkeypatch):
     assert table["likelihood"][1] == (found["likeliest"] == found["gold"]).mean()
     monkeypatch.setattr(evaluate, "load_student", None)  # answers are kept
     pd.testing.assert_frame_equal(transfer.answers(settings, trained), table)
-    twice = settings.evaluation.model_copy(update={"also": [settings.task]})
-    with pytest.raises(UserError, match="name a task twice; name each of minicqa once"):
-        transfer.answers(settings.model_copy(update={"evaluation": twice}), trained)
