@@ -6,6 +6,8 @@ import pandas as pd
 from lib import figures, paths, plots
 from lib.profile import Profile
 
+LABELS = {"gamma": "gamma: weight of MT within MT+CF", "share": "Share of the train questions"}
+
 
 def varied(settings: Profile) -> str | None:
     """The one training setting, a number, in which the variants differ, or None."""
@@ -59,6 +61,6 @@ def variant_figure(settings: Profile, table: pd.DataFrame, chance: float) -> tup
     if not name:
         ax.set_xticks(range(len(variants)), variants)
     ax.axhline(100 * chance, color=figures.GREY, linestyle="--", linewidth=0.8)
-    ax.set(ylim=(0, 100), ylabel="Accuracy (%)", xlabel=name or "Variant")
+    ax.set(ylim=(0, 100), ylabel="Accuracy (%)", xlabel=LABELS.get(name, name or "Variant"))
     figures.legend(figure, arms)
     return figure, table

@@ -17,7 +17,7 @@ from lib import depends, install, machine  # noqa: E402
 # What a run takes: GB of memory and disk, MiB of GPU memory as nvidia-smi counts. smoke and cpu are
 # measured (README.md), the others estimated: teacher, kept students (paper: 72 in bf16, 74 GB), ...
 NEEDS = {
-    "smoke": {"memory": 0.8, "disk": 0.02}, "cpu": {"memory": 5.5, "disk": 1.8},
+    "smoke": {"memory": 0.8, "disk": 0.02}, "cpu": {"memory": 5.8, "disk": 1.8},
     "colab": {"memory": 8, "disk": 11, "gpu": 14000, "cuda": True, "hub": True},
     "paper": {"memory": 30, "disk": 125, "gpu": 38000, "cuda": True, "hub": True, "bf16": True,
               "token": True}}
@@ -83,7 +83,7 @@ def check_disk(free, more):
 
 def check_memory(total, free):
     """GB that this process may use, and that are free now."""
-    words = "%.1f GB: %s (smoke 0.8, cpu 5.5; estimated: colab 8, paper 30)." % (
+    words = "%.1f GB: %s (smoke 0.8, cpu 5.8; estimated: colab 8, paper 30)." % (
         total, enough("memory", total))
     if free < NEEDS["cpu"]["memory"] <= total:
         return "note", "%s Only %.1f GB are free now: close other programs first." % (words, free)

@@ -61,7 +61,8 @@ def build(settings: Profile) -> Path:
     if not notebooks:
         raise UserError(f"Nothing has been run with profile '{settings.name}' yet; run "
                         f"make reproduce PROFILE={settings.name} first.")
-    figures = sorted(drawn.glob("*.json"))
+    figures = sorted(drawn.glob("*.json"), key=lambda path: (
+        str(store.read_json(path, "make reproduce").get("notebook")), path.name))
     inputs = [Path(__file__), *notebooks, *failed, *sorted(drawn.glob("*"))]
     key = store.key_of([[path.name, path.stat().st_mtime_ns] for path in inputs])
     pages = [folder / f"{path.stem}.html" for path in notebooks]

@@ -167,7 +167,7 @@ def test_memory(total, free, state, words):
 def test_little_memory_leaves_smoke():
     m = a_machine(memory=4.0, memory_free=3.0)
     assert doctor.verdict("smoke", m) == "PROFILE=smoke will work."
-    assert doctor.verdict("cpu", m) == "PROFILE=cpu will not work; missing: 5.5 GB of memory."
+    assert doctor.verdict("cpu", m) == "PROFILE=cpu will not work; missing: 5.8 GB of memory."
 
 
 def test_processor():

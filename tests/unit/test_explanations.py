@@ -75,7 +75,7 @@ def test_gamma_stands_beside_the_authors_values():
     assert list(ours.index) == list(theirs.index) == [0.1, 0.3, 0.5, 0.7, 0.9]
     assert theirs[0.7] == 0.77641
     figure, drawn = ablation.variant_figure(settings, table, 0.2)
-    assert drawn is table and figure.axes[0].get_xlabel() == "gamma"
+    assert drawn is table and figure.axes[0].get_xlabel() == "gamma: weight of MT within MT+CF"
     assert list(figure.axes[0].lines[-2].get_ydata()) == pytest.approx(100 * theirs.to_numpy())
 
 
