@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -160,8 +161,9 @@ def test_ctrl_c_is_one_sentence(write, tmp_path):
             f"paths.BUILT = Path({str(tmp_path)!r}); paths.NOTEBOOKS = paths.BUILT / 'notebooks'; "
             "paths.RUNS = paths.BUILT / 'runs'; "
             "raise SystemExit(run.main(['02', '--profile', 'smoke']))")
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also below a shell's "&"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:
+                          stderr=subprocess.PIPE, text=True, preexec_fn=hears) as process:
         assert "begun\n" in iter(process.stdout.readline, "")
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == (

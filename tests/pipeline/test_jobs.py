@@ -23,6 +23,7 @@ def settings(monkeypatch, tmp_path):
     """The smoke profile in a home of its own, with the teacher's table written."""
     monkeypatch.setenv("HONEY_HOME", str(tmp_path))
     monkeypatch.setattr(paths, "RUNS", tmp_path / "data" / "runs")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "data" / "texts")
     monkeypatch.setattr(paths, "MODELS", tmp_path / "data" / "models")
     chosen = profile.load("smoke")
     texts = corpus.write_revisions(chosen, corpus.write_explanations(chosen))

@@ -13,8 +13,8 @@ from lib import corpus, paths, profile, store
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """120 questions for the tiny teacher, in a run folder of their own."""
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    """120 questions for the tiny teacher, in a folder of texts of their own."""
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     smoke = profile.load("smoke")
     task = smoke.task.model_copy(update={"train": 110, "dev": 10})
     teacher = smoke.teacher.model_copy(update={"batch_size": 2})
@@ -52,7 +52,7 @@ def test_twenty_kills(settings, tmp_path, monkeypatch):
     whole = time.monotonic() - started
     expected = corpus.Corpus(settings).write("explanation")
     shards = len((tmp_path / "whole.log").read_text().split())
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "broken")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "broken")
     log, rng, seen = tmp_path / "shards.log", random.Random(0), []
     for _ in range(20):
         child = write_in_child(settings, log)

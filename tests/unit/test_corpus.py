@@ -27,6 +27,7 @@ class Parrot:
 def make(tmp_path, monkeypatch):
     """Function: a Corpus of the smoke profile with changed teacher settings and a Parrot."""
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
 
     def make(seed=0, task=None, **teacher):
         smoke = profile.load("smoke")
@@ -183,7 +184,7 @@ def test_a_full_disk_in_mid_run_is_a_sentence_and_the_rest_is_written_later(make
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):
-    (tmp_path / "runs").write_text("a file where a folder should be")
+    (tmp_path / "texts").write_text("a file where a folder should be")
     with pytest.raises(UserError, match="Cannot write .*settings.json: .*make the folder writable"):
         make().write("explanation")
 

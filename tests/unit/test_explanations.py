@@ -98,6 +98,7 @@ def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
     from lib import paths
 
     monkeypatch.setattr(paths, "RUNS", tmp_path)
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     predictions = pd.DataFrame({
         "id": ["a", "b", "c"], "arm": "MT:Unrevised", "size": "x", "seed": 0, "gold": 0, "correct": True,
         "question": ["Who?", "Where?", "Why?"], "choices": [["me", "you"], ["here", "there"], ["x", "y"]],

@@ -53,6 +53,7 @@ def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
 def elsewhere(monkeypatch, tmp_path):
     """Runs go to a folder of the test."""
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
 
 
 @pytest.mark.parametrize("files", [

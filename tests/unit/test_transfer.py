@@ -216,6 +216,7 @@ def settings(monkeypatch, tmp_path):
     """Two tiny students of the smoke profile, in a home of their own."""
     monkeypatch.setenv("HONEY_HOME", str(tmp_path))
     monkeypatch.setattr(paths, "RUNS", tmp_path / "data" / "runs")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     monkeypatch.setattr(paths, "MODELS", tmp_path / "data" / "models")
     smoke = profile.load("smoke")
     return smoke.model_copy(update={"students": smoke.students[:1], "seeds": [0],
