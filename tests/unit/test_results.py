@@ -46,10 +46,9 @@ def made_up() -> dict[str, pd.DataFrame]:
             "transfer": moved[transfer.COLUMNS], "runs": pd.DataFrame(costs)}
 
 
-@pytest.fixture
-def written(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+def write(root, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "FIGURES", root / "figures")
     for name, table in made_up().items():
         path = results.home("smollm2") / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +56,20 @@ def written(tmp_path, monkeypatch):
     return results.home("smollm2")
 
 
-def test_tables_come_from_the_files_alone(written):
-    found = results.tables(results.load("smollm2"))
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    return write(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The tables of the made-up results, from the files alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        write(tmp_path_factory.mktemp("results"), patch)
+        return results.tables(results.load("smollm2"))
+
+
+def test_tables_come_from_the_files_alone(found):
     summary = found["summary"].set_index("arm")
     assert summary["accuracy"].to_dict() == pytest.approx(
         {"label-only": 50, "CF:Unrevised": 25, "MT:Unrevised": 62.5, "MT+CF:Unrevised": 50,
@@ -69,8 +80,8 @@ def test_tables_come_from_the_files_alone(written):
     assert summary.loc["MT:Unrevised", "characters"] == 119.5
 
 
-def test_claims_with_intervals_and_verdicts(written):
-    found = results.tables(results.load("smollm2"))["verdicts"].set_index("difference of")
+def test_claims_with_intervals_and_verdicts(found):
+    found = found["verdicts"].set_index("difference of")
     assert found.loc["MT:Unrevised - CF:Unrevised", "difference"] == pytest.approx(37.5)
     assert found.loc["MT:Unrevised - CF:Unrevised", "holds"] == "yes"
     assert found.loc["MT:Unrevised - MT+CF:Unrevised", ["difference", "holds"]].tolist() == [12.5, "yes"]
@@ -88,8 +99,8 @@ def test_a_reversed_claim_is_called_no_and_missing_methods_are_left_out():
     assert found[["difference of", "holds"]].to_numpy().tolist() == [["MT:Unrevised - CF:Unrevised", "no"]]
 
 
-def test_markdown_has_a_row_a_student_and_dashes_for_what_is_not_there(written):
-    lines = replication.markdown(results.tables(results.load("smollm2"))["summary"]).splitlines()
+def test_markdown_has_a_row_a_student_and_dashes_for_what_is_not_there(found):
+    lines = replication.markdown(found["summary"]).splitlines()
     assert len(lines) == 2 + len(ARMS) and len({line.count("|") for line in lines}) == 1
     row = next(line for line in lines if line.startswith("| label-only"))
     assert row.startswith("| label-only | 2 x 40 | 50.0 [") and row.endswith("| – | – |")
