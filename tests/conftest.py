@@ -19,6 +19,19 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def style():
+    """The house style for the figures of one test, which are closed after it."""
+    import matplotlib.pyplot as plt
+
+    from lib import figures
+
+    with plt.rc_context():
+        figures.use_style()
+        yield
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def make_ratings():
     """Function that simulates checked ratings of the four methods."""

@@ -25,12 +25,7 @@ from lib.stats import METHODS  # noqa: E402
 from lib.study import CONSTRUCTS, OUTCOMES  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with matplotlib.rc_context():
-        figures.use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture

@@ -26,12 +26,7 @@ TASKS = {"label-only": ["predict"], "CF": ["factual", "counterfactual"],
          "MT": ["predict", "explain"]}
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with matplotlib.rc_context():
-        figures.use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture
