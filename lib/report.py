@@ -5,11 +5,14 @@ and where it comes from. Nothing is executed; what is up to date is not written 
 """
 
 import argparse
+import itertools
 import os
 import sys
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
+
+import pandas as pd
 
 from lib import paths, profile, store
 from lib.errors import UserError
@@ -24,25 +27,24 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto;
   padding: 0 1rem; }}
 h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; }}
+h3 {{ font-size: 1rem; margin: 2rem 0 .5rem; }} .table {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; }} td, th {{ padding: .3rem .8rem .3rem 0; text-align: left; }}
 th {{ border-bottom: 1px solid #999; font-weight: 600; }}
-.figures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(26rem, 1fr));
-  gap: 2rem; }}
-figure {{ margin: 0; }} figure img {{ max-width: 100%; border: 1px solid #ddd; }}
+.figures {{ display: flex; flex-wrap: wrap; gap: 2rem; align-items: start; }}
+figure {{ margin: 0; max-width: 100%; }} figure img {{ max-width: 100%; border: 1px solid #ddd; }}
 figcaption {{ font-size: .85rem; color: #555; overflow-wrap: anywhere; }}
 figcaption b {{ color: #222; font-size: .95rem; }}
 </style></head><body>
 <h1>{title}</h1>
 <p>{description}</p>
 <h2>Notebooks</h2>
-<table><tr><th>notebook</th><th>title</th><th>time</th><th>memory</th><th>commit</th></tr>
+<div class="table"><table>
+<tr><th>notebook</th><th>title</th><th>time</th><th>memory</th><th>commit</th></tr>
 {notebooks}
-</table>
-{failed}{statistics}
+</table></div>
+{failed}{students}{statistics}
 <h2>Figures</h2>
-<div class="figures">
 {figures}
-</div>
 </body></html>
 """
 
@@ -61,8 +63,7 @@ def build(settings: Profile) -> Path:
     if not notebooks:
         raise UserError(f"Nothing has been run with profile '{settings.name}' yet; run "
                         f"make reproduce PROFILE={settings.name} first.")
-    figures = sorted(drawn.glob("*.json"), key=lambda path: (
-        str(store.read_json(path, "make reproduce").get("notebook")), path.name))
+    figures = sorted(drawn.glob("*.json"), key=lambda path: (_made_by(path), path.name))
     inputs = [Path(__file__), *notebooks, *failed, *sorted(drawn.glob("*"))]
     key = store.key_of([[path.name, path.stat().st_mtime_ns] for path in inputs])
     pages = [folder / f"{path.stem}.html" for path in notebooks]
@@ -80,12 +81,17 @@ def build(settings: Profile) -> Path:
                        f"{_link(path, folder)}</p>\n" for path in failed),
         statistics=f"<p>All statistics of the run: {_link(statistics, folder)}</p>\n"
         if statistics.is_file() else "",
-        figures="\n".join(_figure(path, folder) for path in figures)))
+        students=_students(run / "04_evaluation" / "students.csv"),
+        figures="\n".join(
+            f'<h3>{escape(notebook)}</h3>\n<div class="figures">\n'
+            + "\n".join(_figure(path, folder) for path in records) + "\n</div>"
+            for notebook, records in itertools.groupby(figures, _made_by))))
     return index
 
 
 def _notebook(executed: Path, page: Path) -> str:
-    """One row of the table; the page is written if it is older than the executed notebook."""
+    """One row of the table; the page is written if it is older than the executed notebook (whose
+    own time lib.run sets back)."""
     nb = store.read_json(executed, "make reproduce")
     if not page.is_file() or page.stat().st_mtime_ns < executed.stat().st_ctime_ns:
         _convert(executed, page)
@@ -116,14 +122,31 @@ def _figure(record: Path, folder: Path) -> str:
     made = store.read_json(record, "its notebook")
     files = {kind: record.with_suffix(f".{kind}") for kind in ("png", "pdf", "csv")}
     title = escape(str(made.get("title", record.stem)))
-    notebook = Path(str(made.get("notebook", ""))).stem
+    notebook = _made_by(record)
     links = [f'<a href="{quote(notebook)}.html">{escape(notebook)}</a>']
     links += [_link(path, folder, name) for name, path in (
         ("table", files["csv"]), ("PDF", files["pdf"]), ("provenance", record)) if path.is_file()]
-    image = f'<img src="{_href(files["png"], folder)}" alt="{title}" loading="lazy">'
-    return (f"<figure>{image if files['png'].is_file() else ''}\n<figcaption><b>{title}</b><br>"
+    image, width = "", 400
+    if files["png"].is_file():
+        address = _href(files["png"], folder)
+        image = f'<a href="{address}"><img src="{address}" alt="{title}" loading="lazy"></a>'
+        width = round(0.55 * int.from_bytes(files["png"].read_bytes()[16:20], "big"))  # of 200 dpi
+    return (f'<figure style="width: {width}px">{image}\n<figcaption><b>{title}</b><br>'
             f"{' · '.join(links)}<br>commit {escape(str(made.get('commit', 'unknown')))} · "
             f"<code>{escape(str(made.get('command', '')))}</code></figcaption></figure>")
+
+
+def _made_by(record: Path) -> str:
+    """The notebook that drew the figure of a record."""
+    return Path(str(store.read_json(record, "make reproduce").get("notebook"))).stem
+
+
+def _students(path: Path) -> str:
+    """The run's students and their accuracies as a table, once notebook 04 has written them."""
+    if not path.is_file():
+        return ""
+    table = pd.read_csv(path).to_html(index=False, border=0, float_format="{:.3f}".format)
+    return f'<h2>Students</h2>\n<div class="table">{table}</div>\n'
 
 
 def _href(path: Path, folder: Path) -> str:
