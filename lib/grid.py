@@ -14,6 +14,9 @@ from lib import models, objectives, paths, profile, provenance, store, tasks
 from lib.errors import UserError
 from lib.profile import Profile, StudentModel
 
+RECORD = ("steps", "best_step", "seconds", "tokens", "tokens_per_second", "peak_memory_gb", "joules",
+          "trained_parameters", "inputs_cut", "precision", "device")
+
 
 @dataclass(frozen=True)
 class Student:
@@ -42,24 +45,33 @@ def students(settings: Profile) -> list[Student]:
             for seed in settings.seeds]
 
 
-def training_key(settings: Profile, student: Student, pairs: dict) -> dict:
-    """All that the student's weights depend on (its folder's name carries the hash)."""
-    return {"arm": student.arm, **models.identity(student.model.model),
-            "student": student.model.model_dump(mode="json"), "seed": student.seed,
-            "training": settings.training_of(student.variant).model_dump(mode="json"),
-            "data": store.key_of(pairs)}
+@dataclass(frozen=True)
+class Place:
+    """Where a student goes, and what decides it: its training pairs and the key made from them."""
+
+    pairs: dict
+    key: dict
+    folder: Path
+
+
+def place(settings: Profile, student: Student, texts: pd.DataFrame) -> Place:
+    """The student's place, whose key holds all that its weights depend on.
+
+    The folder is ``data/runs/<profile>/03_training/students/<arm>-<size>-s<seed>-<hash of the key>``.
+    """
+    pairs = training_pairs(settings, student, texts)
+    key = {"arm": student.arm, **models.identity(student.model.model),
+           "student": student.model.model_dump(mode="json"), "seed": student.seed,
+           "training": settings.training_of(student.variant).model_dump(mode="json"),
+           "data": store.key_of(pairs)}
+    arm = re.sub(r"[^\w.]+", "-", student.name)
+    name = f"{arm}-{student.model.size}-s{student.seed}-{store.key_of(key)}"
+    return Place(pairs, key, home(settings) / name)
 
 
 def home(settings: Profile) -> Path:
     """Where a profile's students live."""
     return profile.run_folder(settings) / "03_training" / "students"
-
-
-def folder_of(settings: Profile, student: Student, key: dict) -> Path:
-    """``data/runs/<profile>/03_training/students/<arm>-<size>-s<seed>-<hash>``."""
-    arm = re.sub(r"[^\w.]+", "-", student.name)
-    name = f"{arm}-{student.model.size}-s{student.seed}-{store.key_of(key)}"
-    return home(settings) / name
 
 
 def training_pairs(settings: Profile, student: Student, texts: pd.DataFrame) -> dict[str, dict[str, list]]:
@@ -85,9 +97,9 @@ def training_pairs(settings: Profile, student: Student, texts: pd.DataFrame) -> 
 
 def task_weights(settings: Profile, student: Student) -> dict[str, float]:
     """Task weights of a student's method under its alpha, beta, gamma and cf_loss."""
-    t = settings.training_of(student.variant)
-    return objectives.weights(objectives.split_arm(student.arm)[0], alpha=t.alpha, beta=t.beta,
-                              gamma=t.gamma, cf_loss=t.cf_loss)
+    training = settings.training_of(student.variant)
+    return objectives.weights(objectives.split_arm(student.arm)[0], **training.model_dump(
+        include={"alpha", "beta", "gamma", "cf_loss"}))
 
 
 def is_whole(folder: Path) -> bool:
@@ -106,38 +118,19 @@ def train_all(settings: Profile, texts: pd.DataFrame) -> pd.DataFrame:
     """
     wanted = students(settings)
     places = [place(settings, student, texts) for student in wanted]
-    jobs = int(os.environ.get("JOBS") or 1)
+    jobs = os.environ.get("JOBS") or "1"
+    if not jobs.isdecimal():
+        raise UserError(f"JOBS is '{jobs}'; make it the number of students to train side by side.")
     missing = [i for i, found in enumerate(places) if not is_whole(found.folder)]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} students were finished before", flush=True)
-    if jobs > 1 and len(missing) > 1:
+    if int(jobs) > 1 and len(missing) > 1:
         from lib.jobs import run_side_by_side
 
-        run_side_by_side(settings, missing, jobs)
+        run_side_by_side(settings, missing, int(jobs))
     else:
         for number, i in enumerate(missing, 1):
             print(f"[{number}/{len(missing)}] {wanted[i].label}", flush=True)
             train_one(settings, wanted[i], places[i])
-    return table_of(wanted, places)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a student goes, and what decides it: pairs, key and folder."""
-
-    pairs: dict
-    key: dict
-    folder: Path
-
-
-def place(settings: Profile, student: Student, texts: pd.DataFrame) -> Place:
-    """The student's training pairs, the key made from them, and its folder."""
-    pairs = training_pairs(settings, student, texts)
-    key = training_key(settings, student, pairs)
-    return Place(pairs, key, folder_of(settings, student, key))
-
-
-def table_of(wanted: list[Student], places: list[Place]) -> pd.DataFrame:
-    """A row a finished student with its record."""
     rows = []
     for student, found in zip(wanted, places, strict=True):
         record = store.read_json(found.folder / "student.json", "notebooks/03_training.ipynb")
@@ -146,20 +139,18 @@ def table_of(wanted: list[Student], places: list[Place]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-RECORD = ("steps", "best_step", "seconds", "tokens", "tokens_per_second", "peak_memory_gb", "joules",
-          "trained_parameters", "inputs_cut", "precision", "device")
-
-
 def train_one(settings: Profile, student: Student, found: Place) -> None:
     """Train in a working folder beside the final one; rename when all is written.
 
-    Goes on from the working folder's last checkpoint. A damaged finished student is set aside.
-    UserError if another process trains the same student. Under ``accelerate launch`` the first of
-    the processes locks, writes and renames; the others train with it.
+    Goes on from the working folder's last checkpoint. A finished student is left as it is, a damaged
+    one is trained again. UserError if another process trains the same student. Under ``accelerate
+    launch`` the first of the processes locks, writes and renames; the others train with it.
     """
-    from lib import card, train
-
     folder, first = found.folder, int(os.environ.get("RANK", 0)) == 0
+    if is_whole(folder):
+        return
+    from lib import card, train  # import torch
+
     working = folder.with_name(f".working-{folder.name}")
     working.mkdir(parents=True, exist_ok=True)
     with open(folder.with_name(f".lock-{folder.name}"), "w") as lock:
@@ -168,7 +159,7 @@ def train_one(settings: Profile, student: Student, found: Place) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{student.label} is being trained by another process; wait for it.") from None
-        if is_whole(folder):
+        if is_whole(folder):  # meanwhile finished by another process
             return
         if folder.exists() and first:
             print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
@@ -191,10 +182,9 @@ def train_one(settings: Profile, student: Student, found: Place) -> None:
 def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path]]:
     """The students of ``train_all``'s table with their folders; UserError if one is missing."""
     found = []
-    by_name = {(row["arm"], row["size"], row["seed"]): row["folder"] for row in
-               table.to_dict("records")}
+    folders = table.set_index(["arm", "size", "seed"])["folder"].to_dict()
     for student in students(settings):
-        name = by_name.get((student.name, student.model.size, student.seed))
+        name = folders.get((student.name, student.model.size, student.seed))
         folder = home(settings) / str(name)
         if not (folder / "student.json").is_file():
             raise UserError(f"The student {student.label} is not trained; run "

@@ -13,7 +13,7 @@ import time
 
 import pandas as pd
 
-from lib import grid, paths, profile
+from lib import grid, machine, paths, profile
 from lib.errors import UserError
 from lib.progress import duration
 
@@ -30,38 +30,56 @@ def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
 def train_number(name: str, number: int) -> str:
     """Train one student of a profile by its number in ``grid.students``; returns its label."""
     settings = profile.load(name)
-    student = grid.students(settings)[number]
-    found = grid.place(settings, student, teacher_texts(settings))
-    if not grid.is_whole(found.folder):
-        grid.train_one(settings, student, found)
+    wanted = grid.students(settings)
+    if not 0 <= number < len(wanted):
+        raise UserError(f"Profile '{name}' has no student {number}; they are 0 to {len(wanted) - 1}.")
+    student = wanted[number]
+    grid.train_one(settings, student, grid.place(settings, student, teacher_texts(settings)))
     return student.label
 
 
+def visible_gpus() -> list[str]:
+    """The GPUs that processes may use, as CUDA_VISIBLE_DEVICES names them; none on a CPU."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None:
+        return [name for name in told.split(",") if name]
+    return [str(i) for i in range(len(machine.gpus(machine.run(machine.NVIDIA_SMI))))]
+
+
 def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -> None:
-    """Train the numbered students in ``jobs`` processes, cores shared out evenly.
+    """Train the numbered students in ``jobs`` processes; cores are shared out evenly, and so are
+    the GPUs, one to a process (those of CUDA_VISIBLE_DEVICES, if it is set).
 
     Prints done, running, failed and ETA every 30 s. A failed student does not stop the others;
     at the end UserError names the failed ones and their logs.
     """
+    if jobs < 1:
+        raise UserError(f"{jobs} jobs cannot train anything; use 1 or more.")
     labels = [student.label for student in grid.students(settings)]
     logs = grid.home(settings) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
+    gpus = visible_gpus() or [None]
+    free = [gpus[i % len(gpus)] for i in range(jobs)]  # a slot for each process that may run
     waiting, running, failed, done = list(numbers), {}, [], 0
     started = printed = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 number = waiting.pop(0)
+                gpu = free.pop(0)
+                own = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
                 with open(logs / f"{number:03d}.log", "w") as log:
-                    running[number] = subprocess.Popen(
+                    running[number] = gpu, subprocess.Popen(
                         [sys.executable, "-m", "lib.jobs", settings.name, "--only", str(number)],
-                        cwd=paths.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+                        cwd=paths.ROOT, env=environment | own, stdout=log, stderr=subprocess.STDOUT)
             time.sleep(0.2)
-            ended = [number for number, process in running.items() if process.poll() is not None]
+            ended = [number for number, (_, process) in running.items()
+                     if process.poll() is not None]
             for number in ended:
-                process = running.pop(number)
+                gpu, process = running.pop(number)
+                free.append(gpu)
                 done += process.returncode == 0
                 if process.returncode:
                     failed.append(number)
@@ -73,7 +91,7 @@ def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -
                 print(f"students {done}/{len(numbers)} done | {len(running)} running | {len(failed)} "
                       f"failed" + (f" | ETA {duration(eta)}" if eta else ""), flush=True)
     finally:
-        for process in running.values():
+        for _, process in running.values():
             process.terminate()
     if failed:
         raise UserError(f"{len(failed)} of {len(numbers)} students failed: "
@@ -94,7 +112,8 @@ def submit(settings: profile.Profile, numbers: list[int], cluster: str, **option
 
 
 class _Requeued:
-    """A callable that submitit may submit again: finished students return at once."""
+    """``train_number`` that submitit may submit again: it goes on from the last checkpoint, and a
+    finished student returns at once."""
 
     def __init__(self, name: str):
         self.name = name
@@ -103,7 +122,7 @@ class _Requeued:
         return train_number(self.name, number)
 
     def checkpoint(self, number: int):
-        """What submitit runs after a time-out or pre-emption: the same, from the last checkpoint."""
+        """What submitit runs after a time-out or pre-emption."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, number)

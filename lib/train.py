@@ -29,17 +29,21 @@ def losses(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.T
     return (nll * batch["weight"][task]).sum(), sums, torch.bincount(task, minlength=len(TASKS))
 
 
+def task_means(sums: torch.Tensor, counts: torch.Tensor) -> dict[str, float]:
+    """Mean token loss of each task that has target tokens, from ``losses``' sums and counts [4]."""
+    return {task: float(s / c) for task, s, c in zip(TASKS, sums, counts, strict=True) if c}
+
+
 class StudentTrainer(Trainer):
     """Trainer whose loss is the weighted sum of task losses and whose data are ``Steps``."""
 
     loss_is_scaled_for_ga = True  # the weights already count the whole step
 
-    def __init__(self, *args, dev: Steps | None = None, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, dev: Steps, **options):
+        super().__init__(**options)
         self.dev = dev
         self.sums = torch.zeros(len(TASKS))
         self.counts = torch.zeros(len(TASKS))
-        self.tokens = 0
 
     def get_train_dataloader(self) -> DataLoader:
         return DataLoader(self.train_dataset, batch_size=None)
@@ -48,13 +52,12 @@ class StudentTrainer(Trainer):
         loss, sums, counts = losses(model, inputs)
         self.sums += sums.cpu()
         self.counts += counts.cpu()
-        self.tokens += int(inputs["attention_mask"].sum())
+        self.state.num_input_tokens_seen += int(inputs["attention_mask"].sum())  # in checkpoints, too
         return loss * self.args.world_size  # data parallel averages gradients over processes
 
     def task_losses(self) -> dict[str, float]:
         """Mean token loss per task since the last call."""
-        means = {task: float(s / c) for task, s, c in zip(TASKS, self.sums, self.counts, strict=True)
-                 if c > 0}
+        means = task_means(self.sums, self.counts)
         self.sums.zero_()
         self.counts.zero_()
         return means
@@ -69,7 +72,7 @@ class StudentTrainer(Trainer):
                 _, more, n = losses(self.model, self._prepare_inputs(self.dev[item]))
             sums, counts = sums + more.cpu(), counts + n.cpu()
         self.model.train()
-        means = {task: float(sums[i] / counts[i]) for i, task in enumerate(TASKS) if counts[i]}
+        means = task_means(sums, counts)
         metrics = {f"eval_{task}": value for task, value in means.items()}
         metrics["eval_loss"] = sum(self.dev.weights[task] * value for task, value in means.items())
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -79,20 +82,14 @@ class StudentTrainer(Trainer):
 class Diary(TrainerCallback):
     """Keeps the loss history, prints one line per evaluation or 30 s, and keeps the best weights."""
 
-    def __init__(self, folder: Path, label: str, steps: int):
+    def __init__(self, folder: Path, label: str, steps: int, done: int):
+        """``done``: step of the checkpoint that training goes on from; later rows are dropped."""
         self.folder, self.label, self.steps = folder, label, steps
-        self.trainer: StudentTrainer | None = None
-        self.started = self.printed = time.monotonic()
+        self.trainer: StudentTrainer | None = None  # is made with this diary
         self.path = folder / "history.csv"
-        self.rows = pd.read_csv(self.path).to_dict("records") if self.path.is_file() else []
-
-    def forget_after(self, step: int) -> None:
-        """Drop rows past the checkpoint that training goes on from."""
-        self.rows = [row for row in self.rows if row["step"] <= step]
-
-    def seconds_before(self) -> float:
-        """Training seconds of the sessions before this one."""
-        return max((row["seconds"] for row in self.rows), default=0.0)
+        rows = pd.read_csv(self.path).to_dict("records") if self.path.is_file() else []
+        self.rows = [row for row in rows if row["step"] <= done]
+        self.before = max((row["seconds"] for row in self.rows), default=0.0)  # earlier sessions
 
     def best(self) -> tuple[float, int]:
         """Dev loss and step of the best evaluation so far."""
@@ -100,7 +97,7 @@ class Diary(TrainerCallback):
                    if row["split"] == "dev" and row["task"] == "loss")
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.before, self.first = self.seconds_before(), state.global_step
+        self.first, self.tokens_before = state.global_step, state.num_input_tokens_seen
         self.started = self.printed = time.monotonic()
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -111,9 +108,8 @@ class Diary(TrainerCallback):
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
         step, seconds = state.global_step, self.before + time.monotonic() - self.started
-        means = self.trainer.task_losses()
-        for split, values in (("train", means), ("dev", {
-                key.removeprefix("eval_"): value for key, value in metrics.items()})):
+        dev = {key.removeprefix("eval_"): value for key, value in metrics.items()}
+        for split, values in (("train", self.trainer.task_losses()), ("dev", dev)):
             for task, value in values.items():
                 self.rows.append({"step": step, "split": split, "task": task, "loss": value,
                                   "seconds": round(seconds, 2)})
@@ -141,8 +137,9 @@ class Diary(TrainerCallback):
         elapsed = time.monotonic() - self.started
         rate = (step - self.first) / elapsed if elapsed else 0.0
         eta = f" | ETA {duration((self.steps - step) / rate)}" if 0 < rate and step < self.steps else ""
-        print(f"{self.label} | step {step}/{self.steps} | {self.trainer.tokens / elapsed:.0f} tokens/s"
-              f"{eta}" + (f" | {note}" if note else ""), flush=True)
+        tokens = self.trainer.state.num_input_tokens_seen - self.tokens_before
+        print(f"{self.label} | step {step}/{self.steps} | {tokens / elapsed:.0f} tokens/s{eta}"
+              + (f" | {note}" if note else ""), flush=True)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -201,8 +198,7 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     questions = len(next(iter(examples["dev"].values())))
     dev = Steps(examples["dev"], weights, encoder, steps=-(-questions // 20),
                 batch_size=min(20, questions), once=True)
-    diary = Diary(folder, label, settings.steps)
-    diary.forget_after(done)
+    diary = Diary(folder, label, settings.steps, done)
     trainer = StudentTrainer(model=model, args=arguments, train_dataset=data, dev=dev,
                              eval_dataset=[], callbacks=[diary])
     diary.trainer = trainer
@@ -210,14 +206,18 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not diary.rows or diary.rows[-1]["step"] < settings.steps:
         trainer.evaluate()
-    record = {"label": label, "seed": seed, "seq2seq": model.config.is_encoder_decoder, "steps": settings.steps, "precision": precision,
-              "seconds": diary.rows[-1]["seconds"], "tokens_per_second":
-              round(trainer.tokens / max(1e-9, diary.rows[-1]["seconds"] - diary.before), 1),
-              "tokens": trainer.tokens * world, "joules": resources.spent(energy),
-              "peak_memory_gb": round(resources.peak_memory_gb(model.device), 3), "inputs_cut": encoder.cut,
+    seconds, (dev_loss, best_step) = diary.rows[-1]["seconds"], diary.best()
+    tokens = trainer.state.num_input_tokens_seen
+    record = {"label": label, "seed": seed, "seq2seq": model.config.is_encoder_decoder,
+              "steps": settings.steps, "precision": precision, "seconds": seconds,
+              "tokens_per_second": round(
+                  (tokens - diary.tokens_before) / max(1e-9, seconds - diary.before), 1),
+              "tokens": tokens * world, "joules": resources.spent(energy),
+              "peak_memory_gb": round(resources.peak_memory_gb(model.device), 3),
+              "inputs_cut": encoder.cut,
               "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
               "device": provenance.device_name(), "threads": torch.get_num_threads(),
-              "dev_loss": diary.best()[0], "best_step": diary.best()[1]}
+              "dev_loss": dev_loss, "best_step": best_step}
     if trainer.is_world_process_zero():
         save(model, tokenizer, folder, precision)
     return record

@@ -178,7 +178,7 @@ def run(reference, folder, seed=0, settings=SETTINGS, lora=None):
 
 @pytest.mark.parametrize(("reference", "lora"), [("tiny:llama", None), ("tiny:t5", None), ("tiny:llama", 4)])
 def test_resumed_equals_uninterrupted(reference, lora, tmp_path, monkeypatch):
-    _, expected = run(reference, tmp_path / "whole", lora=lora)
+    whole, expected = run(reference, tmp_path / "whole", lora=lora)
 
     class Killed(Exception):
         pass
@@ -194,6 +194,7 @@ def test_resumed_equals_uninterrupted(reference, lora, tmp_path, monkeypatch):
     assert (tmp_path / "broken" / "checkpoint-4").is_dir()
     record, found = run(reference, tmp_path / "broken", lora=lora)
     close(expected, found, 0)
+    assert record["tokens"] == whole["tokens"] > 0
     columns = ["step", "split", "task", "loss"]
     a, b = (pd.read_csv(tmp_path / name / "history.csv")[columns] for name in ("whole", "broken"))
     assert a[a["split"] == "dev"].equals(b[b["split"] == "dev"])
@@ -289,8 +290,8 @@ def test_freezing_trains_only_the_top(student):
 
 
 def test_four_bit_gradients_survive_a_generation():
-    pytest.importorskip("bitsandbytes")
     """The AVX512 repacking of bitsandbytes is off, so that training after decoding stays right."""
+    pytest.importorskip("bitsandbytes")
     folder = models.fetch("tiny:llama")
     model, tokenizer = models.load(folder, "4bit", "cpu")
     model = adapt(model, StudentModel(size="x", model="tiny:llama", lora_rank=4)).train()
