@@ -107,8 +107,9 @@ report: check ## one page with every executed notebook and figure that there is
 	@$(PYTHON) -m lib.report $(PROFILE)
 	@echo 'Report:  $(RUNS)/report/index.html'
 
+# The whole repository is in the file list; as root (in a container) Jupyter wants to be told so.
 lab: setup ## open the notebooks in JupyterLab
-	@$(PYTHON) -m jupyterlab notebooks
+	@$(PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
 
 badges: setup ## say where the notebooks are published (badges, Colab): REPO=owner/name TAG=v1
 	@$(PYTHON) -m lib.badges '$(REPO)' '$(TAG)'
