@@ -1,6 +1,7 @@
 """Variants of one profile side by side: accuracy against the training setting that differs."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from lib import figures, paths, plots
@@ -12,8 +13,10 @@ LABELS = {"gamma": "gamma: weight of MT within MT+CF", "share": "Share of the tr
 def varied(settings: Profile) -> str | None:
     """The one training setting, a number, in which the variants differ, or None."""
     names = {name for changes in settings.variants.values() for name in changes}
-    values = [value for changes in settings.variants.values() for value in changes.values()]
-    return names.pop() if len(names) == 1 and not any(isinstance(v, str) for v in values) else None
+    values = [getattr(settings.training_of(variant), name)  # its own, or the profile's
+              for variant in settings.variants for name in names]
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    return names.pop() if len(names) == 1 and numbers else None
 
 
 def variant_table(settings: Profile, students: pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +29,8 @@ def variant_table(settings: Profile, students: pd.DataFrame) -> pd.DataFrame:
     parts = students["arm"].str.partition(", ")
     table = students.assign(arm=parts[0], variant=parts[2], source="this run")
     if name:
-        value = {variant: float(changes[name]) for variant, changes in settings.variants.items()}
+        value = {variant: float(getattr(settings.training_of(variant), name))
+                 for variant in settings.variants}
         table["value"] = table["variant"].map(value)
     if name == "gamma":
         theirs = pd.read_csv(paths.PUBLISHED / "gamma_ablation.csv")
@@ -45,8 +49,7 @@ def variant_figure(settings: Profile, table: pd.DataFrame, chance: float) -> tup
     variants = list(settings.variants)
     figure, ax = plt.subplots(figsize=(figures.COLUMN, 2.6))
     arms = figures.order_arms(ours["arm"])
-    step = min((abs(a - b) for a in set(ours["value"]) for b in set(ours["value"]) if a != b),
-               default=1.0) if name else 1.0
+    step = min(np.diff(sorted(set(ours["value"]))) if name else [], default=1.0)
     for arm, offset in zip(arms, figures.spread(len(arms), 0.5 * step if len(arms) > 1 else 0.0),
                            strict=True):
         part = ours[ours["arm"] == arm]

@@ -2,25 +2,24 @@
 
 import pandas as pd
 
-from lib import golden, paths, stats
-from lib.stats import wilson_interval
+from lib import golden, stats
 
 
-def student_table(everything: pd.DataFrame) -> pd.DataFrame:
+def student_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """A row a student: n, correct, unanswered, accuracy with its 95 % Wilson interval."""
     rows = []
-    for (arm, size, seed), part in everything.groupby(["arm", "size", "seed"], sort=False):
+    for (arm, size, seed), part in predictions.groupby(["arm", "size", "seed"], sort=False):
         correct = int(part["correct"].sum())
-        low, high = wilson_interval(correct, len(part))
+        low, high = stats.wilson_interval(correct, len(part))
         rows.append({"arm": arm, "size": size, "seed": seed, "n": len(part), "correct": correct,
                      "unanswered": int(part["answered"].isna().sum()),
                      "accuracy": correct / len(part), "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
-def chance(everything: pd.DataFrame) -> float:
+def chance(predictions: pd.DataFrame) -> float:
     """Expected accuracy of guessing: the mean of 1 / number of choices."""
-    return float((1 / everything["choices"].map(len)).mean())
+    return float((1 / predictions["choices"].map(len)).mean())
 
 
 def as_runs(students: pd.DataFrame) -> pd.DataFrame:
@@ -40,13 +39,12 @@ def student_statistics(students: pd.DataFrame) -> pd.DataFrame:
 
 def published_cells() -> pd.DataFrame:
     """The paper's cells for the figure: method, size, n, mean, sd, panel (before and after)."""
-    parts = [golden.load_published_cells(paths.PUBLISHED / "accuracy_cells.csv", when).assign(panel=text)
-             for when, text in (("before", "all runs"), ("after", "without the paper's outliers"))]
-    return pd.concat(parts, ignore_index=True)
+    panels = {"before": "all runs", "after": "without the paper's outliers"}
+    return pd.concat([golden.load_published_cells(when=when).assign(panel=panel)
+                      for when, panel in panels.items()], ignore_index=True)
 
 
 def published_statistics() -> pd.DataFrame:
     """The paper's ANOVA and Tukey tests from its cells, before and after outlier removal."""
-    parts = [stats.analyse_cells(golden.load_published_cells(
-        paths.PUBLISHED / "accuracy_cells.csv", when), when) for when in ("before", "after")]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([stats.analyse_cells(golden.load_published_cells(when=when), when)
+                      for when in ("before", "after")], ignore_index=True)

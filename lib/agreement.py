@@ -8,6 +8,7 @@ explanations as independent, though several are of one question or by one studen
 import numpy as np
 import pandas as pd
 import pingouin as pg
+from IPython.display import Markdown
 from scipy import stats
 
 from lib import answers, figures, golden, study_report
@@ -28,30 +29,29 @@ ABSENT = ("Nothing here was both measured and rated. `make data` downloads the p
           "and `make study RATINGS=folder` brings their answers here.")
 
 
-def join_ratings(table: pd.DataFrame, ratings: pd.DataFrame, values, by: str,
-                 on=KEY) -> pd.DataFrame:
-    """Means of ``values`` and of people's ratings, a row an explanation that has both.
+def join_ratings(table: pd.DataFrame, ratings: pd.DataFrame, values, by: str) -> pd.DataFrame:
+    """Means of ``values`` and of people's ratings, a row an explanation (KEY) that has both.
 
-    An explanation is the same if ``on`` is. Ratings know its question, method and length, but not
+    An explanation is the same if KEY is. Ratings know its question, method and length, but not
     the student's size and seed: lib.survey shows texts of the first seed and one size (the last,
     unless told otherwise). So the length says which student's text was rated, and that it is this
     run's, not one before; of several students' texts of one length the mean counts. Of an outcome
     that is among ``values``, people's mean is called <outcome>_people. UserError if ratings lack a
-    column of ``on`` or fewer than ``LEAST`` explanations have both; ``by`` says whose values.
+    column of KEY or fewer than ``LEAST`` explanations have both; ``by`` says whose values.
     """
-    missing = [name for name in on if name not in ratings.columns]
+    missing = [name for name in KEY if name not in ratings.columns]
     if missing:
         raise UserError(f"The ratings lack the column(s) {', '.join(missing)}; without that nobody "
                         "can tell which explanations of this run were rated.")
-    both = pd.merge(_means(table, values, on), _means(ratings, OUTCOMES, on), left_index=True,
+    both = pd.merge(_means(table, values), _means(ratings, OUTCOMES), left_index=True,
                     right_index=True, suffixes=("", "_people"))
     if len(both) < LEAST:
         raise UserError(f"Only {len(both)} explanations were rated by people and {by} (same "
-                        f"{', '.join(on)}); {LEAST} are needed. Are these ratings of this run?")
+                        f"{', '.join(KEY)}); {LEAST} are needed. Are these ratings of this run?")
     return both
 
 
-def _means(table: pd.DataFrame, columns, on) -> pd.DataFrame:
+def _means(table: pd.DataFrame, columns, on=KEY) -> pd.DataFrame:
     kinds = {name: float if name == "length" else str for name in on}
     # Rounded, so that equal means are ties whatever the order in which their terms were added.
     return table.astype(kinds).groupby(list(on))[list(columns)].mean().round(9)
@@ -124,12 +124,10 @@ def compare(own: str, explanations: pd.DataFrame) -> pd.DataFrame:
 def show(table: pd.DataFrame, stage: Stage):
     """Draw and save ``compare``'s table and return its rho, a column a construct; or a sentence.
     A figure that the notebook made before, of other ratings, is removed."""
-    from IPython.display import Markdown
-
     of = "within" if "within" in table.columns else "measure"
     name = None if table.empty else list(TITLES)[of == "within"]
-    for path in (path for other in TITLES for path in stage.figures.glob(f"{other}.*")):
-        if path.stem != name:
+    for other in set(TITLES) - {name}:
+        for path in stage.figures.glob(f"{other}.*"):
             path.unlink()
     if name is None:
         return Markdown(ABSENT)

@@ -8,7 +8,6 @@ were answered too fast.
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,15 +20,7 @@ from lib.survey_texts import FACTS, TASKS
 
 UNTOLD = "not stated"
 MAX_BYTES = 1_000_000  # of an answer file; a real one has about 4 kB
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Thresholds: seconds of a page, share of fast pages, share of equal scores."""
-
-    seconds: float = 5.0
-    fast_share: float = 0.5
-    equal_share: float = 0.95
+SECONDS, FAST_SHARE, EQUAL_SHARE = 5.0, 0.5, 0.95  # thresholds, see rules_table
 
 
 class Strict(BaseModel):
@@ -64,7 +55,7 @@ class AnswerFile(Strict):
     answers: list[Answer]
 
 
-def rules_table(rules: Rules = Rules()) -> pd.DataFrame:
+def rules_table() -> pd.DataFrame:
     """The rules in words, in the order in which they are applied: rule, what is done."""
     return pd.DataFrame([
         ("Unreadable file, a value that the page cannot produce, or another order of items than "
@@ -73,11 +64,11 @@ def rules_table(rules: Rules = Rules()) -> pd.DataFrame:
         ("Two files with the same participant code and content", "first file name kept"),
         ("Two files with the same participant code but different content", "both left out"),
         ("Attention check: not what the page asks to choose", "participant left out"),
-        (f"Straight-lining: at least {rules.equal_share:.0%} of all "
+        (f"Straight-lining: at least {EQUAL_SHARE:.0%} of all "
          + ", or ".join(task["equal"] for task in TASKS.values()), "participant left out"),
-        (f"Too fast: more than {rules.fast_share:.0%} of the pages under {rules.seconds:g} s",
+        (f"Too fast: more than {FAST_SHARE:.0%} of the pages under {SECONDS:g} s",
          "participant left out"),
-        (f"Too fast: a page under {rules.seconds:g} s", "page left out"),
+        (f"Too fast: a page under {SECONDS:g} s", "page left out"),
         ("Two participants with the same plan", "kept, noted in the report")],
         columns=["rule", "consequence"])
 
@@ -95,16 +86,16 @@ def read_answers(path: Path) -> AnswerFile:
         raise ValueError("unreadable: not JSON of at most 1 MB") from None
 
 
-def find_keys(folder: Path | None = None) -> dict[str, dict]:
+def find_keys(folder: Path) -> dict[str, dict]:
     """Keys of all surveys built here (data/raw/surveys, data/runs) or lying in folder, by id."""
     places = [*paths.RUNS.glob("*/survey*/key.json"), *paths.RAW.glob("surveys/key-*.json"),
-              *(sorted(folder.glob("key*.json")) if folder else [])]
+              *sorted(folder.glob("key*.json"))]
     keys = [store.read_json(path, "make survey") for path in places]
     return {key["survey"]: {"task": "ratings"} | key for key in keys  # older keys name no task
             if isinstance(key, dict) and {"survey", "plans", "items"} <= key.keys()}
 
 
-def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[dict, pd.DataFrame]:
+def ingest(folder: str | Path) -> tuple[dict, pd.DataFrame]:
     """Tables by task, and report, from a folder of answer files.
 
     ratings: checked, as study.load_ratings gives; errors: see error_finding.mark_correct. Only
@@ -133,9 +124,9 @@ def ingest(folder: str | Path, rules: Rules = Rules()) -> tuple[dict, pd.DataFra
     pages: dict[str, list[dict]] = {}
     for row in rows:
         if not row["reason"]:
-            row["reason"], row["fast"] = _judge(read[row["file"]], row["task"], rules)
+            row["reason"], row["fast"] = _judge(read[row["file"]], row["task"])
         if not row["reason"]:
-            used = _pages(read[row["file"]], keys[read[row["file"]].survey], rules)
+            used = _pages(read[row["file"]], keys[read[row["file"]].survey])
             row |= {"kept": True, "used": len(used)}
             pages.setdefault(row["task"], []).extend(used)
     _note_plans(rows, read)
@@ -180,28 +171,28 @@ def _settle_duplicates(rows: list[dict], read: dict[str, AnswerFile]) -> None:
                              "duplicate: differs from another file of this participant")
 
 
-def _judge(found: AnswerFile, task: str, rules: Rules) -> tuple[str, int]:
+def _judge(found: AnswerFile, task: str) -> tuple[str, int]:
     """Why a participant is left out, or nothing, and the number of pages answered too fast."""
-    fast = sum(answer.seconds < rules.seconds for answer in found.answers)
+    fast = sum(answer.seconds < SECONDS for answer in found.answers)
     scores = [tuple(sorted(answer.scores.items())) for answer in found.answers]
     if task == "ratings":  # one scale for all that is asked
         scores = [score for page in scores for _, score in page]
     equal = max(Counter(scores).values()) / len(scores)
     if found.check != TASKS[task]["wanted"]:
         return "attention check failed", fast
-    if equal >= rules.equal_share:
+    if equal >= EQUAL_SHARE:
         return f"straight-lining: {equal:.0%} of the {TASKS[task]['equal']}", fast
-    if fast > rules.fast_share * len(found.answers):
+    if fast > FAST_SHARE * len(found.answers):
         return f"too fast: {fast} of {len(found.answers)} pages", fast
     return "", fast
 
 
-def _pages(found: AnswerFile, key: dict, rules: Rules) -> list[dict]:
+def _pages(found: AnswerFile, key: dict) -> list[dict]:
     """Rows of the task's table; the slot is the place in the order of showing."""
     facts = {name: value or UNTOLD for name, value in found.facts.model_dump().items()}
     return [{"participant": found.participant, "slot": f"S{place:02d}",
              **key["items"][answer.item], **answer.scores, **facts}
-            for place, answer in enumerate(found.answers, 1) if answer.seconds >= rules.seconds]
+            for place, answer in enumerate(found.answers, 1) if answer.seconds >= SECONDS]
 
 
 def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
@@ -209,7 +200,7 @@ def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
     kept = {row["file"]: (read[row["file"]].survey, row["plan"]) for row in rows if row["kept"]}
     counts = Counter(kept.values())
     for row in rows:
-        if counts.get(kept.get(row["file"]), 0) > 1:
+        if counts[kept.get(row["file"])] > 1:
             row["note"] = f"plan {row['plan']} was used by {counts[kept[row['file']]]} participants"
 
 

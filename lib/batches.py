@@ -17,6 +17,9 @@ class Steps(Dataset):
     each, sorts the rows by length and splits them into ``accumulation`` micro-batches. Each
     target token carries the weight task weight / target tokens of that task in the whole step, so
     that the sum over micro-batches (and processes) is exactly the sum of weighted task means.
+
+    ``examples``: task -> encoded examples, the same questions in each. ``start``: first step. With
+    ``once`` (dev) every question comes once, and the last step may be smaller.
     """
 
     def __init__(self, examples: dict[str, list[dict]], weights: dict[str, float], encoder: Encoder,
@@ -25,7 +28,7 @@ class Steps(Dataset):
         self.examples, self.weights, self.encoder = examples, weights, encoder
         self.steps, self.batch_size, self.accumulation = steps, batch_size, accumulation
         self.seed, self.start, self.rank, self.world = seed, start, rank, world
-        self.once = once  # dev: every question once, the last step may be smaller
+        self.once = once
         self.questions = len(next(iter(examples.values())))
 
     def __len__(self) -> int:
@@ -33,20 +36,18 @@ class Steps(Dataset):
 
     def chosen(self, step: int) -> list[int]:
         """Indices of the questions of a step."""
-        picked = []
-        for position in range(step * self.batch_size, (step + 1) * self.batch_size):
-            epoch, place = divmod(position, self.questions)
-            if epoch and self.once:
-                break
-            picked.append(self._order(epoch)[place])
-        return picked
-
-    def _order(self, epoch: int) -> list[int]:
-        order = list(range(self.questions))
-        random.Random(f"order {self.seed} {epoch}").shuffle(order)
-        return order
+        first, end = step * self.batch_size, (step + 1) * self.batch_size
+        if self.once:
+            end = min(end, self.questions)
+        orders = {}
+        for epoch in range(first // self.questions, (end - 1) // self.questions + 1):
+            orders[epoch] = list(range(self.questions))
+            random.Random(f"order {self.seed} {epoch}").shuffle(orders[epoch])
+        return [orders[place // self.questions][place % self.questions]
+                for place in range(first, end)]
 
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
+        """A batch of ``Encoder.collate`` with the weight of a target token of each task [4]."""
         step, part = divmod(item + self.start * self.accumulation, self.accumulation)
         number = {task: TASKS.index(task) for task in self.weights}
         rows, tokens = [], [0] * len(TASKS)

@@ -1,12 +1,12 @@
 """What all benchmarks share: timing two ways in turn, the printed table, the CSV file."""
 
-import statistics
 import time
 from collections.abc import Callable
 
 import pandas as pd
 
 from lib import paths, provenance, store
+
 
 def synchronise() -> None:
     """Wait for the GPU, if there is one, so that a clock read means something."""
@@ -26,15 +26,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def pair(what: str, unit: str, amount: float, reference: Callable[[], object],
-         ours: Callable[[], object], repeats: int = 1) -> dict:
-    """Rates (``amount`` of ``unit`` per second) of both ways, run in turn; medians over repeats."""
-    times = [(seconds(reference), seconds(ours)) for _ in range(repeats)]
-    slow, fast = (statistics.median(column) for column in zip(*times, strict=True))
-    return row(what, amount / slow, amount / fast, unit)
-
-
-def row(what: str, reference_rate: float, our_rate: float, unit: str) -> dict:
-    """One line of a benchmark's table."""
+         ours: Callable[[], object]) -> dict:
+    """One line of a benchmark's table: rates (``amount`` of ``unit``) of both ways, run in turn."""
+    reference_rate, our_rate = amount / seconds(reference), amount / seconds(ours)
     return {"what": what, "reference_rate": reference_rate, "our_rate": our_rate,
             "ratio": our_rate / reference_rate, "unit": unit,
             "device": provenance.device_name(), "commit": provenance.commit()}

@@ -16,10 +16,8 @@ from lib.student import Encoder
 
 def a_student() -> tuple:
     """Model, tokenizer and name of the student that answers."""
-    for folder in sorted(grid.home(profile.load("cpu")).glob("MT-Unrevised-*")):
-        if (folder / "student.json").is_file():
-            label = store.read_json(folder / "student.json", "training")["label"]
-            return *models.load(folder, "auto"), label
+    for record in sorted(grid.home(profile.load("cpu")).glob("MT-Unrevised-*/student.json")):
+        return *models.load(record.parent, "auto"), store.read_json(record, "training")["label"]
     return *models.load(models.fetch("embedded:smollm2-135m-instruct"), "auto"), "SmolLM2-135M-Instruct"
 
 

@@ -11,6 +11,7 @@ import sys
 import torch
 
 from lib import bench, decoding, models, profile, prompt, tasks
+from lib.student import by_length
 
 MODEL = "embedded:smollm2-135m-instruct"
 LIMITS = {"explanation": 160, "critique": 300, "revision": 300}  # new tokens, as in the paper
@@ -43,12 +44,10 @@ def naive(model, tokenizer, texts: list[str], limit: int) -> list[str]:
     return found
 
 
-def shared(decoder: decoding.Decoder, texts: list[str], limit: int, batch: int = 128) -> list[str]:
+def shared(decoder: decoding.Decoder, texts: list[str], limit: int) -> list[str]:
     """Ours: by length, prefix read once, rows leave when their line is complete."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     found = [""] * len(texts)
-    for start in range(0, len(order), batch):
-        part = order[start:start + batch]
+    for part in by_length(texts, 128):
         for i, text in zip(part, decoder.texts([texts[i] for i in part], limit), strict=True):
             found[i] = prompt.clean(text)
     return found
@@ -82,8 +81,7 @@ def main(count: str = "48", precision: str = "float32") -> None:
         model.set_attn_implementation(decoding.NAME)
         shared(decoder, rendered[:2], 2)
         what = f"{kind}, {min(tokens)}-{max(tokens)} tokens a prompt, {precision}"
-        rows.append(bench.pair(what, "texts/s",
-                               count, reference, ours))
+        rows.append(bench.pair(what, "texts/s", count, reference, ours))
         same = sum(a == b for a, b in zip(found["reference"], found["ours"], strict=True))
         print(f"{kind}: {same}/{count} texts identical; {rows[-1]['reference_rate']:.3g} -> "
               f"{rows[-1]['our_rate']:.3g} texts/s, {rows[-1]['ratio']:.1f} times as fast", flush=True)

@@ -20,7 +20,7 @@ from lib.train import losses
 
 WEIGHTS = objectives.weights("MT+CF")
 EXAMPLES = 1000
-GPU_ROWS: list[dict] = []
+GPU_ROWS: list[dict] = []  # of the second table, made on a GPU only
 
 
 def example_pairs(count: int) -> tuple[dict[str, list], str]:
@@ -108,11 +108,6 @@ def qwen3_shaped():
         pad_token_id=0, eos_token_id=2))
 
 
-def fit_vocabulary(example: dict, size: int) -> dict:
-    """The example with token ids below ``size``: random weights do not mind which ones."""
-    return {name: [i % size if i >= 0 else i for i in ids] for name, ids in example.items()}
-
-
 def utilisation(model, data: Steps) -> dict:
     """One line of the GPU table: rate of arithmetic against the measured bf16 matrix ceiling."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -141,13 +136,20 @@ def utilisation(model, data: Steps) -> dict:
             "hours_for_5000_steps": 5000 * taken / 3600}
 
 
+def encode(model, encoder: Encoder, pairs: dict) -> dict[str, list[dict]]:
+    """Task -> examples as the model reads them; token ids are cut to its vocabulary."""
+    size = model.config.vocab_size  # random weights do not mind which ids
+    return {task: [{name: [i % size if i >= 0 else i for i in ids]
+                    for name, ids in encoder.example(*pair).items()} for pair in rows]
+            for task, rows in pairs.items()}
+
+
 def measure(name: str, model, tokenizer, pairs: dict, steps: int, batch: int, accumulation: int) -> dict:
     """One line of the table: the same steps both ways, from the same weights."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).train()
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    encoded = {task: [fit_vocabulary(encoder.example(*p), model.config.vocab_size) for p in rows]
-               for task, rows in pairs.items()}
+    encoded = encode(model, encoder, pairs)
     widths = {task: (max(len(e["input_ids"]) for e in rows), max(len(e["labels"]) for e in rows))
               for task, rows in encoded.items()}
     data = Steps(encoded, WEIGHTS, encoder, steps=steps + 1, batch_size=batch, accumulation=accumulation)
@@ -184,11 +186,10 @@ def linear(model, tokenizer, pairs: dict) -> None:
     """Seconds of our way against steps and against questions a step, four sizes each; a figure."""
     import matplotlib.pyplot as plt
 
-    from lib import figures, store
+    from lib import figures
 
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    encoded = {task: [fit_vocabulary(encoder.example(*p), model.config.vocab_size) for p in rows]
-               for task, rows in pairs.items()}
+    encoded = encode(model, encoder, pairs)
     rows = []
     our_step(model, Steps(encoded, WEIGHTS, encoder, steps=1, batch_size=8), 0)  # warm up
     for steps, batch in [(n, 8) for n in (1, 2, 4, 8)] + [(2, n) for n in (4, 8, 16, 32)]:
@@ -196,7 +197,7 @@ def linear(model, tokenizer, pairs: dict) -> None:
                      accumulation=batch // 2)
         taken = bench.seconds(lambda data=data: [our_step(model, data, i) for i in range(data.steps)])
         model.zero_grad()
-        rows.append({"what": "steps" if batch == 8 and len(rows) < 4 else "questions a step",
+        rows.append({"what": "steps" if len(rows) < 4 else "questions a step",
                      "steps": steps, "questions_per_step": batch, "seconds": taken,
                      "device": provenance.device_name(), "commit": provenance.commit()})
     table = bench.finish("training_linear", rows)

@@ -10,7 +10,7 @@ from lib import objectives, store
 TEXT = """
 # {label}
 
-A student of the profile `{profile}`, fine-tuned from `{model}` ({trained:,} parameters trained) on
+A student of the profile `{profile}`, fine-tuned from `{model}` ({trained_parameters:,} parameters trained) on
 {task} with {texts} (method {method}). It was trained for {steps} steps; these are the
 weights of step {best_step}, the best on the dev split. The test split was not read.
 
@@ -18,7 +18,7 @@ weights of step {best_step}, the best on the dev split. The test split was not r
 | --- | --- | --- |
 {losses}
 
-Seed {seed}, {precision}, {seconds:.0f} s on {device}, commit {commit}, data {data}.
+Seed {seed}, {precision}, {seconds:.0f} s on {device}, commit {provenance[commit]}, data {key[data]}.
 
 ## Use
 
@@ -39,19 +39,16 @@ def write(folder: Path, settings, student, record: dict) -> None:
     dev = dev.set_index("task")["loss"]
     rows = "\n".join(f"| {task} | {weight:g} | {dev[task]:.4f} |"
                      for task, weight in record["task_weights"].items())
-    tags = settings.training_of(student.variant).tags
-    tag = objectives.TAGS[tags][objectives.TASKS.index(objectives.answer_task(method))]
+    asked = objectives.answer_task(method)
+    tag = objectives.TAGS[settings.training_of(student.variant).tags][objectives.TASKS.index(asked)]
     data = ModelCardData(
         library_name="peft" if adapter else "transformers", language="en",
         base_model=student.model.model.removeprefix("hub:").partition("@")[0],
-        tags=["knowledge-distillation", "explanations", objectives.answer_task(method)])
+        tags=["knowledge-distillation", "explanations", asked])
     text = TEXT.format(
-        label=student.label, profile=settings.name, model=student.model.model, method=method,
-        task=settings.task.name, trained=record["trained_parameters"], losses=rows,
-        texts=f"{texts.lower()} explanations" if texts else "answers only", seed=student.seed,
-        steps=record["steps"], best_step=record["best_step"], precision=record["precision"],
-        seconds=record["seconds"], device=record["device"], data=record["key"]["data"],
-        commit=record["provenance"]["commit"],
+        **record, profile=settings.name, model=student.model.model, method=method,
+        task=settings.task.name, losses=rows,
+        texts=f"{texts.lower()} explanations" if texts else "answers only",
         example=f"{tag if record['seq2seq'] else ''}<question> Choices: (A) <choice> (B) <choice>",
         ask="" if record["seq2seq"] else f"Then a line break, `{tag.strip()}` and a line break.",
         library="peft (an adapter)" if adapter else "transformers")

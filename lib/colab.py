@@ -14,6 +14,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from lib import machine
 from lib.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent  # on Colab /content/<name of the repository>
@@ -141,8 +142,8 @@ def restart(names: list[str]) -> None:
                     "restarts (Colab may call it a crash); run the notebook again from the top.")
 
 
-def keep_on_drive(folder: str = "honey") -> Path:
-    """Build everything in a folder of Google Drive, where it outlives the runtime.
+def keep_on_drive() -> None:
+    """Build everything in the folder honey of Google Drive, where it outlives the runtime.
 
     Models, which can be downloaded again, stay on the machine. UserError if Drive is not mounted,
     or if this Python already builds elsewhere.
@@ -150,9 +151,9 @@ def keep_on_drive(folder: str = "honey") -> Path:
     from google.colab import drive
 
     mount = ROOT.parent / "drive"
-    home = mount / "MyDrive" / folder
+    home = mount / "MyDrive" / "honey"
     loaded = sys.modules.get("lib.paths")
-    if loaded is not None and home != loaded.BUILT:
+    if loaded and home != loaded.BUILT:
         raise UserError(f"This notebook already builds in {loaded.BUILT}; restart it (Runtime > "
                         "Restart session) and run it from the top to build on Drive.")
     try:
@@ -166,19 +167,6 @@ def keep_on_drive(folder: str = "honey") -> Path:
     os.environ["HONEY_HOME"] = str(home)
     os.environ.setdefault("HONEY_MODELS", str(ROOT / "data" / "models"))
     print(f"data/ and figures/ are kept in {home}", flush=True)
-    return home
-
-
-def gpu() -> tuple[str, float, bool] | None:
-    """Name, memory in GB, and whether it computes in bf16, of the first NVIDIA GPU; or None."""
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap",
-             "--format=csv,noheader,nounits"], capture_output=True, text=True, check=True)
-        name, mebibytes, capability = told.stdout.splitlines()[0].split(", ")
-        return name, int(mebibytes) * 2**20 / 1e9, float(capability) >= 8
-    except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
-        return None
 
 
 def prepare(profile: str, drive: bool = False) -> str:
@@ -189,12 +177,12 @@ def prepare(profile: str, drive: bool = False) -> str:
     install()
     if drive:
         keep_on_drive()
-    card = gpu()
-    if profile == DEFAULT and card:
-        profile = "colab"
     words = "No GPU here (Runtime > Change runtime type offers a T4)"
-    if card:
-        words = f"{card[0]}, {card[1]:.0f} GB, " + ("bf16" if card[2] else (
-            "no bf16: the 4-bit teacher computes in fp16, students train in float32"))
+    gpus = machine.gpus(machine.run(machine.NVIDIA_SMI))
+    if gpus:
+        profile = "colab" if profile == DEFAULT else profile
+        words = f"{gpus[0]['name']}, {gpus[0]['memory'] * 2**20 / 1e9:.0f} GB, " + (
+            "bf16" if gpus[0]["bf16"] else
+            "no bf16: the 4-bit teacher computes in fp16, students train in float32")
     print(f"{words}; profile {profile}", flush=True)
     return profile

@@ -19,7 +19,6 @@ from lib import objectives
 from lib.errors import UserError
 from lib.golden import melt_table
 
-NEEDED = ("id", "arm", "size", "seed", "correct")
 TESTS = ["size", "a", "b", "seed", "n", "both_right", "only_a", "only_b", "difference", "p",
          "p_holm"]
 PAIRS = ["size", "a", "b", "n", "seeds", "over", "difference", "low", "high"]
@@ -33,8 +32,9 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
     It is about two trained students, not about their methods: another seed may turn it round.
     Columns: size, a, b, seed, n, both_right, only_a, only_b (questions), difference (b minus a,
     percentage points), p, p_holm (Holm's adjustment within size and seed). A pair without a
-    common seed has no row; of one arm alone the table is empty. Libraries: statsmodels' mcnemar
-    and multipletests. UserError where two students of a size were not asked the same questions.
+    common seed has no row; of one arm alone the table is empty. predictions: id, arm, size, seed,
+    correct. Libraries: statsmodels' mcnemar and multipletests. UserError where two students of a
+    size were not asked the same questions.
     """
     rows = []
     for size, right in _by_size(predictions):
@@ -54,8 +54,7 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["size", "seed"], kind="stable", ignore_index=True)
 
 
-def differences(predictions: pd.DataFrame, resamples: int = RESAMPLES,
-                random_seed: int = 0) -> pd.DataFrame:
+def differences(predictions: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Difference in accuracy of each pair of arms at each size, over their common seeds, paired.
 
     Columns: size, a, b, n (questions), seeds, over ("questions" or "seeds x questions": what was
@@ -64,19 +63,18 @@ def differences(predictions: pd.DataFrame, resamples: int = RESAMPLES,
     """
     rows = []
     for size, right in _by_size(predictions):
-        means = _resampled_means(right, resamples, random_seed)
+        means = _resampled_means(right, resamples)
         for a, b in combinations(_arms(right), 2):
             seeds = right[a].columns.intersection(right[b].columns)
             if len(seeds):
-                drawn = _over_seeds(means[b][seeds] - means[a][seeds], random_seed)
+                drawn = _over_seeds(means[b][seeds] - means[a][seeds])
                 exact = (right[b][seeds].to_numpy(float) - right[a][seeds].to_numpy(float)).mean()
                 rows.append({"size": size, "a": a, "b": b, **_summary(right, seeds),
                              "difference": 100 * exact, **_interval(100 * drawn)})
     return pd.DataFrame(rows, columns=PAIRS)
 
 
-def bootstrap_accuracy(predictions: pd.DataFrame, resamples: int = RESAMPLES,
-                       random_seed: int = 0) -> pd.DataFrame:
+def bootstrap_accuracy(predictions: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Mean accuracy of each arm at each size over its seeds, with a bootstrap interval.
 
     Columns: size, arm, n (questions), seeds, over (what was resampled), accuracy, low, high
@@ -84,10 +82,10 @@ def bootstrap_accuracy(predictions: pd.DataFrame, resamples: int = RESAMPLES,
     """
     rows = []
     for size, right in _by_size(predictions):
-        means = _resampled_means(right, resamples, random_seed)
+        means = _resampled_means(right, resamples)
         rows += [{"size": size, "arm": arm, **_summary(right, right[arm].columns),
                   "accuracy": right[arm].to_numpy(float).mean(),
-                  **_interval(_over_seeds(means[arm], random_seed))} for arm in _arms(right)]
+                  **_interval(_over_seeds(means[arm]))} for arm in _arms(right)]
     return pd.DataFrame(rows)
 
 
@@ -111,10 +109,6 @@ def comparison_statistics(tests: pd.DataFrame, pairs: pd.DataFrame,
 
 def _by_size(predictions: pd.DataFrame):
     """Of each size, whether each question (row, by id) was answered right by (arm, seed)."""
-    missing = [name for name in NEEDED if name not in predictions.columns]
-    if missing:
-        raise UserError(f"The table of predictions lacks the column(s) {', '.join(missing)}; run "
-                        "notebooks/04_evaluation.ipynb again.")
     twice = predictions.duplicated(["size", "arm", "seed", "id"])
     if twice.any():
         row = predictions[twice].iloc[0]
@@ -141,12 +135,12 @@ def _arms(right: pd.DataFrame) -> list[str]:
     return sorted(places, key=lambda arm: (places[arm], arm))
 
 
-def _resampled_means(right: pd.DataFrame, resamples: int, random_seed: int) -> pd.DataFrame:
+def _resampled_means(right: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Accuracy of each student (column) on each draw of the questions (row), with replacement.
 
     All students get the same draws, which is what makes their differences paired.
     """
-    rng, n = np.random.default_rng(random_seed), len(right)
+    rng, n = np.random.default_rng(0), len(right)
     values, blocks, left = right.to_numpy(float), [], resamples
     while left:
         rows = min(left, max(1, BLOCK // n))
@@ -157,10 +151,10 @@ def _resampled_means(right: pd.DataFrame, resamples: int, random_seed: int) -> p
     return pd.DataFrame(np.concatenate(blocks), columns=right.columns)
 
 
-def _over_seeds(means: pd.DataFrame, random_seed: int) -> np.ndarray:
+def _over_seeds(means: pd.DataFrame) -> np.ndarray:
     """Mean over as many seeds (columns) as there are, drawn anew with replacement in each row."""
     count = means.shape[1]
-    rng = np.random.default_rng([random_seed, count])  # not the stream of the questions
+    rng = np.random.default_rng([0, count])  # not the stream of the questions
     drawn = rng.integers(count, size=means.shape)
     return np.take_along_axis(means.to_numpy(), drawn, axis=1).mean(axis=1)
 

@@ -1,10 +1,12 @@
 """The teacher's texts for all questions: what is written, in which order, and the tables of it."""
 
+import functools
+import itertools
 import random
 
 import pandas as pd
 
-from lib import models, paths, profile, prompt, store, tasks
+from lib import download, models, paths, profile, prompt, published, store, tasks
 from lib.errors import UserError
 from lib.mentions import degenerate, mentioned
 from lib.progress import Progress
@@ -15,35 +17,32 @@ class Corpus:
     """Texts of one profile: explanations and counterfactuals (stage 01), critiques and revisions (02).
 
     Finished batches are shards on disk; only what is missing loads the teacher and is written.
-    ``first``: only so many questions of each split.
+    ``parts``: the splits; ``first``: only so many questions of each.
     """
 
     def __init__(self, settings: profile.Profile, parts=("train", "dev"), first: int | None = None):
-        self.settings, self.teacher_settings = settings, settings.teacher
+        self.settings = settings
         splits = tasks.load(settings.task, settings.seed)
         self.questions = [(split, q) for split in parts for q in splits[split][:first]]
         self.texts = prompt.read(settings.task.name)
         self.variants = prompt.variants(self.texts, settings.teacher.shots,
                                         settings.teacher.prefixes, settings.seed)
-        self.folder = paths.TEXTS
         shuffled = [q.id for _, q in self.questions]
         random.Random(f"prefixes {settings.seed}").shuffle(shuffled)
         self.prefix_of = {id: i % len(self.variants) for i, id in enumerate(shuffled)}
-        self._teacher = None
 
+    @functools.cached_property
     def teacher(self):
         """The teacher, loaded at its first use."""
-        if self._teacher is None and self.teacher_settings.engine == "server":
+        if self.settings.teacher.engine == "server":
             from lib.server import ServerTeacher
 
-            self._teacher = ServerTeacher(self.teacher_settings)
-        if self._teacher is None:
-            from lib.teacher import Teacher
+            return ServerTeacher(self.settings.teacher)
+        from lib.teacher import Teacher  # imports torch
 
-            models.quiet()
-            print(f"Loading the teacher {self.teacher_settings.model} ...", flush=True)
-            self._teacher = Teacher(self.teacher_settings)
-        return self._teacher
+        models.quiet()
+        print(f"Loading the teacher {self.settings.teacher.model} ...", flush=True)
+        return Teacher(self.settings.teacher)
 
     def request(self, question: Question) -> int:
         """Which matched critique/revision request pair the question uses."""
@@ -59,13 +58,13 @@ class Corpus:
         if kind == "critique":
             return prompt.critique(question, given["explanation"], request, variant, self.texts)
         return prompt.revise(question, given["explanation"], given["critique"], request, variant,
-                             self.texts, self.teacher_settings.answer_in_revision)
+                             self.texts, self.settings.teacher.answer_in_revision)
 
     def choices(self, kind: str, question: Question) -> list[int]:
         """For which choices a text of this kind is written."""
         if kind != "counterfactual":
             return [question.answer]
-        if self.teacher_settings.counterfactuals == "first":
+        if self.settings.teacher.counterfactuals == "first":
             return question.wrong[:1]
         return list(range(len(question.choices)))
 
@@ -76,23 +75,23 @@ class Corpus:
             for choice in self.choices(kind, question):
                 size = len(question.question) + len(question.lettered())
                 items.append((self.prefix_of[question.id], size, question.id, choice))
-        items.sort()
-        batches, size = [], self.teacher_settings.batch_size
-        for number in range(len(self.variants)):
-            group = [item[2:] for item in items if item[0] == number]
-            parts = -(-len(group) // size)  # as equal as possible: small last batches are slow
+        batches = []
+        for _, alike in itertools.groupby(sorted(items), key=lambda item: item[0]):
+            group = [item[2:] for item in alike]
+            # as equal as possible: small last batches are slow
+            parts = -(-len(group) // self.settings.teacher.batch_size)
             batches += [group[len(group) * i // parts:len(group) * (i + 1) // parts]
                         for i in range(parts)]
         return batches
 
     def plan_key(self, kind: str) -> dict:
         """Everything that a text of this kind depends on; a change starts a new folder."""
-        chain = prompt.KINDS[:prompt.KINDS.index(kind) + 1]
-        chain = [k for k in chain if k == kind or (k != "counterfactual" and kind != "counterfactual")]
-        settings = self.teacher_settings.model_dump(mode="json", exclude={"server"})
+        earlier = {"critique": ["explanation"], "revision": ["explanation", "critique"]}
+        settings = self.settings.teacher.model_dump(mode="json", exclude={"server"})
         limits = settings.pop("max_new_tokens")
         return {"kind": kind, **teacher_identity(self.settings), "teacher": settings,
-                "seed": self.settings.seed, "max_new_tokens": {k: limits[k] for k in chain},
+                "seed": self.settings.seed,
+                "max_new_tokens": {k: limits[k] for k in [*earlier.get(kind, []), kind]},
                 "prompts": prompt.fingerprint(self.settings.task.name),
                 "questions": store.key_of([[q.id, q.question, q.choices, q.answer]
                                            for _, q in self.questions])}
@@ -100,17 +99,17 @@ class Corpus:
     def write(self, kind: str, given: dict[str, dict] | None = None) -> dict[tuple[str, int], str]:
         """Texts of one kind by (question id, choice); finished batches are read, not made again."""
         questions = {q.id: q for _, q in self.questions}
-        limit = getattr(self.teacher_settings.max_new_tokens, kind)
+        limit = getattr(self.settings.teacher.max_new_tokens, kind)
         batches = self.batches(kind)
 
         def make(batch):
             prompts = [self.prompt_of(kind, questions[id], choice, (given or {}).get(id, {}))
                        for id, choice in batch]
-            texts = self.teacher().texts(prompts, limit)
+            texts = self.teacher.texts(prompts, limit)
             return [{"id": id, "choice": choice, "text": text}
                     for (id, choice), text in zip(batch, texts, strict=True)]
 
-        shards = store.Shards(self.folder, kind, self.plan_key(kind))
+        shards = store.Shards(paths.TEXTS, kind, self.plan_key(kind))
         progress = Progress(kind, sum(map(len, batches)), "texts")
         return {(r["id"], r["choice"]): r["text"] for r in shards.complete(batches, make, progress)}
 
@@ -140,12 +139,10 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
 
 def _published_texts(settings: profile.Profile) -> pd.DataFrame:
     """The authors' released texts of the profile's train and dev questions, in the same columns."""
-    from lib import published
-
     splits = tasks.load(settings.task, settings.seed)  # fetches what is missing
+    table = pd.DataFrame([_question_columns(split, q)
+                          for split in ("train", "dev") for q in splits[split]])
     texts = published.teacher_table(settings.task.name, settings.seed).set_index("id")
-    rows = [_question_columns(split, q) for split in ("train", "dev") for q in splits[split]]
-    table = pd.DataFrame(rows)
     columns = ["explanation", "counterfactuals", "critique", "revision"]
     return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)
 
@@ -200,8 +197,6 @@ def published_critiques(settings: profile.Profile) -> pd.DataFrame:
     """
     rows = []
     if settings.teacher.source == "published" and settings.task.name == "commonsenseqa":
-        from lib import published
-
         test = tasks.load(settings.task, settings.seed)["test"]
         found = published.critiques()
         rows = [("critique (test split)", q.id, len(found[q.id])) for q in test if q.id in found]
@@ -214,8 +209,6 @@ def revised_pairs(settings: profile.Profile, long: pd.DataFrame) -> pd.DataFrame
     the profile takes the published train file whole, also the questions left out of training."""
     if settings.teacher.source != "published" or settings.task.train is not None:
         return long
-    from lib import published
-
     texts = published.load(settings.task.name, "train")[0]
     return long_table(texts.assign(counterfactuals=[()] * len(texts)))
 
@@ -223,8 +216,6 @@ def revised_pairs(settings: profile.Profile, long: pd.DataFrame) -> pd.DataFrame
 def origin(settings: profile.Profile) -> dict:
     """What the texts come from, for the provenance of figures: prompts and teacher, or release."""
     if settings.teacher.source == "published":
-        from lib import download
-
         pinned = download.read_sources()
         return {"texts": f"published: {pinned['repository']} at {pinned['commit']}"}
     return {"prompts_sha256": prompt.fingerprint(settings.task.name)} | teacher_identity(settings)
@@ -247,8 +238,6 @@ def summary(long: pd.DataFrame) -> pd.DataFrame:
 def cleaning(settings: profile.Profile):
     """What cleaning did to the published train texts, by kind; a sentence where none are used."""
     if settings.teacher.source == "published":
-        from lib import published
-
         return published.load(settings.task.name, "train")[1]
     from IPython.display import Markdown
 

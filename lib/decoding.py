@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import AttentionInterface
 
+from lib.student import common_prefix
+
 NAME = "shared_prefix"
 
 
@@ -46,7 +48,7 @@ class RowCache:
         self.rows = {layer: (k[index], v[index]) for layer, (k, v) in self.rows.items()}
 
 
-def attention(module, query, key, value, attention_mask, scaling, row_cache=None, **_):
+def attention(module, query, key, value, attention_mask, scaling, row_cache, **_):
     """Exact attention over the shared prefix and each row's own tokens, in one softmax.
 
     query [rows, heads, new, size]; key, value [rows, key heads, used, size];
@@ -57,7 +59,7 @@ def attention(module, query, key, value, attention_mask, scaling, row_cache=None
     grouped = query.reshape(rows, key.shape[1], groups * new, size)
     own = torch.matmul(grouped, key.transpose(2, 3)) * scaling
     own = own.view(rows, key.shape[1], groups, new, -1) + attention_mask[:, :, None]
-    prefix = row_cache.prefix.get(module.layer_idx) if row_cache is not None else None
+    prefix = row_cache.prefix.get(module.layer_idx)
     if prefix is None:
         weights = own.float().softmax(-1).to(query.dtype).flatten(2, 3)
         out = torch.matmul(weights, value)
@@ -78,29 +80,17 @@ def attention(module, query, key, value, attention_mask, scaling, row_cache=None
 AttentionInterface.register(NAME, attention)
 
 
-def newline_tokens(tokenizer) -> torch.Tensor:
-    """Whether each token's text contains a line break, as a boolean vector over the vocabulary."""
-    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-    return torch.tensor(["\n" in text for text in texts])
-
-
-def common_prefix(rows: list[list[int]]) -> int:
-    """Length of the longest common beginning that leaves every row at least one token of its own."""
-    shortest = min(len(row) for row in rows) - 1
-    first = rows[0]
-    for i in range(shortest):
-        if any(row[i] != first[i] for row in rows):
-            return i
-    return max(shortest, 0)
-
-
 class Decoder:
-    """A causal LM ready for greedy decoding of prompts that may share a prefix."""
+    """A causal LM ready for greedy decoding of prompts that may share a prefix.
+
+    ``newline``: whether each token's text contains a line break, a boolean vector over the vocabulary.
+    """
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
         self.model.set_attn_implementation(NAME)
-        self.newline = newline_tokens(tokenizer).to(model.device)
+        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+        self.newline = torch.tensor(["\n" in text for text in texts], device=model.device)
         self._prefix_tokens: list[int] = []
         self._prefix: dict = {}
 
@@ -132,13 +122,14 @@ class Decoder:
         return hidden[:, -1]
 
     @torch.inference_mode()
-    def decode(self, prompts: list[list[int]], limit: int, *, one_line: bool = True) -> list[list[int]]:
+    def decode(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
         """New token ids of each prompt, greedily, in the order given.
 
-        A row ends at end-of-sequence, at ``limit`` new tokens or, with ``one_line``, at the first
-        line break after its first text; ended rows leave the batch.
+        A row ends at end-of-sequence, at ``limit`` new tokens or at the first line break after its
+        first text; ended rows leave the batch.
         """
-        shared = common_prefix(prompts) if len(prompts) > 1 else 0
+        # every row keeps a token of its own
+        shared = common_prefix([row[:-1] for row in prompts]) if len(prompts) > 1 else 0
         own = [prompt[shared:] for prompt in prompts]
         width = max(map(len, own))
         cache = RowCache(width + limit)
@@ -156,7 +147,7 @@ class Decoder:
         for _ in range(limit):
             token = head(self._forward(ids, visible, shared, cache)).argmax(-1)
             is_line = self.newline[token.clamp(max=len(self.newline) - 1)]
-            over = torch.isin(token, ends) | (is_line & begun if one_line else torch.zeros_like(is_line))
+            over = torch.isin(token, ends) | (is_line & begun)
             begun = begun | ~is_line
             going = ~over
             for row, value in zip(alive[going].tolist(), token[going].tolist(), strict=True):
@@ -173,14 +164,13 @@ class Decoder:
 
     def _ends(self) -> set[int]:
         ends = self.model.generation_config.eos_token_id
-        ends = set(ends) if isinstance(ends, list) else {ends}
-        return {end for end in ends | {self.tokenizer.eos_token_id} if end is not None}
+        ends = ends if isinstance(ends, list) else [ends]
+        return {*ends, self.tokenizer.eos_token_id} - {None}
 
-    def texts(self, prompts: list[str], limit: int, **options: bool) -> list[str]:
+    def texts(self, prompts: list[str], limit: int) -> list[str]:
         """``decode`` for strings: tokenised with special tokens only where the text has none."""
         ids = self.tokenizer(prompts, add_special_tokens=not self._templated(prompts[0]))["input_ids"]
-        return self.tokenizer.batch_decode(self.decode(ids, limit, **options),
-                                           skip_special_tokens=True)
+        return self.tokenizer.batch_decode(self.decode(ids, limit), skip_special_tokens=True)
 
     def _templated(self, prompt: str) -> bool:
         return any(prompt.startswith(token) for token in self.tokenizer.all_special_tokens)

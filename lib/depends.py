@@ -17,8 +17,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# Stages whose tables or students a stage reads, by number. Stages that a notebook's own cells name
-# in quotes ("01_generation") are added to these.
+# Stages that run before a stage, by number. Those that a notebook's own cells name in quotes
+# ("01_generation") are added.
 UPSTREAM = {"02": ["01"], "03": ["01", "02"], "04": ["03"], "06": ["04", "05"]}
 
 # Folders of data that are built, not committed.
@@ -110,27 +110,31 @@ class Sources:
 
 
 def settings_of(profile):
-    """The profile's file and those that it extends."""
-    path = "notebooks/profiles/%s.yaml" % profile
-    if not os.path.isfile(path):
-        return set()
-    with open(path, encoding="utf-8") as file:
-        parent = re.search(r"^extends: *(\w+)", file.read(), re.M)
-    return {path} | (settings_of(parent.group(1)) if parent and parent.group(1) != profile else set())
+    """The profile's file and those that it extends; lib.profile says what is wrong with a circle."""
+    found, path = set(), "notebooks/profiles/%s.yaml" % profile
+    while os.path.isfile(path) and path not in found:
+        found.add(path)
+        with open(path, encoding="utf-8") as file:
+            parent = re.search(r"^extends: *[\"']?([\w.-]+)", file.read(), re.M)
+        path = "notebooks/profiles/%s.yaml" % (parent.group(1) if parent else "")
+    return found
 
 
 def graph(profile, runs):
-    """Stage -> (files that it depends on, stages before it, files missing that it had made)."""
+    """Stage -> (files that it depends on, stages before it, files missing that it had made).
+
+    The records of the stages before it are among the files, last.
+    """
     names, sources, found = stages(), Sources(), {}
     for name in names:
         notebook = "notebooks/%s.ipynb" % name
         code = code_of(notebook)
         modules = sources.closure(code)
-        needs = {notebook} | settings_of(profile) | modules
-        needs |= sources.data(code, modules)
+        needs = {notebook} | settings_of(profile) | modules | sources.data(code, modules)
         before = [other for other in names if other < name and (
             other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]
-        found[name] = sorted(needs), before, missing(name, runs)
+        records = ["%s/stages/%s.json" % (runs, other) for other in before]
+        found[name] = sorted(needs) + records, before, missing(name, runs)
     return found
 
 
@@ -149,12 +153,10 @@ def missing(name, runs):
 
 def makefile(found, runs):
     """The rules without recipes; FORCE reruns a stage one of whose outputs is missing."""
-    names = list(found)
-    lines = ["STAGES := " + " ".join(names), ""]
-    for name, (needs, before, gone) in found.items():
+    lines = ["STAGES := " + " ".join(found), ""]
+    for name, (needs, _, gone) in found.items():
         target = "%s/notebooks/%s.ipynb" % (runs, name)
-        needs = needs + ["%s/stages/%s.json" % (runs, other) for other in before]
-        lines += ["%s: %s" % (target, " \\\n  ".join(needs + ["FORCE"] * bool(gone)))]
+        lines.append("%s: %s" % (target, " \\\n  ".join(needs + ["FORCE"] * bool(gone))))
         lines += ["# missing: " + path for path in gone]
         lines += ["%s: %s" % (name[:2], target), ""]
     return "\n".join(lines)
@@ -165,14 +167,13 @@ def plan(found, runs):
     running, lines = set(), []
     for name, (needs, before, gone) in found.items():
         target = "%s/notebooks/%s.ipynb" % (runs, name)
-        records = ["%s/stages/%s.json" % (runs, other) for other in before]
         if not os.path.exists(target):
             state = "runs: not run yet"
         elif gone:
             state = "runs: %s is missing" % gone[0]
         else:
             made = os.stat(target).st_mtime_ns
-            newer = [path for path in needs + records
+            newer = [path for path in needs
                      if os.path.exists(path) and os.stat(path).st_mtime_ns > made]
             waits = [other[:2] for other in before if other in running]
             state = "up to date"

@@ -15,7 +15,7 @@ if ROOT not in sys.path:  # python -I leaves it out
 from lib import depends, install, machine  # noqa: E402
 
 # What a run takes: GB of memory and disk, MiB of GPU memory as nvidia-smi counts. smoke and cpu are
-# measured (README.md), the others estimated: teacher, kept students (paper: 72 in bf16, 74 GB), ...
+# measured (README.md), the others estimated from the teacher and the students that are kept.
 NEEDS = {
     "smoke": {"memory": 0.8, "disk": 0.02}, "cpu": {"memory": 5.8, "disk": 1.8},
     "colab": {"memory": 8, "disk": 11, "gpu": 14000, "cuda": True, "hub": True},
@@ -33,6 +33,12 @@ TOOLS = {  # state without it, what it means that it is there, and that it is no
     "git": ("note", "Results are recorded with their commit.",
             "There is none: all runs, but results are recorded with commit 'unknown'."),
     "JupyterLab": ("note", "`make lab` will work.", "Not installed; `make lab` does it first.")}
+
+
+def amounts(what):
+    """How much memory or disk each profile takes, in words."""
+    return "smoke %g, cpu %g; estimated: colab %g, paper %g" % tuple(
+        needs[what] for needs in NEEDS.values())
 
 
 def enough(what, amount, more=0):
@@ -75,16 +81,15 @@ def check_make(text):
 
 def check_disk(free, more):
     """Free GB against what set-up still takes (``more``) and what each profile takes."""
-    setup = "set-up %s, " % {2.4: "2.4", 8: "8 with CUDA (estimated)"}[more] if more else ""
-    return "no" if free < NEEDS["cpu"]["disk"] + more else "ok", (
-        "%.1f GB are free: %s (%ssmoke 0.02, cpu 1.8; estimated: colab 11, paper 125)." % (
-            free, enough("disk", free, more), setup))
+    cuda = " with CUDA (estimated)" if more == machine.PACKAGES_CUDA else ""
+    return "no" if free < NEEDS["cpu"]["disk"] + more else "ok", "%.1f GB are free: %s (%s%s)." % (
+        free, enough("disk", free, more), "set-up %g%s, " % (more, cuda) if more else "",
+        amounts("disk"))
 
 
 def check_memory(total, free):
     """GB that this process may use, and that are free now."""
-    words = "%.1f GB: %s (smoke 0.8, cpu 5.8; estimated: colab 8, paper 30)." % (
-        total, enough("memory", total))
+    words = "%.1f GB: %s (%s)." % (total, enough("memory", total), amounts("memory"))
     if free < NEEDS["cpu"]["memory"] <= total:
         return "note", "%s Only %.1f GB are free now: close other programs first." % (words, free)
     return "no" if total < NEEDS["cpu"]["memory"] else "ok", words
@@ -102,8 +107,8 @@ def check_processor(cores, cpuinfo):
 def check_gpu(gpus):
     """``gpus``: of machine.gpus."""
     if not gpus:
-        return "no", ("nvidia-smi shows none: smoke, cpu, the ablations, learning_curve and "
-                      "published will work, smollm2 over night; colab and paper will not.")
+        return "no", ("nvidia-smi shows none: smollm2 would take two weeks, colab and paper will not "
+                      "work, all others will.")
     gpu = gpus[0]
     words = "%s, %d MiB, driver %s%s: %s." % (
         gpu["name"], gpu["memory"], gpu["driver"],
@@ -173,7 +178,8 @@ def lacking(needs, m):
     has = {"cuda": bool(m["answer"]["cuda"]) if m["answer"] and m["gpus"] else None,
            "hub": not (m["offline"] or m["hub_problem"]) if m["offline"] or m["hub"] else None,
            "bf16": bool(fit) if m["gpus"] else None, "token": m["token"]}
-    gaps = [BASE[name] for name in BASE if examine(m)[name][0] == "no"]
+    checks = examine(m)
+    gaps = [BASE[name] for name in BASE if checks[name][0] == "no"]
     gaps += ["a torch that starts"] if m["ready"] and not m["answer"] else []
     gaps += [AMOUNTS[what] % needs[what] for what in AMOUNTS if amounts[what] < needs.get(what, 0)]
     gaps += [OTHERS[what] for what in OTHERS if what in needs and has[what] is False]

@@ -13,8 +13,6 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,42 +66,28 @@ def is_whole(path: Path, pin: Pin) -> bool:
             and store.sha256_file(path) == pin.sha256)
 
 
-def fetch(wanted: list[tuple[Pin, Path]], label: str = "files") -> int:
-    """Bring every (pin, target) that is not there yet, one after another; how many were brought.
+def fetch(wanted: list[tuple[Pin, Path]], label: str) -> None:
+    """Bring every (pin, target) that is not there yet, one after another.
 
     A file grows under ``<target>.part`` and is renamed when its size and SHA-256 are right; a part
     that an earlier run left is resumed. UserError in one sentence if a file cannot be had.
     """
-    place, brought = source(), 0
+    place = source()
     progress = Progress(label, len(wanted), "files", every=10.0)
     for pin, target in wanted:
         if is_whole(target, pin):
             progress.skip()
             continue
         part = target.with_name(target.name + ".part")
-        with _writing(target):
+        with store.writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(place, Path):
             _copy(pin, part, place)
         else:
             _download(pin, part, place)
-        with _writing(target):
+        with store.writing(target):
             os.replace(part, target)
-        brought += 1
         progress.step()
-    return brought
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn a full disk or a protected folder into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {paths.shown(path)}: {error.strerror or error}; free space or make the "
-            "folder writable, then run the same command again (finished files are kept)."
-        ) from error
 
 
 def _copy(pin: Pin, part: Path, folder: Path) -> None:
@@ -114,7 +98,7 @@ def _copy(pin: Pin, part: Path, folder: Path) -> None:
     if not origin.is_file():
         raise UserError(f"{pin.path} is not in {folder}, the folder that HONEY_SOURCE names; put "
                         "it there, or unset HONEY_SOURCE to download it.")
-    with _writing(part):
+    with store.writing(part):
         shutil.copyfile(origin, part)
     if not is_whole(part, pin):
         raise _wrong(pin, part, str(origin))
@@ -165,21 +149,21 @@ def _receive(url: str, pin: Pin, part: Path) -> bool:
                                 timeout=TIMEOUT) as answer:
         resumed = answer.status == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            with _writing(part):
+            with store.writing(part):
                 part.unlink(missing_ok=True)
             raise http.client.HTTPException("the server answered with another range")
         size = have if resumed else 0
         length = answer.headers.get("Content-Length", "")
         if length.isdigit() and size + int(length) != pin.bytes:
             raise _wrong(pin, part, url, size + int(length))
-        with _writing(part):
+        with store.writing(part):
             file = open(part, "ab" if resumed else "wb", buffering=0)
         with file:
             while block := answer.read(BLOCK):
                 size += len(block)
                 if size > pin.bytes:
                     raise _wrong(pin, part, url, size)
-                with _writing(part):
+                with store.writing(part):
                     if file.write(block) < len(block):
                         raise OSError("the disk is full")
     return resumed

@@ -1,4 +1,4 @@
-"""Students answer the test questions: greedy texts, one extraction rule, accuracy per student."""
+"""Students answer the test questions: greedy texts read by one rule, and the choice found likeliest."""
 
 import functools
 import re
@@ -12,30 +12,25 @@ from lib.extraction import extract, is_right
 from lib.grid import Student
 from lib.profile import EvaluationSettings, Profile, TaskSettings
 from lib.progress import Progress
-from lib.student import Encoder
+from lib.student import Encoder, by_length
 from lib.tasks import Question
 
 
 def generate(model, tokenizer, inputs: list[str], limit: int, batch_size: int,
              progress: Progress | None = None) -> list[str]:
-    """Greedy texts for inputs (in their order), batched by length; both architectures."""
+    """Greedy texts of at most ``limit`` new tokens for inputs, in their order; both architectures."""
     seq2seq = model.config.is_encoder_decoder
     encoder = Encoder(tokenizer, seq2seq)
     ids = [encoder.prompt(text) for text in inputs]
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     texts: list[str] = [""] * len(ids)
     if seq2seq:
-        decode = _seq2seq_decode
+        decode = functools.partial(_seq2seq_decode, model, encoder)
     else:
         from lib.decoding import Decoder
 
-        decoder = Decoder(model, tokenizer)
-
-        def decode(_, __, prompts, limit):
-            return decoder.decode(prompts, limit)
-    for start in range(0, len(order), batch_size):
-        batch = order[start:start + batch_size]
-        new = decode(model, encoder, [ids[i] for i in batch], limit)
+        decode = Decoder(model, tokenizer).decode
+    for batch in by_length(ids, batch_size):
+        new = decode([ids[i] for i in batch], limit)
         for i, text in zip(batch, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
             texts[i] = text.strip()
         if progress is not None:
@@ -85,7 +80,8 @@ def _predict(settings: Profile, student: Student, folder: Path, questions: list[
     asked = {answers: questions}
     if explain and explains not in (None, answers):
         asked[explains] = questions[:chosen.explained]
-    sources = {task: [objectives.source(task, q, tags=tags) for q in part] for task, part in asked.items()}
+    sources = {task: [objectives.source(task, q, tags=tags) for q in part]
+               for task, part in asked.items()}
     texts = {}
     for task, inputs in sources.items():
         progress = Progress(f"{student.label} [{task}]", len(inputs), "questions")

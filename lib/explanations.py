@@ -4,7 +4,7 @@ answers follow them; a row a method, with intervals over questions."""
 import numpy as np
 import pandas as pd
 
-from lib import evaluate, grid, measures, models, profile, simulator, store, tasks
+from lib import evaluate, grid, measures, models, profile, simulator, stats, store, tasks
 from lib.profile import Profile
 
 BY = ["arm", "size"]
@@ -50,7 +50,7 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     if name is None:
         print("This profile names no reader (evaluation.reader), so nobody reads.", flush=True)
         return predictions.head(0).reindex(columns=[*predictions, *READINGS[6:]])
-    ids = list(dict.fromkeys(predictions["id"]))[:settings.evaluation.reader_questions]
+    ids = predictions["id"].unique()[:settings.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
     columns = ["id", "arm", "size", "seed", "answered", "explanation"]
     key = store.key_of([models.identity(name), table[columns].astype(str).values.tolist()])
@@ -72,16 +72,15 @@ def reader_measures(table: pd.DataFrame) -> dict[str, float]:
             "errors_found_with": simulator.error_finding(table, "both")}
 
 
-def reader_table(read: pd.DataFrame, resamples: int = 500, seed: int = 0) -> pd.DataFrame:
+def reader_table(read: pd.DataFrame, resamples: int = 500) -> pd.DataFrame:
     """A row a method and measure: n, mean, low, high (95 %, percentile bootstrap over questions)."""
     rows = []
     for group, part in read.groupby(BY, sort=False):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         of_id = [np.flatnonzero(part["id"] == id) for id in part["id"].unique()]
-        again = [reader_measures(part.iloc[np.concatenate(
+        again = pd.DataFrame([reader_measures(part.iloc[np.concatenate(
             [of_id[i] for i in rng.integers(len(of_id), size=len(of_id))])])
-            for _ in range(resamples if len(of_id) > 1 else 0)]
-        again = pd.DataFrame(again)
+            for _ in range(resamples if len(of_id) > 1 else 0)])
         for name, value in reader_measures(part).items():
             low, high = (again[name].quantile([0.025, 0.975]) if len(again) else (np.nan, np.nan))
             rows.append((*group, name, len(part), value, low, high))
@@ -113,12 +112,10 @@ def faithfulness(settings: Profile, trained: pd.DataFrame, texts: pd.DataFrame) 
 def faithfulness_table(followed: pd.DataFrame) -> pd.DataFrame:
     """A row a method: n, and the shares that followed the rationale and chose so anyway, with Wilson
     intervals."""
-    from lib.stats import wilson_interval
-
     rows = []
     for group, part in followed.groupby(BY, sort=False):
         for name in ("followed", "anyway"):
-            low, high = wilson_interval(int(part[name].sum()), len(part))
+            low, high = stats.wilson_interval(int(part[name].sum()), len(part))
             rows.append((*group, name, len(part), part[name].mean(), low, high))
     return pd.DataFrame(rows, columns=[*BY, "measure", "n", "mean", "low", "high"])
 

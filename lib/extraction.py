@@ -5,16 +5,13 @@ The rule of all results is ``extract`` ("standard"). The others show how far a r
 
 import re
 import unicodedata
-from collections.abc import Callable
 
 import pandas as pd
 
-from lib.errors import UserError
 from lib.objectives import answer
 from lib.tasks import LETTERS
 
 ANSWER = re.compile(r"\bthe answer is\b\s*:?\s*", re.IGNORECASE)
-NEEDED = ("arm", "size", "seed", "choices", "gold", "prediction")
 
 
 def extract(text: str, choices: tuple[str, ...]) -> int | None:
@@ -89,10 +86,9 @@ def _folded(text: str) -> str:
     return " ".join(shown.split())
 
 
-def variants() -> dict[str, Callable[[str, tuple[str, ...]], int | None]]:
-    """The named rules, the narrowest first; "standard" is the one that all results use."""
-    return {"strict": extract_strict, "ending": extract_ending, "standard": extract,
-            "lenient": extract_lenient}
+# By name, the narrowest first; "standard" is the one that all results use.
+RULES = {"strict": extract_strict, "ending": extract_ending, "standard": extract,
+         "lenient": extract_lenient}
 
 
 def is_right(answered: int | None, gold: int, choices: list[str]) -> bool:
@@ -104,22 +100,17 @@ def is_right(answered: int | None, gold: int, choices: list[str]) -> bool:
 def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each student under every rule: a row a student and rule.
 
-    "likelihood" takes the likeliest choice (column ``likeliest``, where there is one) instead of a text.
-    Columns: arm, size, seed, rule, n, correct, unanswered, accuracy with its 95 % Wilson interval
-    (low, high), fractions. UserError if the table of notebook 04 lacks a column.
+    "likelihood" takes the likeliest choice instead of a text. predictions: of notebook 04. Columns:
+    arm, size, seed, rule, n, correct, unanswered, accuracy with its 95 % Wilson interval (low, high),
+    fractions.
     """
     from lib import accuracy  # brings statistics libraries that reading one answer does not need
 
-    missing = [name for name in NEEDED if name not in predictions.columns]
-    if missing:
-        raise UserError(f"The table of predictions lacks the column(s) {', '.join(missing)}; run "
-                        "notebooks/04_evaluation.ipynb again.")
-    parts = []
     rules = {rule: [read(text, tuple(choices)) for text, choices in
                     zip(predictions["prediction"], predictions["choices"], strict=True)]
-             for rule, read in variants().items()}
-    if "likeliest" in predictions:
-        rules["likelihood"] = predictions["likeliest"].tolist()
+             for rule, read in RULES.items()}
+    rules["likelihood"] = predictions["likeliest"].tolist()
+    parts = []
     for rule, found in rules.items():
         correct = list(map(is_right, found, predictions["gold"], predictions["choices"]))
         table = predictions.assign(answered=pd.array(found, dtype="Int64"), correct=correct)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import UserError
+from lib.paths import PUBLISHED
 
 # Where R's names differ from ours: parts of a path, replaced in this order.
 RENAMED = {"performance n_filtered": "performance before runs n",
@@ -25,34 +26,32 @@ SMALL_P = 1e-5  # Tukey's p values below it are compared absolutely
 TINY_P = 1e-100
 
 
-def load_golden(path: str | Path) -> dict:
+def load_golden(path: Path = PUBLISHED / "r_statistics.json") -> dict:
     """Read r_statistics.json: what R gives on the authors' raw files, and the tolerances."""
     try:
-        golden = json.loads(Path(path).read_text(encoding="utf-8"))
+        golden = json.loads(path.read_text(encoding="utf-8"))
         golden["tolerance"]["default_rel"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the table of R's statistics: {error}.") from error
     return golden
 
 
-def load_published_cells(path: str | Path, when: str = "before") -> pd.DataFrame:
+def load_published_cells(path: Path = PUBLISHED / "accuracy_cells.csv",
+                         when: str = "before") -> pd.DataFrame:
     """Read accuracy_cells.csv, "before" or "after" outlier removal: method, size, n, mean, sd."""
-    if when not in ("before", "after"):
-        raise UserError(f"when must be 'before' or 'after', not '{when}'.")
-    raw = _read(path, ["method", "training_data", "size"]
-                + [f"{name}_{when}" for name in ("n", "mean", "sd")])
-    cells = raw.rename(columns={f"{name}_{when}": name for name in ("n", "mean", "sd")})
-    cells["method"] = raw["method"] + ":" + raw["training_data"]
-    return cells[["method", "size", "n", "mean", "sd"]]
+    names = {f"{name}_{when}": name for name in ("n", "mean", "sd")}
+    cells = _read(path, ["method", "training_data", "size", *names]).rename(columns=names)
+    cells["method"] += ":" + cells.pop("training_data")
+    return cells
 
 
-def load_rating_counts(path: str | Path) -> pd.DataFrame:
+def load_rating_counts(path: Path = PUBLISHED / "rating_counts.csv") -> pd.DataFrame:
     """Read rating_counts.csv: method, construct, score (1..5), count."""
     counts = _read(path, ["model", "construct", "score", "count"])
     return counts.rename(columns={"model": "method"})
 
 
-def _read(path: str | Path, columns: list[str]) -> pd.DataFrame:
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read a CSV table that must have these columns."""
     try:
         return pd.read_csv(path)[columns]
@@ -86,6 +85,13 @@ def melt_values(values: dict[str, float], statistic: str, group: str = "all") ->
     """Numbers by term as rows (statistic, group, term, value)."""
     return pd.DataFrame({"statistic": statistic, "group": group, "term": list(values),
                          "value": [float(value) for value in values.values()]})
+
+
+def stack(analysis: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Long tables below each other; the first column says what analysis they belong to."""
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "analysis", analysis)
+    return table
 
 
 def name_values(table: pd.DataFrame, prefix: str) -> dict[str, float]:

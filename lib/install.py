@@ -1,8 +1,8 @@
-"""Makes the environment ready, once: ``python lib/install.py [--python P]``.
+"""Makes the environment ready, once: ``python lib/install.py``.
 
-Which environment: that of P (or of the variable PYTHON); else the active virtual or conda
-environment; else .venv, which is created. A stamp in it holds the hash of requirements.txt and
-constraints.txt, so that nothing is done twice. ``--which`` only prints the interpreter.
+Which environment: that of the interpreter in the variable PYTHON; else the active virtual or conda
+environment; else .venv, which is created. A stamp in it (see ``digest``) says that nothing is to
+be done. ``--which`` only prints the interpreter.
 Runs before anything is installed: standard library only, any Python 3.8 or later.
 """
 
@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SUPPORTED = ("3.11", "3.12")
 VENV = ".venv"
+PYTHONS = [sys.executable] + ["python" + version for version in SUPPORTED]  # that may create it
 
 
 def stop(sentence, code=1):
@@ -26,8 +27,9 @@ def stop(sentence, code=1):
     raise SystemExit(code)
 
 
-def environment(given):
+def environment():
     """Interpreter and, where it can be told without running it, its environment's folder."""
+    given = os.environ.get("PYTHON")
     if given:
         return os.path.abspath(given) if os.sep in given else given, None
     active = os.environ.get("VIRTUAL_ENV")
@@ -53,7 +55,7 @@ def ask(python):
 
 def create():
     """Make .venv with a supported Python: the one that runs this, else one found on the PATH."""
-    for python in [sys.executable] + ["python" + version for version in SUPPORTED]:
+    for python in PYTHONS:
         found = ask(python)
         if found and found[0] in SUPPORTED:
             break
@@ -74,6 +76,15 @@ def create():
              "python3-venv." % (done.stdout.strip(), VENV, python))
 
 
+def digest():
+    """What a finished set-up leaves in the stamp: the hash of both lists of packages."""
+    whole = hashlib.sha256()
+    for name in ("requirements.txt", "constraints.txt"):
+        with open(os.path.join(HERE, name), "rb") as file:
+            whole.update(file.read())
+    return whole.hexdigest()
+
+
 def pip(python, *arguments):
     """Run pip quietly; a line every 20 s says where it is, its last lines are shown if it fails."""
     command = [python, "-m", "pip", "install", "--disable-pip-version-check"] + list(arguments)
@@ -92,27 +103,19 @@ def pip(python, *arguments):
 
 def main(arguments):
     """Install what is missing; ``--which`` prints the interpreter instead."""
-    given = os.environ.get("PYTHON") or None
-    if "--python" in arguments:
-        given = (arguments[arguments.index("--python") + 1:] or [None])[0]
-        if given is None:
-            stop("--python needs the name of an interpreter.", 2)
-    python, prefix = environment(given)
+    python, prefix = environment()
     if "--which" in arguments:
         print(python)
         return
     os.chdir(ROOT)
-    with open("lib/requirements.txt", "rb") as first, open("lib/constraints.txt", "rb") as second:
-        text = first.read()
-        digest = hashlib.sha256(text + second.read()).hexdigest()
     if prefix == VENV and not os.path.exists(python):
         create()
     if prefix is None:
         prefix = (ask(python) or [None, None])[1]
-    stamp = os.path.join(prefix or "", "honey.stamp")
+    stamp, wanted = os.path.join(prefix or "", "honey.stamp"), digest()
     if prefix and os.path.exists(python if os.sep in python else prefix) and os.path.isfile(stamp):
         with open(stamp) as file:
-            if file.read().strip() == digest:
+            if file.read().strip() == wanted:
                 return
     found = ask(python)
     if not found:
@@ -121,8 +124,10 @@ def main(arguments):
     if found[0] not in SUPPORTED:
         stop("Python 3.11 or 3.12 is needed and %s is %s; activate another environment, or none: "
              "then %s is made." % (python, found[0], VENV))
-    alone = re.findall(r"^# no-deps: (\S+)", text.decode(), re.M)
-    count = len(re.findall(r"^[A-Za-z0-9]\S*==", text.decode(), re.M)) + len(alone)
+    with open("lib/requirements.txt", encoding="utf-8") as file:
+        text = file.read()
+    alone = re.findall(r"^# no-deps: (\S+)", text, re.M)
+    count = len(re.findall(r"^[A-Za-z0-9]\S*==", text, re.M)) + len(alone)
     print("Installing %d packages into %s, once (some minutes; longer where torch brings CUDA)."
           % (count, prefix), flush=True)
     started = time.time()
@@ -130,7 +135,7 @@ def main(arguments):
     if alone:
         pip(python, "--no-deps", *alone)
     with open(stamp + ".new", "w") as file:
-        file.write(digest + "\n")
+        file.write(wanted + "\n")
     os.replace(stamp + ".new", stamp)
     print("Installed in %d s." % (time.time() - started), flush=True)
 

@@ -13,12 +13,12 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib import answers, explanations, likelihood, models, store
-from lib.agreement import FOUND, KEY, correlate, join_ratings
+from lib.agreement import FOUND, correlate, join_ratings
 from lib.errors import UserError
 from lib.progress import Progress
 from lib.simulator import reader_prompt
 from lib.stage import Stage
-from lib.study import CONSTRUCTS
+from lib.study import CONSTRUCTS, OUTCOMES
 from lib.survey_texts import SCALE, STATEMENTS
 
 POINTS = range(1, 6)
@@ -32,7 +32,7 @@ def judge_prompt(row: dict, statement: str) -> str:
             f"From {scale} the rating is")
 
 
-def judge(model, tokenizer, table: pd.DataFrame, batch_size: int = 16) -> pd.DataFrame:
+def judge(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
     """The expected rating (1 to 5, weighted by the model's probabilities of the five numbers) of each
     explanation for each construct, and Quality, their mean; index as in ``table``.
 
@@ -45,30 +45,28 @@ def judge(model, tokenizer, table: pd.DataFrame, batch_size: int = 16) -> pd.Dat
         prompts = [tokenizer(judge_prompt(row, statement))["input_ids"]
                    for row in table.to_dict("records")]
         scores = likelihood.option_scores(
-            model, prompts, [options] * len(prompts), batch_size=batch_size,
+            model, prompts, [options] * len(prompts), batch_size=16,
             progress=Progress(f"judge [{name}]", len(prompts), "prompts"))
         found[name] = [float(softmax(row) @ np.array(POINTS)) for row in scores]
     found["Quality"] = found[list(CONSTRUCTS)].mean(axis=1)
     return found
 
 
-def agreement(judged: pd.DataFrame, rated: pd.DataFrame, on=KEY) -> pd.DataFrame:
+def agreement(judged: pd.DataFrame, rated: pd.DataFrame) -> pd.DataFrame:
     """Spearman's rank correlation of the judge with the mean human rating, a row a construct.
 
-    Both tables have the constructs, Quality and the columns ``on`` (what makes an explanation the
-    same). Columns and errors as in lib.agreement.
+    Both tables have the constructs, Quality and agreement.KEY. Columns and errors as there.
     """
-    outcomes = [*CONSTRUCTS, "Quality"]
-    both = join_ratings(judged, rated, outcomes, "by the judge", on)
+    both = join_ratings(judged, rated, OUTCOMES, "by the judge")
     return pd.DataFrame([(name, *correlate(both[name], both[f"{name}_people"]))
-                         for name in outcomes], columns=["construct", *FOUND])
+                         for name in OUTCOMES], columns=["construct", *FOUND])
 
 
 def run(name: str, ratings: str | None) -> None:
     """Judge a run's explanations (see the module's docstring)."""
     stage = Stage("04_evaluation", name)
     predictions = stage.read_table("04_evaluation", "predictions")
-    ids = list(dict.fromkeys(predictions["id"]))[:stage.profile.evaluation.reader_questions]
+    ids = predictions["id"].unique()[:stage.profile.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
     reader = explanations.reader_name(stage.profile)
     if reader is None:
@@ -78,7 +76,7 @@ def run(name: str, ratings: str | None) -> None:
     judged = table[["id", "arm", "size", "seed", "length"]].join(
         judge(*models.load(models.fetch(reader), "auto"), table), how="inner")
     store.write_csv(stage.folder / "judged.csv", judged)
-    print(judged.groupby("arm", sort=False)[[*CONSTRUCTS, "Quality"]].mean().round(2).to_string())
+    print(judged.groupby("arm", sort=False)[[*OUTCOMES]].mean().round(2).to_string())
     rated = answers.load_study(ratings) if ratings else None
     if rated is None:
         print("No ratings by people (--ratings): whether this judge agrees with them is not known.")

@@ -4,6 +4,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from lib.progress import Progress
+from lib.student import by_length, common_prefix
 
 
 @torch.inference_mode()
@@ -16,15 +17,13 @@ def option_scores(model, prompts: list[list[int]], options: list[list[list[int]]
     and placed right after the prompt; an encoder-decoder's encoder runs once.
     """
     score = _seq2seq if model.config.is_encoder_decoder else _causal
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     found: list[list[float]] = [[] for _ in prompts]
     if not model.config.is_encoder_decoder:
         model.set_attn_implementation("sdpa")  # takes a mask of any shape
-    for start in range(0, len(order), batch_size):
-        rows = order[start:start + batch_size]
-        nll = score(model, [prompts[i] for i in rows], [options[i] for i in rows])
-        for i, scores in zip(rows, nll, strict=True):
-            found[i] = scores
+    for rows in by_length(prompts, batch_size):
+        scores = score(model, [prompts[i] for i in rows], [options[i] for i in rows])
+        for i, of_options in zip(rows, scores, strict=True):
+            found[i] = of_options
         if progress is not None:
             progress.step(len(rows))
     return found
@@ -36,7 +35,8 @@ def best(scores: list[list[float]]) -> list[int]:
 
 
 def _causal(model, prompts, options) -> list[list[float]]:
-    shared = [_common(row) for row in options]  # the options' common beginning is read once, too
+    # what the options begin with is read once, too; each keeps a token of its own
+    shared = [common_prefix([option[:-1] for option in row]) for row in options]
     begun = [p + row[0][:k] for p, row, k in zip(prompts, options, shared, strict=True)]
     rests = [[option[k:] for option in row] for row, k in zip(options, shared, strict=True)]
     width = max(len(p) + sum(len(o) - 1 for o in row) for p, row in zip(begun, rests, strict=True))
@@ -74,12 +74,6 @@ def _causal(model, prompts, options) -> list[list[float]]:
     return [[first + next(sums) for _ in row] for row in options for first in [next(sums)]]
 
 
-def _common(options: list[list[int]]) -> int:
-    """How many tokens all options begin with, leaving each at least one of its own."""
-    return next((i for i, tokens in enumerate(zip(*(o[:-1] for o in options), strict=False))
-                 if len(set(tokens)) > 1), min(map(len, options)) - 1)
-
-
 def _seq2seq(model, prompts, options) -> list[list[float]]:
     from transformers.modeling_outputs import BaseModelOutput
 
@@ -95,7 +89,7 @@ def _seq2seq(model, prompts, options) -> list[list[float]]:
     inputs = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
     logits = model(encoder_outputs=BaseModelOutput(state[owner]), attention_mask=mask[owner],
                    decoder_input_ids=inputs, use_cache=False).logits
-    sums = iter(_sums(logits[targets >= 0], targets[targets >= 0], [len(o) for row in options for o in row]))
+    sums = iter(_sums(logits[targets >= 0], targets[targets >= 0], [len(option) for option in flat]))
     return [[next(sums) for _ in row] for row in options]
 
 

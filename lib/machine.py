@@ -1,15 +1,13 @@
-"""What lib/doctor.py asks the machine; nothing is judged here, installed or downloaded.
+"""What the machine is and has, for lib/doctor.py to judge; installs and downloads nothing.
 
 Runs before anything is installed: standard library only, any Python 3.8 or later.
 """
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 
@@ -27,8 +25,8 @@ print(json.dumps({"torch": torch.__version__, "build": torch.version.cuda, "cuda
                   "bitsandbytes": bitsandbytes, "hub": constants.ENDPOINT,
                   "jupyterlab": bool(importlib.util.find_spec("jupyterlab"))}))"""
 PACKAGES, PACKAGES_CUDA = 2.4, 8  # GB of disk; the second, where torch brings CUDA, is estimated
-GPUS = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap,driver_version",
-        "--format=csv,noheader"]
+NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap,driver_version",
+              "--format=csv,noheader"]
 
 
 def run(command, timeout=20):
@@ -37,7 +35,7 @@ def run(command, timeout=20):
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               stdin=subprocess.DEVNULL, check=True, timeout=timeout
                               ).stdout.decode(errors="replace")
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError):
         return ""
 
 
@@ -50,30 +48,20 @@ def read(path):
         return ""
 
 
-def digest():
-    """What a finished set-up writes into its stamp (see lib/install.py)."""
-    text = b""
-    for name in ("requirements.txt", "constraints.txt"):
-        with open(os.path.join("lib", name), "rb") as file:
-            text += file.read()
-    return hashlib.sha256(text).hexdigest()
-
-
 def pythons():
     """The environment's Python and folder, whether its packages are ready, whether it is there or
     can be made, and ``tried``: [(interpreter, version or None)] in set-up's order."""
-    python, folder = install.environment(os.environ.get("PYTHON") or None)
+    python, folder = install.environment()
     there = install.ask(python)
     tried, creatable = [(python, there and there[0])], bool(there)
     if there:
         folder = there[1]
     elif folder == install.VENV:
-        names = [sys.executable] + ["python" + version for version in install.SUPPORTED]
-        tried = [(name, (install.ask(name) or [None])[0]) for name in names]
+        tried = [(name, (install.ask(name) or [None])[0]) for name in install.PYTHONS]
         fit = [name for name, version in tried if version in install.SUPPORTED]
         creatable = not fit or bool(run([fit[0], "-c", "import ensurepip, venv; print(1)"]))
     stamp = read(os.path.join(folder, "honey.stamp")) if folder else ""
-    return {"python": python, "folder": folder or python, "ready": stamp.strip() == digest(),
+    return {"python": python, "folder": folder or python, "ready": stamp.strip() == install.digest(),
             "creatable": creatable, "tried": tried}
 
 
@@ -112,7 +100,7 @@ def cores():
 
 
 def gpus(text):
-    """Largest GPU first, from what GPUS prints: name, MiB of memory, driver, whether bf16."""
+    """Largest GPU first, from what NVIDIA_SMI prints: name, MiB of memory, driver, whether bf16."""
     rows = re.findall(r"^(.+), *(\d+) MiB, *([^,]+), *(\S+)$", text, re.M)
     found = [{"name": name, "memory": int(size), "driver": driver,
               "bf16": not re.match(r"[1-7]\.", level)} for name, size, level, driver in rows]
@@ -162,7 +150,7 @@ def look():
     hub = os.environ.get("HF_ENDPOINT") or (answer or {}).get("hub")
     offline = is_offline(os.environ)
     total, free = memory(read("/proc/meminfo"), memory_limit(read("/proc/self/cgroup")))
-    cards = gpus(run(GPUS))
+    cards = gpus(run(NVIDIA_SMI))
     return dict(
         found, answer=answer, setup=0 if found["ready"] else PACKAGES_CUDA if cards else PACKAGES,
         make=run(["make", "--version"]), git=shutil.which("git"),

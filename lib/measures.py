@@ -6,18 +6,16 @@ letters and digits, also with apostrophes or hyphens inside; case does not count
 
 import re
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.errors import UserError
 from lib.mentions import mentioned, name_pattern
 from lib.paths import ROOT
+from lib.similarity import cosines
 
 EXAMPLES = ROOT / "data" / "measures" / "ten_explanations.csv"
-NEEDED = ("id", "question", "choices", "gold", "answered", "explanation")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 MEASURES = {  # column -> what it says, in the order of every table
     "characters": "length in characters",
@@ -120,8 +118,7 @@ def reading_grade(text: str) -> float:
     return 4.71 * sum(map(len, found)) / len(found) + 0.5 * len(found) / sentences - 21.43
 
 
-def explanation_measures(table: pd.DataFrame, teacher_texts: pd.Series,
-                         similarity: bool = True) -> pd.DataFrame:
+def explanation_measures(table: pd.DataFrame, teacher_texts: pd.Series) -> pd.DataFrame:
     """One row an explanation (all columns of the table are kept), one column a measure.
 
     ``table`` has id, question, choices (lists), gold and answered (indices; answered may be NA)
@@ -129,25 +126,12 @@ def explanation_measures(table: pd.DataFrame, teacher_texts: pd.Series,
     ``teacher_texts`` is indexed by question id. "Other" choices are relative to the student's own
     answer, else to the gold one. nan where a measure is undefined: see each function; rouge_l and
     similarity also where the teacher has no text, similarity also for blank explanations.
-    ``similarity=False`` leaves that column out (no model is loaded).
-    UserError if a column is missing or a question has two teacher texts.
     """
-    missing = [name for name in NEEDED if name not in table.columns]
-    if missing:
-        raise UserError(f"The table of explanations lacks the column(s) {', '.join(missing)}; "
-                        "give the predictions of notebook 04.")
-    if not teacher_texts.index.is_unique:
-        twice = teacher_texts.index[teacher_texts.index.duplicated()][0]
-        raise UserError(f"Question {twice} has two texts of the teacher; keep one of them.")
     table = table[table["explanation"].notna()].reset_index(drop=True)
     teacher = table["id"].map(teacher_texts.to_dict()).astype(object).fillna("").tolist()
     rows = map(_measure, table.to_dict("records"), teacher)
     table = table.assign(**pd.DataFrame(rows, columns=[m for m in MEASURES if m != "similarity"]))
-    if similarity:
-        from lib.similarity import cosines  # imports torch
-
-        table["similarity"] = cosines(table["explanation"].tolist(), teacher)
-    return table
+    return table.assign(similarity=cosines(table["explanation"].tolist(), teacher))
 
 
 def _measure(row: dict, teacher: str) -> dict:
@@ -161,39 +145,35 @@ def _measure(row: dict, teacher: str) -> dict:
             "reading_grade": reading_grade(text), "rouge_l": rouge_l(text, teacher)}
 
 
-def means(measured: pd.DataFrame, by: list[str], resamples: int = 2000,
-          seed: int = 0) -> pd.DataFrame:
+def means(measured: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Mean of each measure per group with a 95 % interval: by, measure, n, mean, low, high.
 
     ``n``: explanations where the measure is defined. The interval is scipy's percentile bootstrap
     over questions, each with all of its explanations (seeds): it speaks of other questions, not of
-    other training runs; nan below two questions. UserError if a grouping column or id is missing.
+    other training runs; nan below two questions.
     """
-    missing = [name for name in (*by, "id") if name not in measured.columns]
-    if missing:
-        raise UserError(f"The table of measures lacks the column(s) {', '.join(missing)}.")
     rows = []
     for key, part in measured.groupby(list(by), observed=True, sort=False, dropna=False):
         for name in (name for name in MEASURES if name in measured.columns):
             value = part[name].astype(float)
             each = value.groupby(part["id"]).agg(["sum", "count"]).query("count > 0")
-            low, high = _interval(each["sum"], each["count"], resamples, seed)
+            low, high = _interval(each["sum"], each["count"])
             rows.append((*key, name, int(value.count()), value.mean(), low, high))
     return pd.DataFrame(rows, columns=[*by, "measure", "n", "mean", "low", "high"])
 
 
-def _interval(sums: pd.Series, counts: pd.Series, resamples: int, seed: int) -> tuple:
+def _interval(sums: pd.Series, counts: pd.Series) -> tuple:
     if len(sums) < 2:
         return np.nan, np.nan
     found = stats.bootstrap(
         (sums.to_numpy(), counts.to_numpy()), lambda s, c, axis: s.sum(axis) / c.sum(axis),
-        paired=True, vectorized=True, n_resamples=resamples, batch=200, method="percentile",
-        rng=np.random.default_rng(seed))
+        paired=True, vectorized=True, n_resamples=2000, batch=200, method="percentile",
+        rng=np.random.default_rng(0))
     return tuple(found.confidence_interval)
 
 
-def load_examples(path: Path = EXAMPLES) -> tuple[pd.DataFrame, pd.Series]:
+def load_examples() -> tuple[pd.DataFrame, pd.Series]:
     """Ten hand-made explanations of one question (column kind), and the teacher's text by id."""
-    table = pd.read_csv(path, keep_default_na=False)
+    table = pd.read_csv(EXAMPLES, keep_default_na=False)
     table["choices"] = table["choices"].str.split("|", regex=False)
     return table.drop(columns="teacher"), table.groupby("id")["teacher"].first()

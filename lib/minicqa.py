@@ -15,13 +15,13 @@ def read_groups() -> list[dict]:
     return [json.loads(line) for line in (paths.MINICQA / "groups.jsonl").read_text().splitlines()]
 
 
-def build_splits(groups: list[dict], seed: int = SEED) -> dict[str, list[dict]]:
+def build_splits(groups: list[dict]) -> dict[str, list[dict]]:
     """Questions in CommonsenseQA's schema, split by whole groups, answer letters balanced.
 
     In each group every letter is the answer of exactly one question, and every choice is the
     answer of exactly one, so that the choices alone say nothing about the answer.
     """
-    rng = random.Random(seed)
+    rng = random.Random(SEED)
     groups = groups.copy()
     rng.shuffle(groups)
     splits, start = {}, 0

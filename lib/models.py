@@ -25,12 +25,7 @@ EMBEDDED = {
     }
 }
 TINY = ("llama", "t5")
-
-
-def is_seq2seq(folder: Path) -> bool:
-    """Whether the checkpoint is an encoder-decoder."""
-    return bool(store.read_json(Path(folder) / "config.json", "the model's download").get(
-        "is_encoder_decoder"))
+TINY_SHAPE = {"hidden_size": 64, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 600}
 
 
 def identity(reference: str) -> dict:
@@ -77,13 +72,11 @@ def fetch(reference: str) -> Path:
     return folder
 
 
-def load(folder: Path, precision: str = "float32", device: str | None = None):
+def load(folder: Path, precision: str, device: str | None = None):
     """Model and tokenizer from a local folder, on the GPU if there is one, in eval mode.
 
     ``precision``: float32, bfloat16, 8bit or 4bit (NF4 through bitsandbytes), or auto (see
-    ``best_precision``); never fp16 for an encoder-decoder, since T5 overflows in it. 4-bit on a CPU
-    keeps bitsandbytes' AVX512 repacking off, which would silently give wrong gradients in later
-    training.
+    ``best_precision``); never fp16 for an encoder-decoder, since T5 overflows in it.
     """
     import torch
     from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer,
@@ -92,10 +85,12 @@ def load(folder: Path, precision: str = "float32", device: str | None = None):
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if precision == "auto":
         precision = best_precision()
+    config = store.read_json(folder / "config.json", "the model's download")
+    seq2seq = config.get("is_encoder_decoder", False)
     options: dict = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16}
     if device == "cuda" and precision in ("8bit", "4bit") and best_precision() == "float32":
         # GPUs without bf16, such as the T4
-        options["dtype"] = torch.float32 if is_seq2seq(folder) else torch.float16
+        options["dtype"] = torch.float32 if seq2seq else torch.float16
     if precision == "8bit":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     if precision == "4bit":
@@ -103,20 +98,16 @@ def load(folder: Path, precision: str = "float32", device: str | None = None):
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"])
     if precision in ("8bit", "4bit"):
         options["device_map"] = {"": device}
-    kind = AutoModelForSeq2SeqLM if is_seq2seq(folder) else AutoModelForCausalLM
+    kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     model = kind.from_pretrained(folder, use_safetensors=True, **options)
     if precision == "4bit" and device == "cpu":
-        keep_4bit_layout(model)
+        # bitsandbytes repacks weights for AVX512 at the first generation: gradients are then wrong
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
     if "device_map" not in options:
         model.to(device)
     return model.eval(), AutoTokenizer.from_pretrained(folder)
-
-
-def keep_4bit_layout(model) -> None:
-    """Keep bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16 (wrong gradients)."""
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def best_precision() -> str:
@@ -190,9 +181,6 @@ def _convert_embedded(name: str, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-TINY_SHAPE = {"hidden_size": 64, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 600}
-
-
 def _make_tiny(name: str, folder: Path) -> None:
     """A LLaMA or T5 of the real architecture with random weights and a MiniCQA tokenizer."""
     import torch
@@ -225,7 +213,7 @@ def _tiny_tokenizer():
     from transformers import PreTrainedTokenizerFast
 
     text = [path.read_text() for path in
-            [paths.MINICQA / "train.jsonl", *sorted(paths.PROMPTS.glob("minicqa.yaml"))]]
+            (paths.MINICQA / "train.jsonl", paths.PROMPTS / "minicqa.yaml")]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

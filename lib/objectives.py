@@ -43,9 +43,9 @@ def weights(method: str, **how: float | str) -> dict[str, float]:
 
 def arms() -> list[str]:
     """Every arm: methods that learn from explanations once for each kind of text."""
-    return [f"{method}:{texts}" if set(tasks) - {"predict"} else method
-            for texts in ("Unrevised", "Revised") for method, tasks in methods().items()
-            if set(tasks) - {"predict"} or texts == "Unrevised"]
+    explained = [method for method, tasks in methods().items() if set(tasks) - {"predict"}]
+    others = [method for method in methods() if method not in explained]
+    return others + [f"{method}:{texts}" for texts in ("Unrevised", "Revised") for method in explained]
 
 
 def split_arm(arm: str) -> tuple[str, str | None]:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from IPython.display import Markdown
+
 from lib import answers, error_finding, power, study_report
 from lib.study_report import OWN, PAPER, SIMULATED
 
@@ -25,8 +27,6 @@ def analyse(own: str, seed: int) -> study_report.Analyses:
 
 def show_ingest(own: str):
     """What was done with each answer file, or one sentence where there are none."""
-    from IPython.display import Markdown
-
     if own and Path(own).is_dir():
         return answers.ingest(own)[1].drop(columns="participant")
     return Markdown("A table of ratings, no answer files." if own else
@@ -36,8 +36,6 @@ def show_ingest(own: str):
 
 def show_errors(own: str):
     """error_finding.error_table of an own study, or one sentence where nobody looked for errors."""
-    from IPython.display import Markdown
-
     found = answers.ingest(own)[0].get("errors") if own and Path(own).is_dir() else None
     if found is None:
         return Markdown('No answers to this task: `make survey OPTIONS="--task errors"` builds its '

@@ -2,7 +2,7 @@
 
 import sys
 
-from lib import download, grid, profile, prompt, tasks
+from lib import download, grid, objectives, profile, prompt, tasks
 from lib.errors import UserError
 
 
@@ -35,41 +35,45 @@ def text_counts(settings: profile.Profile) -> dict[str, int]:
 
 
 def downloads(settings: profile.Profile) -> list[str]:
-    """What would come from the network."""
-    found = []
-    told = tasks.describe(settings.task.name)
-    if settings.task.source == "published":
-        found.append("the authors' released texts (pinned by commit, size and SHA-256)")
-    elif settings.task.source == "default" and "hub" in told:
-        found.append(f"questions {told['hub']['path']} at {told['hub']['revision'] or 'no revision'}")
-    references = [settings.teacher.model or "", *(student.model for student in settings.students)]
-    found += [f"model {name.removeprefix('hub:')}" for name in dict.fromkeys(references)
-              if name.startswith("hub:")]
-    return found
+    """What would come from the network: questions and texts of all tasks, and models."""
+    asked = [settings.task, *settings.evaluation.also]
+    found = ["the authors' released texts (pinned by commit, size and SHA-256)"] * any(
+        task.source == "published" for task in asked)
+    for task in asked:
+        hub = tasks.describe(task.name).get("hub")
+        if task.source == "default" and hub:
+            found.append(f"questions {hub['path']} at {hub['revision'] or 'no revision'}")
+    references = [settings.teacher.model, *(student.model for student in settings.students),
+                  settings.evaluation.reader]
+    return found + [f"model {name.removeprefix('hub:')}" for name in dict.fromkeys(references)
+                    if name and name.startswith("hub:")]
 
 
 def describe(settings: profile.Profile) -> list[str]:
     """The plan as lines."""
     counts, texts, t = question_counts(settings), text_counts(settings), settings.training
     teacher = settings.teacher.model or "the authors' LLaMA-2-13B (published texts)"
-    trainings = len(grid.students(settings))
+    students = grid.students(settings)
+    explaining = [s for s in students if objectives.explanation_task(objectives.split_arm(s.arm)[0])]
+    explained = min(settings.evaluation.explained or counts["test"], counts["test"])
     variants = f"{len(settings.variants)} variants x " if settings.variants else ""
     models = ", ".join(f"{s.size} ({s.model})" for s in settings.students)
     return [
         f"Profile {settings.name}: {settings.description}",
         f"Questions  {settings.task.name}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()),
         f"Teacher    {teacher}: " + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items()),
-        f"Students   {trainings} trainings ({len(settings.arms)} arms x {variants}"
+        f"Students   {len(students)} trainings ({len(settings.arms)} arms x {variants}"
         f"{len(settings.students)} sizes x "
         f"{len(settings.seeds)} seeds) of {t.steps:,} steps x {t.batch_size} questions: {models}",
         f"Arms       {', '.join(settings.arms)}",
-        f"Answers    {trainings * counts['test']:,} test answers and as many explanations",
+        f"Answers    {len(students) * counts['test']:,} test answers, "
+        f"{len(explaining) * explained:,} explanations",
         "Downloads  " + ("; ".join(downloads(settings)) or "none"),
     ]
 
 
-def main(name: str) -> None:
-    """Print the plan of a profile."""
+def main(name: str = "cpu") -> None:
+    """Print the plan of a profile; one sentence after a user's mistake."""
     try:
         print("\n".join(describe(profile.load(name))))
     except UserError as error:

@@ -23,11 +23,11 @@ def require(table: pd.DataFrame, columns, what: str) -> None:
         raise UserError(f"The figure of {what} needs at least one row; its table is empty.")
 
 
-def interval(mean, sd, n, confidence: float = 0.95):
+def interval(mean, sd, n):
     """t interval of a mean (low, high); NaN where n is below 2. Works on numbers and on columns."""
     n = np.asarray(n, float)
     usable = np.where(n > 1, n, np.nan)
-    half = distributions.t.ppf((1 + confidence) / 2, usable - 1) * np.asarray(sd) / np.sqrt(usable)
+    half = distributions.t.ppf(0.975, usable - 1) * np.asarray(sd) / np.sqrt(usable)
     return mean - half, mean + half
 
 
@@ -42,6 +42,15 @@ def draw_points(ax, x, mean, low, high, arm: str, **more) -> None:
     mean, low, high = (np.asarray(values, float) for values in (mean, low, high))
     ax.errorbar(x, mean, yerr=np.nan_to_num([mean - low, high - mean]), linestyle="none",
                 elinewidth=1, **figures.point(arm) | more)
+
+
+def name_rows(axes, names: list[str]) -> None:
+    """Names of the rows of panels that share them, from the top, and grid lines of values only."""
+    for ax in axes:
+        ax.grid(visible=True, axis="x")
+        ax.grid(visible=False, axis="y")
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
 
 
 def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
@@ -59,54 +68,42 @@ def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
 
 
 def accuracy_figure(data: pd.DataFrame):
-    """Accuracy of each method at each size: mean with t interval over runs, and the single runs.
+    """Accuracy of each method at each size, mean with t interval over runs: the paper's cells.
 
-    data: method, size and either accuracy (a row a run) or n, mean, sd (a row a cell, where the
-    runs are not known), all in percent; optionally panel (its values become panels side by side).
-    Table: panel, size, method, n, mean, sd, low, high.
+    data: panel (side by side), method, size, n, mean, sd, in percent, a row a cell, as
+    accuracy.published_cells gives them. Table: panel, size, method, n, mean, sd, low, high.
     """
-    one_run = "accuracy" in data.columns
-    require(data, ["method", "size", *(["accuracy"] if one_run else ["n", "mean", "sd"])],
-            "accuracy")
-    panels = data if "panel" in data.columns else data.assign(panel="")
-    runs = pd.concat([(part.assign(run=range(len(part))) if one_run else stats.expand_cells(part))
-                      .astype({"method": str, "size": str}).assign(panel=panel)
-                      for panel, part in panels.groupby("panel", sort=False)], ignore_index=True)
-    arms, sizes = figures.order_arms(runs["method"]), list(dict.fromkeys(data["size"].astype(str)))
-    names = list(dict.fromkeys(runs["panel"]))
-    table = pd.concat([stats.summarise_cells(runs[runs["panel"] == name])
-                       .astype({"method": str, "size": str}).assign(panel=name) for name in names])
+    require(data, ["panel", "method", "size", "n", "mean", "sd"], "accuracy")
+    table = pd.concat([stats.summarise_cells(stats.expand_cells(part)).assign(panel=panel)
+                       for panel, part in data.groupby("panel", sort=False)])
+    table = table.astype({"method": str, "size": str})
+    arms = figures.order_arms(table["method"])
+    names, sizes = data["panel"].unique().tolist(), data["size"].unique().tolist()
     table = arrange(table, {"panel": names, "size": sizes, "method": arms})
     table = table[["panel", "size", "method", "n", "mean", "sd", "low", "high"]]
-    wide = len(names) > 1
     figure, axes = plt.subplots(1, len(names), sharey=True, squeeze=False,
-                                figsize=(figures.DOUBLE if wide else figures.COLUMN, 2.8))
+                                figsize=(figures.DOUBLE, 2.8))
     for ax, name in zip(axes[0], names, strict=True):
         for arm, offset in zip(arms, figures.spread(len(arms)), strict=True):
             part = table[(table["panel"] == name) & (table["method"] == arm)]
-            if one_run:
-                single = runs[(runs["panel"] == name) & (runs["method"] == arm)]
-                ax.plot(single["size"].map(sizes.index) + offset - 0.05, single["accuracy"], ".",
-                        color=figures.colour_of(arm), markersize=3, alpha=0.6)
             draw_points(ax, part["size"].map(sizes.index) + offset, part["mean"], part["low"],
                         part["high"], arm)
         ax.set_xticks(range(len(sizes)), sizes)
         ax.set(xlim=(-0.5, len(sizes) - 0.5), xlabel="Student size", title=name)
-    values = runs["accuracy"] if one_run else table["mean"]
-    frame(axes[0, 0], "y", "Accuracy (%)", [*values, *table["low"], *table["high"]], 0, 100)
-    figures.legend(figure, arms, columns=4 if wide else 2)
+    frame(axes[0, 0], "y", "Accuracy (%)", table[["mean", "low", "high"]], 0, 100)
+    figures.legend(figure, arms)
     return figure, table
 
 
-def student_accuracy(runs: pd.DataFrame, chance: float | None = None):
+def student_accuracy(students: pd.DataFrame, chance: float):
     """Accuracy of every student with Wilson's interval over the test questions, and chance.
 
-    runs: arm, size, seed, correct, and total (or n), the number of questions; chance: 1 / number of
-    choices, a fraction. Table: arm, size, seed, correct, total, accuracy, low, high (percent).
+    students: arm, size, seed, correct, n (questions); chance: that of guessing, a fraction.
+    Table: arm, size, seed, correct, total (n), accuracy, low, high (percent).
     """
-    runs = runs.rename(columns={"n": "total"}) if "total" not in runs.columns else runs
-    require(runs, ["arm", "size", "seed", "correct", "total"], "students' accuracy")
-    table = runs[["arm", "size", "seed", "correct", "total"]].astype({"arm": str, "size": str})
+    columns = ["arm", "size", "seed", "correct", "n"]
+    require(students, columns, "students' accuracy")
+    table = students[columns].astype({"arm": str, "size": str}).rename(columns={"n": "total"})
     table["accuracy"] = 100 * table["correct"] / table["total"]
     bounds = [stats.wilson_interval(int(row.correct), int(row.total)) for row in table.itertuples()]
     table[["low", "high"]] = 100 * np.array(bounds)
@@ -119,13 +116,12 @@ def student_accuracy(runs: pd.DataFrame, chance: float | None = None):
             part = table[(table["size"] == size) & (table["arm"] == arm)].sort_values("seed")
             x = place + np.array(figures.spread(len(part), min(0.7, 0.15 * len(part))))
             draw_points(ax, x, part["accuracy"], part["low"], part["high"], arm, capsize=1.5)
-        if chance is not None:
-            ax.axhline(100 * chance, color=figures.GREY, linestyle=":")
+        ax.axhline(100 * chance, color=figures.GREY, linestyle=":")
         ax.set_xticks([])
         ax.set(xlim=(-0.6, len(arms) - 0.4), ylim=(0, 100), title=f"{size} students")
     axes[0, 0].set_ylabel("Accuracy (%)")
     line = Line2D([], [], color=figures.GREY, linestyle=":", label="chance")
-    figures.legend(figure, arms, more=[line] if chance is not None else [],
+    figures.legend(figure, arms, more=[line],
                    columns=2 if figure.get_figwidth() < figures.DOUBLE else 4)
     return figure, table
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from lib import figures
-from lib.plots import require
+from lib.plots import arrange, name_rows, require
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -28,9 +28,7 @@ def difference_figure(pairs: pd.DataFrame):
             "differences between methods")
     table = pairs.assign(pair=pairs["b"] + f" {MINUS} " + pairs["a"])
     names, sizes = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["size"]))
-    place = {"pair": names.index, "size": sizes.index}
-    table = table.sort_values(["size", "pair"], ignore_index=True, kind="stable",
-                              key=lambda column: column.map(place[column.name]))
+    table = arrange(table, {"size": sizes, "pair": names})
     figure, axes = plt.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False, figsize=(
         figures.DOUBLE if len(sizes) > 1 else 1.4 * figures.COLUMN, 1.1 + 0.19 * len(names)))
     for ax, (size, part) in zip(axes[0], table.groupby("size", sort=False), strict=True):
@@ -39,13 +37,10 @@ def difference_figure(pairs: pd.DataFrame):
                     xerr=[part["difference"] - part["low"], part["high"] - part["difference"]],
                     marker="o", markersize=4, color="black", elinewidth=1)
         ax.set_title(f"{size} students ({_sample(part)})")
-        ax.grid(visible=True, axis="x")
-        ax.grid(visible=False, axis="y")
     ends = np.array([*table["low"], *table["high"], 0.0])
     room = 0.05 * (np.ptp(ends) or 1)
     axes[0, 0].set_xlim(ends.min() - room, ends.max() + room)
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    name_rows(axes[0], names)
     figure.supxlabel("Difference in accuracy (percentage points; right of 0: the first is better)",
                      fontsize=plt.rcParams["axes.labelsize"])
     return figure, table
@@ -74,21 +69,18 @@ def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
     arms, sizes = figures.order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
     places = {key: i for i, key in enumerate((arm, size) for size in sizes for arm in arms)}
     names = [arm if len(sizes) == 1 else f"{arm} {size}" for arm, size in places]
-    columns = 3
-    figure, axes = plt.subplots(-(-len(shown) // columns), columns, sharey=True, squeeze=False, figsize=(
-        figures.DOUBLE, 0.4 + (0.45 + 0.17 * len(places)) * -(-len(shown) // columns)))
+    columns, rows = 3, -(-len(shown) // 3)
+    figure, axes = plt.subplots(rows, columns, sharey=True, squeeze=False, figsize=(
+        figures.DOUBLE, 0.4 + (0.45 + 0.17 * len(places)) * rows))
     for ax, name in zip(axes.flat, shown, strict=False):
         for row in table[table["measure"] == name].itertuples():
             error = [[row.mean - row.low], [row.high - row.mean]]
             ax.errorbar(row.mean, places[row.arm, row.size], xerr=np.nan_to_num(error), elinewidth=1,
                         linestyle="none", **figures.point(row.arm) | {"markersize": 4})
         ax.set_title("\n".join(textwrap.wrap(labels[name], 38)), fontsize=7)
-        ax.grid(visible=True, axis="x")
-        ax.grid(visible=False, axis="y")
     for ax in list(axes.flat)[len(shown):]:
         ax.set_axis_off()
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    name_rows(axes.ravel(), names)
     return figure, table
 
 
@@ -119,15 +111,11 @@ def agreement_figure(table: pd.DataFrame):
                         **look | {"markersize": 4})
         ax.set_title(construct, fontsize=7)
         ax.set_xlabel("Spearman's rho")
-        ax.grid(visible=True, axis="x")
-        ax.grid(visible=False, axis="y")
     widest = np.nan_to_num(table[["rho", "low", "high"]].abs()).max() or 1
     end = min(1, np.ceil(10 * widest) / 10)
     axes[0, 0].set(xlim=(-1.15 * end, 1.15 * end))
     axes[0, 0].set_xticks((-end, 0, end), [f"{MINUS}{end:g}", "0", f"{end:g}"])
-    axes[0, 0].set_yticks(range(len(names)), [f"{name.replace('_', ' ')} ({count:,})"
-                                              for name, count in counts.items()])
-    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    name_rows(axes[0], [f"{name.replace('_', ' ')} ({count:,})" for name, count in counts.items()])
     if of == "measure":
         figures.legend(figure, [], more=[
             Line2D([], [], marker="o", linestyle="none", color="black", label=label,

@@ -52,16 +52,16 @@ def ratings_figure(scores: pd.DataFrame, lengths: dict[str, float] | None = None
     return figure, table
 
 
-def length_figure(ratings: pd.DataFrame, parts: int = 4):
+def length_figure(ratings: pd.DataFrame):
     """Mean Quality of each method's shortest to longest explanations, with t intervals.
 
     Shows how far lengths go with the method, and whether length alone goes with Quality. ratings:
-    method, length (characters), Quality; each method's ratings are cut into so many parts of equal
+    method, length (characters), Quality; each method's ratings are cut into four parts of equal
     number. Table: method, part, n, characters (mean), mean, sd, low, high.
     """
     require(ratings, ["method", "length", "Quality"], "ratings by length")
     ranks = ratings.groupby("method", observed=True)["length"].rank("first", pct=True)
-    cut = ratings.assign(part=np.ceil(parts * ranks - 1e-9).astype(int), method=ratings[
+    cut = ratings.assign(part=np.ceil(4 * ranks - 1e-9).astype(int), method=ratings[
         "method"].astype(str)).groupby(["method", "part"])
     table = cut.agg(n=("Quality", "size"), characters=("length", "mean"), mean=("Quality", "mean"),
                     sd=("Quality", "std")).reset_index()
@@ -86,8 +86,7 @@ def rating_distribution(counts: pd.DataFrame):
     (percent). The number at the right of a bar is the share of scores 4 and 5.
     """
     require(counts, ["method", "construct", "score", "count"], "rating counts")
-    table = counts[["construct", "method", "score", "count"]].astype({"construct": str,
-                                                                      "method": str})
+    table = counts[["construct", "method", "score", "count"]]
     arms, names = figures.order_arms(table["method"]), list(dict.fromkeys(table["construct"]))
     table = arrange(table, {"construct": names, "method": arms, "score": None})
     total = table.groupby(["construct", "method"])["count"].transform("sum")
@@ -123,16 +122,15 @@ def rating_distribution(counts: pd.DataFrame):
 def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: float):
     """Differences between pairs of methods with intervals, against the value of no difference.
 
-    effects: pair, the column ``value``, lwr, upr, optionally construct (a panel each); filled
-    points have intervals without ``reference``. Table: construct, pair, value, lwr, upr.
+    effects: construct (a panel each), pair, the column ``value``, lwr, upr; filled points have
+    intervals without ``reference``. Table: these columns.
     """
-    require(effects, ["pair", value, "lwr", "upr"], "effects")
-    table = effects if "construct" in effects.columns else effects.assign(construct="")
-    table = table[["construct", "pair", value, "lwr", "upr"]].reset_index(drop=True)
+    columns = ["construct", "pair", value, "lwr", "upr"]
+    require(effects, columns, "effects")
+    table = effects[columns].reset_index(drop=True)
     names, pairs = list(dict.fromkeys(table["construct"])), list(dict.fromkeys(table["pair"]))
-    wide = len(names) > 1
-    figure, axes = plt.subplots(1, len(names), sharex=True, sharey=True, squeeze=False, figsize=(
-        figures.DOUBLE if wide else figures.COLUMN * 1.3, 0.8 + 0.22 * len(pairs)))
+    figure, axes = plt.subplots(1, len(names), sharex=True, sharey=True, squeeze=False,
+                                figsize=(figures.DOUBLE, 0.8 + 0.22 * len(pairs)))
     for ax, name in zip(axes[0], names, strict=True):
         for row in table[table["construct"] == name].itertuples():
             place, centre = pairs.index(row.pair), getattr(row, value)
@@ -149,8 +147,8 @@ def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: floa
     return figure, table
 
 
-def specification_plot(multiverse: pd.DataFrame, alpha: float = 0.05):
-    """Which conclusions on accuracy hold (p < alpha) under each decision about outlying runs.
+def specification_plot(multiverse: pd.DataFrame):
+    """Which conclusions on accuracy hold (p < 0.05) under each decision about outlying runs.
 
     multiverse: from study_honest.multiverse_table. Table: the same, with the verdict of
     study_honest.survival_table (always, depends, never).
@@ -181,7 +179,7 @@ def specification_plot(multiverse: pd.DataFrame, alpha: float = 0.05):
     ax.tick_params(length=0)
     figure.legend(handles=[Line2D([], [], marker="o", linestyle="none", color="black", label=label,
                                   markerfacecolor=colour) for label, colour in
-                           ((f"p < {alpha:g}", "black"), (f"p ≥ {alpha:g}", "white"))],
+                           (("p < 0.05", "black"), ("p ≥ 0.05", "white"))],
                   loc="outside lower center", ncols=2, title_fontsize=7,
                   title="Beside a point: F or the difference in percentage points, and p")
     return figure, table

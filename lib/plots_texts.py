@@ -13,6 +13,7 @@ from lib.plots import interval, require
 
 NAMES = {"explanation": "Unrevised", "revision": "Revised"}  # kinds of text as the paper names them
 
+
 def bins(count: int) -> int:
     """How many bars a histogram of so many texts has: few texts make ragged narrow bars."""
     return 20 if count < 1000 else 40
@@ -47,14 +48,12 @@ def text_lengths(texts: pd.DataFrame):
 def letter_distribution(counts: pd.DataFrame):
     """How often each letter is the answer, as shares with bars from zero, and an even split.
 
-    counts: letter, count, optionally group (a split, or who answers); each group sums to 100 %.
+    counts: group (a split), letter, count (tasks.letter_counts); each group sums to 100 %.
     Table: group, letter, count, total, share (percent).
     """
-    require(counts, ["letter", "count"], "letters")
-    table = counts if "group" in counts.columns else counts.assign(group="all")
-    table = table.groupby(["group", "letter"], sort=False)["count"].sum().reset_index()
-    table["total"] = table.groupby("group")["count"].transform("sum")
-    table["share"] = 100 * table["count"] / table["total"]
+    require(counts, ["group", "letter", "count"], "letters")
+    total = counts.groupby("group")["count"].transform("sum")
+    table = counts.assign(total=total, share=100 * counts["count"] / total)
     letters, groups = sorted(table["letter"].unique()), list(table["group"].unique())
     figure, ax = plt.subplots(figsize=(figures.COLUMN, 2.2))
     shades = plt.colormaps["Greys"](np.linspace(0.25, 0.85, len(groups)))

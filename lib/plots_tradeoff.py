@@ -29,12 +29,12 @@ def rated_quality(scores: pd.DataFrame) -> pd.DataFrame:
                          "quality_high": (table["mean"] + half).to_numpy()})
 
 
-def published_points(cells: pd.DataFrame, scores: pd.DataFrame, size: str = "770M") -> pd.DataFrame:
-    """The paper's students as points: accuracy (percent, t interval over runs), rated quality.
+def published_points(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The paper's 770M students as points: accuracy (percent, t interval over runs), rated quality.
 
     cells: golden.load_published_cells; scores: study.expand_counts. Columns: POINT and pareto.
     """
-    accuracy = stats.summarise_cells(stats.expand_cells(cells[cells["size"] == size]))
+    accuracy = stats.summarise_cells(stats.expand_cells(cells[cells["size"] == "770M"]))
     accuracy = accuracy.rename(columns={"method": "arm", "mean": "accuracy", "low": "accuracy_low",
                                         "high": "accuracy_high"}).astype({"arm": str, "size": str})
     points = accuracy.merge(rated_quality(scores), on="arm")[POINT]
@@ -60,18 +60,17 @@ def student_points(students: pd.DataFrame, explanations: pd.DataFrame,
         parts = dict(iter(explanations.assign(share=shares).groupby(["arm", "size"])))
     rows = []
     for (arm, size), part in students.groupby(["arm", "size"], sort=False):
-        seeds, means = len(part), part["correct"] / part["n"]
-        over = "seed" if seeds >= 3 else "id"
-        low, high = interval(means.mean(), means.std(), seeds) if seeds >= 3 else \
-            stats.wilson_interval(part["correct"].mean(), part["n"].mean())
+        means, enough = part["correct"] / part["n"], len(part) >= 3  # seeds
+        low, high = (interval(means.mean(), means.std(), len(part)) if enough else
+                     stats.wilson_interval(part["correct"].mean(), part["n"].mean()))
         quality = q_low = q_high = np.nan
         if (arm, size) in parts:
-            single = parts[arm, size].groupby(over)["share"].mean()
+            single = parts[arm, size].groupby("seed" if enough else "id")["share"].mean()
             quality = single.mean()
             q_low, q_high = interval(quality, single.std(), len(single))
         limits = np.clip([100 * low, 100 * high, q_low, q_high], 0, 100)
-        rows.append((arm, size, 100 * means.mean(), *limits[:2], quality, *limits[2:], seeds,
-                     "over seeds" if seeds >= 3 else "over questions"))
+        rows.append((arm, size, 100 * means.mean(), *limits[:2], quality, *limits[2:],
+                     len(part), "over seeds" if enough else "over questions"))
     table = pd.DataFrame(rows, columns=[*POINT, "seeds", "intervals"])
     table = arrange(table, {"size": list(dict.fromkeys(table["size"])),
                             "arm": figures.order_arms(table["arm"])})
@@ -127,7 +126,7 @@ def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
     for row in points.itertuples():
         marker = 5 + 2 * sizes.index(row.size)
         if np.isnan(row.quality):
-            ax.axvline(row.accuracy, color=figures.point(row.arm)["color"], linestyle="--",
+            ax.axvline(row.accuracy, color=figures.colour_of(row.arm), linestyle="--",
                        linewidth=0.6 + 0.5 * sizes.index(row.size))
             continue
         errors = np.nan_to_num([[row.accuracy - row.accuracy_low, row.quality - row.quality_low],
@@ -145,7 +144,7 @@ def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
     more = [Line2D([], [], marker="o", linestyle="none", color=figures.GREY, markersize=9,
                    markerfacecolor="none", label="Pareto front")]
     rated = set(points.loc[points["quality"].notna(), "arm"])
-    more += [Line2D([], [], color=figures.point(arm)["color"], linestyle="--",
+    more += [Line2D([], [], color=figures.colour_of(arm), linestyle="--",
                     label=f"{arm} (no explanations)") for arm in arms if arm not in rated]
     if len(sizes) > 1:
         more += [Line2D([], [], marker="o", linestyle="none", color=figures.GREY, label=size,

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from lib import golden, paths, study
+from lib import golden, study
 from lib.errors import UserError
 from lib.stats import METHODS, wilson_interval
 from lib.survey import ITEMS, QUESTIONS
@@ -39,8 +39,7 @@ COLUMNS = ["outcome", "participants", "effect", "repetitions", "power", "lwr", "
 @cache
 def load_shares() -> np.ndarray:
     """Published shares of the scores: [method, construct, score], summing to one over scores."""
-    counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
-    table = counts.set_index(["method", "construct", "score"])["count"]
+    table = golden.load_rating_counts().set_index(["method", "construct", "score"])["count"]
     cells = pd.MultiIndex.from_product([METHODS, study.CONSTRUCTS, range(1, 6)])
     values = table.loc[cells].to_numpy(float).reshape(len(METHODS), -1, 5)
     return values / values.sum(axis=2, keepdims=True)
@@ -73,7 +72,7 @@ def calibrate() -> dict[str, np.ndarray | float]:
         rest = whole.sum(axis=1) - variance
         return rest / np.sqrt(variance * (whole.sum() - variance - 2 * rest))
 
-    known = golden.load_golden(paths.PUBLISHED / "r_statistics.json")["cronbach"]["item_rest_r"]
+    known = golden.load_golden()["cronbach"]["item_rest_r"]
     wanted = np.array([known[name] for name in study.CONSTRUCTS])
     load = optimize.least_squares(lambda x: item_rest(x) - wanted, np.full(5, 0.8),
                                   bounds=(0.01, 0.995)).x
@@ -173,14 +172,14 @@ def likelihood_ratios(outcomes: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 
 def power_table(participants=(20, 40, 60, 80, 120, 160), repetitions: int = 200, seed: int = 0,
-                effects=(1.0,), alpha: float = 0.05, explanation_share: float = 0.0,
+                effects=(1.0,), explanation_share: float = 0.0,
                 questions: int = QUESTIONS) -> pd.DataFrame:
-    """Share of SIMULATED studies in which the mixed model finds a method effect (p < alpha).
+    """Share of SIMULATED studies in which the mixed model finds a method effect (p < 0.05).
 
     Columns: outcome (the five, Quality), participants, effect, repetitions, power with its 95 %
     Wilson interval, data. Effect 0 gives the test's real error rate. Participants are those kept.
     """
-    limit, rows = stats.chi2.isf(alpha, len(METHODS) - 1), []
+    limit, rows = stats.chi2.isf(0.05, len(METHODS) - 1), []
     for effect in effects:
         for people in participants:
             # A stream of its own for each cell: adding a number leaves the others as they were.

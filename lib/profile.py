@@ -162,10 +162,10 @@ class Profile(Settings):
             raise ValueError("teacher: engine server goes with a server section (url), local without")
         if self.teacher.engine == "server" and self.teacher.chat:
             raise ValueError("teacher: chat goes with engine local; a server is sent plain prompts")
-        for task in (self.task, *self.evaluation.also):
-            if task.name not in tasks.names():
-                raise ValueError(f"task '{task.name}' is not one of {', '.join(tasks.names())}")
-        asked = [self.task.name, *(task.name for task in self.evaluation.also)]
+        asked = [task.name for task in (self.task, *self.evaluation.also)]
+        for name in asked:
+            if name not in tasks.names():
+                raise ValueError(f"task '{name}' is not one of {', '.join(tasks.names())}")
         if len(set(asked)) < len(asked):
             raise ValueError("evaluation.also: task and also name a task twice; name each once")
         for student in self.students:
@@ -178,6 +178,8 @@ class Profile(Settings):
         return self
 
     def _check_training(self, variant: str) -> None:
+        if "," in variant:
+            raise ValueError(f"variants: '{variant}': a name holds no comma")
         try:
             training = self.training_of(variant)
         except ValidationError as error:
@@ -186,13 +188,10 @@ class Profile(Settings):
                              f"{first['msg']}") from None
         if training.batch_size % training.accumulation:
             raise ValueError("training: batch_size must be a multiple of accumulation")
-        if "," in variant:
-            raise ValueError(f"variants: '{variant}': a name holds no comma")
-        some = self.teacher.source == "generate" and self.teacher.counterfactuals == "first"
-        if some and training.wrong_choice == "random":
-            raise ValueError("training: wrong_choice random needs teacher.counterfactuals all")
-        if some and training.factual_from == "counterfactual":
-            raise ValueError("training: factual_from counterfactual needs teacher.counterfactuals all")
+        if self.teacher.source == "generate" and self.teacher.counterfactuals == "first":
+            for name, value in (("wrong_choice", "random"), ("factual_from", "counterfactual")):
+                if getattr(training, name) == value:
+                    raise ValueError(f"training: {name} {value} needs teacher.counterfactuals all")
 
     def training_of(self, variant: str = "") -> TrainingSettings:
         """The training settings of a variant (none: the profile's own)."""
@@ -206,7 +205,7 @@ def names() -> list[str]:
 
 def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         known = _fields(first["loc"][:-1])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
@@ -275,8 +274,7 @@ def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
 
 def ancestors(name: str) -> list[str]:
     """The profiles that a profile ``extends``, nearest first."""
-    path = paths.PROFILES / f"{name}.yaml"
-    parent = (yaml.safe_load(path.read_text()) if path.is_file() else {}).get("extends")
+    parent = yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text()).get("extends")
     return [parent, *ancestors(parent)] if parent else []
 
 

@@ -28,15 +28,15 @@ class Progress:
         if self.done >= self.total:
             self._print()
 
-    def step(self, count: int = 1, note: str = "") -> None:
+    def step(self, count: int = 1) -> None:
         """Count work just done and print a line if it is time."""
         self.done += count
         now = time.monotonic()
         if self.done >= self.total or now - self.printed >= self.every:
             self.printed = now
-            self._print(note)
+            self._print()
 
-    def _print(self, note: str = "") -> None:
+    def _print(self) -> None:
         elapsed = time.monotonic() - self.started
         rate = (self.done - self.skipped) / elapsed if elapsed > 0 else 0.0
         parts = [f"{self.label} {self.done}/{self.total} {self.unit}"]
@@ -48,4 +48,4 @@ class Progress:
             parts.append(f"ETA {duration((self.total - self.done) / rate)}")
         if self.done >= self.total:
             parts.append(f"took {duration(elapsed)}")
-        print(" | ".join(parts + ([note] if note else [])), flush=True)
+        print(" | ".join(parts), flush=True)

@@ -36,9 +36,9 @@ def summary(found: dict[str, pd.DataFrame], runs: pd.DataFrame) -> pd.DataFrame:
     keys = ["arm", "size"]
     table = found["accuracy"].set_index(keys)
     table[["accuracy", "low", "high"]] *= 100
+    likely = found["likelihood"].set_index(keys)
     for name in ("accuracy", "low", "high"):
-        new = {"accuracy": "likeliest"}.get(name, f"likeliest_{name}")
-        table[new] = 100 * found["likelihood"].set_index(keys)[name]
+        table[f"likeliest_{name}".removesuffix("_accuracy")] = 100 * likely[name]
     students = found["students"].groupby(keys)[["unanswered", "n"]].sum()
     table["unanswered"] = 100 * students["unanswered"] / students["n"]
     means = found["measures"].set_index([*keys, "measure"])
@@ -82,8 +82,8 @@ def verdicts(answers: pd.DataFrame, explained: pd.DataFrame) -> pd.DataFrame:
                                        "paper", "holds"])
 
 
-def measure_difference(explained: pd.DataFrame, a: str, b: str, measure: str,
-                       resamples: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
+def measure_difference(explained: pd.DataFrame, a: str, b: str,
+                       measure: str) -> tuple[float, float, float]:
     """Mean of ``measure`` (a share) in b minus in a on the same questions, in percentage points, with
     low and high; nan where one of the two explained nothing."""
     means = explained.pivot_table(index="id", columns="arm", values=measure)
@@ -92,8 +92,8 @@ def measure_difference(explained: pd.DataFrame, a: str, b: str, measure: str,
     gap = 100 * (means[b] - means[a]).dropna().to_numpy()
     if len(gap) < 2:
         return gap.mean() if len(gap) else np.nan, np.nan, np.nan
-    found = stats.bootstrap((gap,), np.mean, n_resamples=resamples, method="percentile", batch=500,
-                            rng=np.random.default_rng(seed)).confidence_interval
+    found = stats.bootstrap((gap,), np.mean, n_resamples=10_000, method="percentile", batch=500,
+                            rng=np.random.default_rng(0)).confidence_interval
     return float(gap.mean()), float(found.low), float(found.high)
 
 

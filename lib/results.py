@@ -2,7 +2,7 @@
 for every table and figure without a model, a download or the run itself.
 
 ``python -m lib.results collect PROFILE`` writes them from a finished run; ``make figures`` draws the
-paper's figures and those of all collected runs (``PROFILE=name``: of one) in figures/results.
+paper's figures and those of all collected runs (``PROFILE=name``: of one, ``paper``: the paper's) in figures/results.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def load(name: str) -> dict[str, pd.DataFrame]:
     if name not in collected():
         raise UserError(f"No results of profile '{name}' are collected in data/results; there are "
                         f"{', '.join(collected()) or 'none'}. (`make reproduce PROFILE={name}` runs it, "
-                        f"`python -m lib.results collect {name}` collects a finished run.)")
+                        f"`make results PROFILE={name}` collects it then.)")
     for file in (*COLUMNS, "transfer", "runs"):
         path = folder / f"{file}.csv"
         if not path.is_file():
@@ -101,11 +101,6 @@ def load(name: str) -> dict[str, pd.DataFrame]:
     found["transfer"].insert(0, "profile", name)
     found["answers"]["correct"] = found["answers"]["correct"].astype(bool)
     return found
-
-
-def transfers() -> pd.DataFrame:
-    """The transfer tables of all collected results, as lib.transfer.collect gives those of runs."""
-    return pd.concat([load(name)["transfer"] for name in collected()], ignore_index=True)
 
 
 def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -132,12 +127,13 @@ def draw(name: str) -> Path:
     for table, frame in found.items():
         store.write_csv(stage.figures / "tables" / f"{table}.csv", frame, keep_if_same=True)
     chance = float((1 / data["answers"]["options"]).mean())
+    moved = pd.concat([load(other)["transfer"] for other in collected()], ignore_index=True)
     drawn = {
         "student_accuracy": plots.student_accuracy(found["students"], chance=chance),
         "accuracy_differences": plots_answers.difference_figure(found["differences"]),
         "explanation_measures": plots_answers.measure_figure(found["measures"], explanations.LABELS),
         "tradeoff": plots_tradeoff.tradeoff_figure(found["points"], plots_tradeoff.NAMED),
-        "transfer": transfer.heat_map(transfer.matrix(stage.profile, transfers())),
+        "transfer": transfer.heat_map(transfer.matrix(stage.profile, moved)),
         "loss_curves": plots.loss_curves(data["losses"]),
         "training_cost": plots.cost_figure(data["runs"])}
     _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
@@ -153,14 +149,14 @@ def draw_paper() -> Path:
     drawn = {
         "paper_accuracy": plots.accuracy_figure(cells),
         "ratings": plots_study.ratings_figure(scores, study_report.LENGTHS),
-        "rating_distribution": plots_study.rating_distribution(
-            load_rating_counts(paths.PUBLISHED / "rating_counts.csv")),
+        "rating_distribution": plots_study.rating_distribution(load_rating_counts()),
         "rating_effects": plots_study.effect_figure(
             study_report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5),
         "outlier_decisions": plots_study.specification_plot(study_report.published_decisions()),
         "paper_tradeoff": plots_tradeoff.tradeoff_figure(
             points, "Mean of five ratings (1 to 5)", (1, 5))}
-    _save(drawn, stage, "make figures", "the paper, from data/published")
+    _save(drawn, stage, "make figures PROFILE=paper", "the paper, from data/published",
+          profile=None, profile_sha256=None, seed=None, seeds=None)
     return stage.figures
 
 
@@ -171,9 +167,9 @@ def _stage(notebook: str, name: str) -> Stage:
     return stage
 
 
-def _save(drawn: dict, stage: Stage, command: str, source: str) -> None:
+def _save(drawn: dict, stage: Stage, command: str, source: str, **more: object) -> None:
     for name, (figure, table) in drawn.items():
-        figures.save(figure, name, table, stage, title=f"{name} ({source})", command=command)
+        figures.save(figure, name, table, stage, title=f"{name} ({source})", command=command, **more)
         plt.close(figure)
 
 
@@ -198,8 +194,8 @@ def main() -> None:
         if chosen.action == "collect":
             print(f"Results:  {paths.shown(collect(profile.load(chosen.profile or 'cpu')))}")
             return
-        folders = [draw(name) for name in _wanted(chosen.profile)]
-        folders += [] if chosen.profile else [draw_paper()]
+        folders = [] if chosen.profile == "paper" else [draw(name) for name in _wanted(chosen.profile)]
+        folders += [draw_paper()] if chosen.profile in (None, "paper") else []
         for folder in folders:
             print(f"Figures:  {paths.shown(folder)}")
     except UserError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from lib import paths, profile, provenance, store, tasks
+from lib import paths, profile, provenance, store
 from lib.errors import UserError
 from lib.profile import Profile
 from lib.progress import duration
@@ -103,12 +103,14 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    from lib import plan
+
     run = profile.run_folder(settings)
     executed = run / "notebooks" / notebook.name
     failed = executed.with_suffix(".failed.ipynb")
     partial = executed.with_name(f".{executed.name}")
     executed.parent.mkdir(parents=True, exist_ok=True)
-    if "hub:" not in settings.model_dump_json() and "hub" not in tasks.describe(settings.task.name):
+    if not plan.downloads(settings):
         os.environ["HF_HUB_OFFLINE"] = "1"  # else every look-up is tried for 23 s without a network
     os.environ["HONEY_HOME"] = str(paths.BUILT.resolve())  # the kernel starts in another folder
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what matters is said below

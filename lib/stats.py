@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from lib.errors import UserError
-from lib.golden import melt_table, melt_values
+from lib.golden import melt_table, melt_values, stack
 
 # The paper's order; every table, test key ("later-earlier") and plot follows it.
 METHODS = ("CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised")
@@ -44,10 +44,7 @@ def load_published_runs(path: str | Path) -> pd.DataFrame:
 
 
 def check_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with ordered methods and sizes; UserError if they cannot be analysed."""
-    missing = [name for name in RUN_COLUMNS if name not in runs.columns]
-    if missing:
-        raise UserError(f"The table of runs lacks the column(s) {', '.join(missing)}.")
+    """Return runs (RUN_COLUMNS) with ordered methods and sizes; UserError if they are no use."""
     if runs.empty:
         raise UserError("The table of runs is empty: train at least one student first.")
     accuracy = pd.to_numeric(runs["accuracy"], errors="coerce")
@@ -211,7 +208,7 @@ def analyse_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([_analyse("before", flagged), after], ignore_index=True)
 
 
-def analyse_cells(cells: pd.DataFrame, analysis: str = "before") -> pd.DataFrame:
+def analyse_cells(cells: pd.DataFrame, analysis: str) -> pd.DataFrame:
     """What follows from n, mean and sd alone, as in analyse_runs: cells, ANOVA, one-way, Tukey."""
     table = _analyse(analysis, expand_cells(cells))
     of_runs = table[["statistic", "group", "term"]].isin(
@@ -236,9 +233,7 @@ def _analyse(analysis: str, runs: pd.DataFrame) -> pd.DataFrame:
         except UserError as error:
             tables.append(pd.DataFrame({"statistic": "note", "group": statistic,
                                         "term": [str(error)], "value": np.nan}))
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "analysis", analysis)
-    return table
+    return stack(analysis, tables)
 
 
 def oneway_table(runs: pd.DataFrame) -> pd.DataFrame:

@@ -5,11 +5,13 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib.errors import UserError
 from lib.paths import shown
+from lib.progress import Progress
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -18,7 +20,7 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in blocks of 1 MiB."""
+    """Hexadecimal SHA-256 of a file, read block by block."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -29,32 +31,39 @@ def key_of(settings: object) -> str:
     return sha256_bytes(text.encode())[:8]
 
 
-def write_bytes(path: Path, data: bytes, *, keep_if_same: bool = False) -> Path:
-    """Write atomically: a temporary file beside the target, flushed, then renamed over it.
-
-    ``keep_if_same`` leaves an identical file untouched, so that Make sees no change.
-    Raises UserError in one sentence if the folder cannot be written or the disk is full.
-    """
-    path = Path(path)
-    if keep_if_same and path.is_file() and path.read_bytes() == data:
-        return path
-    temporary = None
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a protected folder into a UserError that names ``path``."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise UserError(
             f"Cannot write {shown(path)}: {error.strerror or error}; free space or make the folder "
             "writable, then run the same command again (finished work is kept)."
         ) from error
+
+
+def write_bytes(path: Path, data: bytes, *, keep_if_same: bool = False) -> Path:
+    """Write atomically: a temporary file beside the target, flushed, then renamed over it.
+
+    ``keep_if_same`` leaves an identical file untouched, so that Make sees no change. UserError as
+    in ``writing``.
+    """
+    path = Path(path)
+    if keep_if_same and path.is_file() and path.read_bytes() == data:
+        return path
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     return path
 
 
@@ -121,9 +130,8 @@ class Shards:
         data = ("\n".join(lines) + "\n").encode()
         write_bytes(self.folder / f"shard-{number:05d}-{sha256_bytes(data)[:12]}.jsonl", data)
 
-    def complete(
-        self, batches: list[list], make: Callable[[list], list[dict]], progress=None
-    ) -> list[dict]:
+    def complete(self, batches: list[list], make: Callable[[list], list[dict]],
+                 progress: Progress) -> list[dict]:
         """All records in batch order: those on disk are read, the others made by ``make(batch)``.
 
         Batches are fixed units, so an interrupted run that goes on gives the same texts as one
@@ -136,9 +144,8 @@ class Shards:
             if found is None:
                 found = make(batch)
                 self.write(number, found)
-                if progress is not None:
-                    progress.step(len(batch))
-            elif progress is not None:
+                progress.step(len(batch))
+            else:
                 progress.skip(len(batch))
             records.extend(found)
         text = json.dumps(records, ensure_ascii=False, sort_keys=True)

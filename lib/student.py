@@ -21,7 +21,7 @@ class Encoder:
         self.cut = 0
         if tokenizer.eos_token_id is None:
             raise UserError("The student's tokenizer has no end-of-sequence token; choose another.")
-        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self.pad = tokenizer.pad_token_id or 0
 
     def prompt(self, text: str) -> list[int]:
         """Input ids; an over-long input is cut (its question is kept) and counted.
@@ -47,7 +47,7 @@ class Encoder:
         return ids[: LONGEST - 1] + [self.tokenizer.eos_token_id]
 
     def example(self, source: str, target: str) -> dict[str, list[int]]:
-        """One example: ids, mask-free; labels hold the target at the position that predicts it."""
+        """Ids and labels of one example; a label stands where its token is predicted."""
         prompt, wanted = self.prompt(source), self.target(target)
         if self.seq2seq:
             return {"input_ids": prompt, "labels": wanted}
@@ -64,14 +64,13 @@ class Encoder:
         if self.seq2seq:
             return [e | {"task": [task] * len(e["labels"])} for task, e in examples.items()]
         shared = min(e["labels"].count(IGNORE) for e in examples.values())
-        same = zip(*(e["input_ids"][:shared] for e in examples.values()), strict=True)
-        shared = sum(1 for _ in itertools.takewhile(lambda ids: len(set(ids)) == 1, same))
+        shared = common_prefix([e["input_ids"][:shared] for e in examples.values()])
         row = {"input_ids": next(iter(examples.values()))["input_ids"][:shared],
                "labels": [IGNORE] * shared, "task": [-1] * shared, "branch": [0] * shared,
                "position": list(range(shared))}
         for number, (task, e) in enumerate(examples.items(), 1):
             size = len(e["input_ids"]) - shared
-            row["input_ids"] = row["input_ids"] + e["input_ids"][shared:]
+            row["input_ids"] += e["input_ids"][shared:]
             row["labels"] += e["labels"][shared:]
             row["task"] += [task] * size
             row["branch"] += [number] * size
@@ -87,6 +86,18 @@ class Encoder:
         width = batch["input_ids"].shape[1]
         batch["attention_mask"] = (torch.arange(width)[None] < lengths[:, None]).long()
         return batch
+
+
+def common_prefix(rows: list[list[int]]) -> int:
+    """How many tokens all rows begin with."""
+    alike = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*rows, strict=False))
+    return sum(1 for _ in alike)
+
+
+def by_length(rows: list, size: int) -> list[list[int]]:
+    """Indices of the rows in batches of ``size``, alike in length together."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    return [order[start:start + size] for start in range(0, len(order), size)]
 
 
 def branch_mask(branch: torch.Tensor) -> torch.Tensor:

@@ -10,13 +10,12 @@ import pingouin as pg
 from scipy import stats
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
-from lib.errors import UserError
-from lib.golden import melt_table, melt_values
-from lib.stats import anova_table, check_runs, flag_outliers, tukey_table
+from lib.golden import melt_table, melt_values, stack
+from lib.stats import anova_table, flag_outliers, tukey_table
 from lib.study import CONSTRUCTS, OUTCOMES, kruskal_table, melt_ratings, order_methods
 from lib.study_mixed import (MixedFit, coefficient_table, contrast_table,
                              effect_table, fit_mixed, likelihood_ratio)
-from lib.study_models import drop_quality_outliers, make_design, require_ratings
+from lib.study_models import drop_quality_outliers, make_design
 from lib.study_ranks import shuffle
 
 LENGTH_UNIT = 100.0  # the ordinal model's optimiser wants columns of like size
@@ -88,7 +87,6 @@ def construct_table(ratings: pd.DataFrame, ordinal: pd.DataFrame, permutations: 
     and ordinal (Wald tests from ordinal_table). The last two compare at equal length. All ratings;
     no outliers are dropped.
     """
-    require_ratings(ratings)
     table = permutation_table(ratings, permutations, seed).iloc[:len(CONSTRUCTS)]
     found = {"kruskal": table["p"], "within": table["p_within"],
              "mixed": [_method_p(fit_mixed(ratings, name)) for name in CONSTRUCTS],
@@ -113,7 +111,6 @@ def mixed_table(ratings: pd.DataFrame, random=("participant",)) -> pd.DataFrame:
     group, term, value. In the authors' questionnaire each slot shows one method only, so a random
     slot takes from the method what might as well be the slot's; a random question does not.
     """
-    require_ratings(ratings)
     kept, name = drop_quality_outliers(ratings), "+".join(random)
     fit = fit_mixed(kept, random=random)
     coefficients = coefficient_table(fit)
@@ -128,7 +125,7 @@ def mixed_table(ratings: pd.DataFrame, random=("participant",)) -> pd.DataFrame:
                           name),
               melt_values(likelihood_ratio(kept, random=random) | {
                   f"var_{key}": value for key, value in fit.variances.items()}, "lrt", name)]
-    return _stack("mixed_model", tables)
+    return stack("mixed_model", tables)
 
 
 def icc_table(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -157,42 +154,31 @@ def cronbach_table(ratings: pd.DataFrame) -> pd.DataFrame:
     rest = {name: items.drop(columns=name) for name in CONSTRUCTS}
     dropped = {name: pg.cronbach_alpha(others)[0] for name, others in rest.items()}
     r = {name: items[name].corr(others.sum(axis=1)) for name, others in rest.items()}
-    return _stack("cronbach", [melt_values(whole, ""), melt_values(dropped, "alpha_if_dropped"),
-                               melt_values(r, "item_rest_r")])
+    return stack("cronbach", [melt_values(whole, ""), melt_values(dropped, "alpha_if_dropped"),
+                              melt_values(r, "item_rest_r")])
 
 
-def _stack(analysis: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "analysis", analysis)
-    return table
-
-
-def multiverse_table(runs: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+def multiverse_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Every conclusion on accuracy under four decisions about outliers.
 
     Columns: specification (all runs; 1.5 IQR, the paper's; 3 IQR; without run 0), n, conclusion
     (an effect of the ANOVA, or "size B-A" of Tukey's test), value (F, or difference in percentage
-    points), p, holds (p < alpha). UserError where a specification leaves too few runs.
+    points), p, holds (p < 0.05).
     """
-    runs = flag_outliers(check_runs(runs))
+    runs = flag_outliers(runs)
     chosen = {"all runs": runs, "1.5 IQR (paper)": runs[~runs["outlier"]],
               "3 IQR": runs[~runs["extreme"]], "without run 0": runs[runs["run"] != 0]}
     tables = []
     for name, part in chosen.items():
-        try:
-            anova, tukey = anova_table(part), tukey_table(part)
-        except UserError as error:
-            raise UserError(f'With the decision "{name}" too few runs are left: {error}') from error
+        anova, tukey = anova_table(part), tukey_table(part)
         effects = anova[anova["effect"] != "residual"].rename(columns={"effect": "conclusion",
                                                                        "F": "value"})
         pairs = tukey.rename(columns={"estimate": "value", "p_adj": "p"})
         pairs["conclusion"] = pairs["size"].astype(str) + " " + pairs["pair"]
-        both = pd.concat([effects, pairs])[["conclusion", "value", "p"]]
-        both.insert(0, "n", len(part))
-        both.insert(0, "specification", name)
-        tables.append(both)
+        tables.append(pd.concat([effects, pairs]).assign(specification=name, n=len(part)))
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(holds=table["p"] < alpha)
+    table = table[["specification", "n", "conclusion", "value", "p"]]
+    return table.assign(holds=table["p"] < 0.05)
 
 
 def survival_table(multiverse: pd.DataFrame) -> pd.DataFrame:

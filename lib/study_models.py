@@ -22,7 +22,7 @@ MIN_RATINGS = 8  # of each method: the covariance of five constructs needs more 
 
 
 def require_ratings(ratings: pd.DataFrame) -> None:
-    """Raise UserError where ratings are too few for these analyses."""
+    """Raise UserError where ratings are too few for these analyses and those of study_honest."""
     counts = ratings["method"].value_counts()
     counts = counts[counts > 0]
     if len(counts) < 2 or counts.min() < MIN_RATINGS:
@@ -43,17 +43,11 @@ def fence_table(ratings: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def flag_quality_outliers(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Add the column outlier: Quality strictly beyond the 1.5-IQR fences of its method."""
-    fences = fence_table(ratings).set_index("method")
-    limits = fences.loc[ratings["method"], ["lower", "upper"]].to_numpy() * len(CONSTRUCTS)
-    sums = (ratings["Quality"] * len(CONSTRUCTS)).round()
-    return ratings.assign(outlier=(sums < limits[:, 0].round(6)) | (sums > limits[:, 1].round(6)))
-
-
 def drop_quality_outliers(ratings: pd.DataFrame) -> pd.DataFrame:
-    """The ratings without the paper's outliers."""
-    return ratings[~flag_quality_outliers(ratings)["outlier"]]
+    """The ratings without the paper's outliers: Quality strictly beyond its method's fences."""
+    fences = fence_table(ratings).set_index("method").loc[ratings["method"], ["lower", "upper"]]
+    low, high = (fences.to_numpy() * len(CONSTRUCTS)).round(6).T
+    return ratings[(ratings["Quality"] * len(CONSTRUCTS)).round().between(low, high)]
 
 
 def shapiro_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -150,8 +144,8 @@ def usable_controls(ratings: pd.DataFrame) -> list[str]:
     return used
 
 
-def control_table(ratings: pd.DataFrame, controls=CONTROLS) -> pd.DataFrame:
-    """F test of each factor in the regression with all controls (statsmodels, type II).
+def control_table(ratings: pd.DataFrame, controls: list[str]) -> pd.DataFrame:
+    """F test of each factor in the regression with these controls (statsmodels, type II).
 
     Columns: factor (method, the controls, length), F, df1, df2, p.
     """

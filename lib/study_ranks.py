@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.errors import UserError
 from lib.study import CONSTRUCTS
 
 TESTS = ("anova_type", "lawley_hotelling", "bartlett_nanda_pillai", "wilks_lambda")
@@ -23,20 +22,13 @@ def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000,
 
     Columns: test, F, df1, df2, p (F approximation), p_permutation (share of the permutations of
     the methods, the given order included, with at least this F), p_within (the same, permuting
-    only among the ratings of one person, which allows for their dependence). UserError where there
-    are fewer than two methods or too few ratings.
+    only among the ratings of one person, which allows for their dependence). Ratings have passed
+    study_models.require_ratings.
     """
-    methods = ratings["method"].astype(str).to_numpy()
-    names, codes = np.unique(methods, return_inverse=True)
-    sizes = np.bincount(codes)
-    if len(names) < 2 or sizes.min() < 2 or len(codes) - len(names) <= len(CONSTRUCTS) + 3:
-        raise UserError("The multivariate rank test needs two methods with two ratings each and "
-                        f"{len(CONSTRUCTS) + len(names) + 4} ratings in all.")
-    ranks = ratings[list(CONSTRUCTS)].rank().to_numpy()
-    if np.ptp(ranks, axis=0).min() == 0:
-        raise UserError("A construct with the same score everywhere cannot be tested.")
-    by_method = np.argsort(codes, kind="stable")
-    ranks, persons = ranks[by_method], ratings["participant"].to_numpy()[by_method]
+    codes = np.unique(ratings["method"].astype(str), return_inverse=True)[1]
+    sizes, by_method = np.bincount(codes), np.argsort(codes, kind="stable")
+    ranks = ratings[list(CONSTRUCTS)].rank().to_numpy()[by_method]
+    persons = ratings["participant"].to_numpy()[by_method]
     f, df1, df2 = (values[0] for values in _statistics(ranks[None], sizes))
     table = pd.DataFrame({"test": TESTS, "F": f, "df1": df1, "df2": df2,
                           "p": stats.f.sf(f, df1, df2)})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown, display
 from scipy.stats import norm
 
 from lib import (accuracy, figures, golden, paths, plots_study, stats, study, study_honest,
@@ -20,7 +21,7 @@ PAPER, OWN, SIMULATED = "paper", "own study", "SIMULATED"
 
 @dataclass(frozen=True)
 class Analyses:
-    """What ``analyse_raw`` found: whose ratings (PAPER, OWN or SIMULATED), they, tables by name."""
+    """What ``analyse_raw`` found: tables by name; source: PAPER, OWN or SIMULATED."""
 
     source: str
     ratings: pd.DataFrame
@@ -29,13 +30,13 @@ class Analyses:
     @property
     def title(self) -> str:
         """What stands above each table and figure that is not of the paper's ratings."""
-        titles = {PAPER: "", OWN: "Own study", SIMULATED: "SIMULATED ratings: no results"}
-        return titles[self.source]
+        return {PAPER: "", OWN: "Own study",
+                SIMULATED: "SIMULATED ratings: no results"}[self.source]
 
 
 def published_scores() -> pd.DataFrame:
     """The paper's 1,114 ratings on single constructs, a row a score: method, construct, score."""
-    return study.expand_counts(golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv"))
+    return study.expand_counts(golden.load_rating_counts())
 
 
 def published_runs() -> pd.DataFrame | None:
@@ -44,7 +45,7 @@ def published_runs() -> pd.DataFrame | None:
     if not path.is_file():
         return None
     runs = stats.load_published_runs(path)
-    return stats.check_runs(runs[runs["method"].isin(stats.METHODS)])
+    return runs[runs["method"].isin(stats.METHODS)]
 
 
 def published_decisions() -> pd.DataFrame:
@@ -121,8 +122,6 @@ def analyse_raw(source: str, ratings: pd.DataFrame, seed: int = 0) -> Analyses:
 
 def describe(raw: Analyses):
     """One sentence, as Markdown: whose ratings are analysed, and how to get the paper's."""
-    from IPython.display import Markdown
-
     many = f"{len(raw.ratings):,} ratings by {raw.ratings['participant'].nunique()} participants"
     return Markdown({
         PAPER: f"The paper's {many} are here; what follows is computed from them.",
@@ -139,8 +138,6 @@ def show(raw: Analyses, name: str, *statistics: str) -> pd.DataFrame:
     statistics: of a long table only these, a row a group (a coefficient of a regression) and a
     column a term.
     """
-    from IPython.display import Markdown, display
-
     if raw.title:
         display(Markdown(f"**{raw.title}**"))
     if not statistics:
@@ -183,8 +180,7 @@ def compare_with_paper(raw: Analyses) -> pd.DataFrame:
                                else stats.analyse_runs(runs), "performance")
     for name in ("statistics", "mixed", "alpha") if raw.source == PAPER else ():
         ours |= golden.name_values(raw.tables[name], "")
-    r = golden.load_golden(paths.PUBLISHED / "r_statistics.json")
-    return golden.compare_with_r(r, ours)
+    return golden.compare_with_r(golden.load_golden(), ours)
 
 
 def ratings_statistics(raw: Analyses) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -83,6 +84,8 @@ def make_survey(table: pd.DataFrame, people: int = PLANS, seed: int = 0, items: 
     are those with which right and wrong answers are about as many. post: URL that receives answers;
     consent: a text in place of the page's own. UserError where the page is over 300 kB.
     """
+    if people < 1 or seed < 0:
+        raise UserError("A survey needs at least one of --participants, and a --seed of 0 or more.")
     rng, words = np.random.default_rng([seed, 0]), TASKS[task]
     rows = {(row["question"], row["method"]): row for row in table.to_dict("records")}
     names, ids = list(dict.fromkeys(table["method"])), sorted(set(table["question"]))
@@ -166,11 +169,16 @@ def _origin(post: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def build(profile: str, size: str | None = None, methods=(), task: str = "ratings",
+def build(profile: str, size: str | None, methods: list[str], task: str, consent: str,
           **options) -> None:
-    """Write the page and its key for a profile and say where they are."""
+    """Write the page and its key for a profile and say where they are. consent: a file or ""."""
     stage = Stage("04_evaluation", profile)
-    html, key = make_survey(gather(stage, size, methods, task), task=task, **options)
+    try:
+        consent = Path(consent).read_text(encoding="utf-8") if consent else ""
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"The consent text {consent} cannot be read; give a UTF-8 file.") from None
+    table = gather(stage, size, methods, task)
+    html, key = make_survey(table, task=task, consent=consent, **options)
     key = key | {"profile": profile, "size": size or stage.profile.students[-1].size,
                  "commit": provenance.commit()}
     page = store.write_text(stage.run / TASKS[task]["folder"] / "index.html", html,
@@ -211,20 +219,11 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.pop("command") == "ingest":
             answers.save(chosen["folder"])
         else:
-            if chosen["consent"]:
-                chosen["consent"] = _read(chosen["consent"])
             build(**chosen)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def _read(path: str) -> str:
-    try:
-        return open(path, encoding="utf-8").read()
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"The consent text {path} cannot be read; give a UTF-8 file.") from None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,12 @@ class Question:
 
     def lettered(self) -> str:
         """The choices as ``(A) fox (B) hen ...`` on one line."""
-        return " ".join(f"({LETTERS[i]}) {text}" for i, text in enumerate(self.choices))
+        return lettered(self.choices)
+
+
+def lettered(choices: Sequence[str]) -> str:
+    """Choices as ``(A) fox (B) hen ...`` on one line."""
+    return " ".join(f"({LETTERS[i]}) {text}" for i, text in enumerate(choices))
 
 
 def read_commonsenseqa(row: dict, place: str) -> Question:
@@ -76,8 +82,7 @@ def read_esnli(row: dict, place: str) -> Question | None:
 def read_yesno(row: dict, place: str) -> Question:
     """A row in CommonsenseQA's schema as a yes/no question about one of its choices.
 
-    It is the right one in every second row, so that yes is right for half of the first so many, and
-    else a wrong one that the question's id draws.
+    Rows take turns: one is asked about its right choice, the next about a wrong one, drawn by its id.
     """
     asked = read_commonsenseqa(row, place)
     wrong = int(place.rpartition("-")[2]) % 2

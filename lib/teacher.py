@@ -7,11 +7,9 @@ class Teacher:
     """A causal LM that answers Prompts greedily; ``texts`` returns the cleaned first lines."""
 
     def __init__(self, settings):
-        self.settings = settings
-        folder = models.fetch(settings.model)
-        self.model, self.tokenizer = models.load(folder, settings.precision)
+        model, self.tokenizer = models.load(models.fetch(settings.model), settings.precision)
         self.chat = uses_chat(settings, self.tokenizer)
-        self.decoder = decoding.Decoder(self.model, self.tokenizer)
+        self.decoder = decoding.Decoder(model, self.tokenizer)
 
     def texts(self, prompts: list[prompt.Prompt], limit: int) -> list[str]:
         """One cleaned text for each prompt; ``limit`` in new tokens."""

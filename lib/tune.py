@@ -6,16 +6,19 @@ to data/runs/<profile>/tuning.csv.
 """
 
 import argparse
+import itertools
 import sys
+from pathlib import Path
 
 import pandas as pd
 
 from lib import evaluate, grid, models, objectives, profile, store, tasks
 from lib.errors import UserError
+from lib.extraction import extract
 from lib.jobs import teacher_texts
 
 
-def dev_accuracy(settings: profile.Profile, student: grid.Student, folder) -> float:
+def dev_accuracy(settings: profile.Profile, student: grid.Student, folder: Path) -> float:
     """Share of dev questions that the student answers rightly."""
     questions = tasks.load(settings.task, settings.seed)["dev"]
     task = objectives.answer_task(objectives.split_arm(student.arm)[0])
@@ -23,7 +26,7 @@ def dev_accuracy(settings: profile.Profile, student: grid.Student, folder) -> fl
     model, tokenizer = evaluate.load_student(student, folder)
     inputs = [objectives.source(task, q, tags=settings.training.tags) for q in questions]
     texts = evaluate.generate(model, tokenizer, inputs, limit, settings.evaluation.batch_size)
-    right = [evaluate.extract(text, q.choices) == q.answer
+    right = [extract(text, q.choices) == q.answer
              for text, q in zip(texts, questions, strict=True)]
     return sum(right) / len(right)
 
@@ -35,8 +38,7 @@ def try_setting(settings: profile.Profile, arm: str, rate: float, steps: int) ->
     settings = settings.model_copy(update={"training": training})
     student = grid.Student(arm, settings.students[0], 0)
     found = grid.place(settings, student, teacher_texts(settings))
-    if not grid.is_whole(found.folder):
-        grid.train_one(settings, student, found)
+    grid.train_one(settings, student, found)
     models.quiet()
     record = store.read_json(found.folder / "student.json", "training")
     return {"arm": arm, "learning_rate": rate, "steps": steps, "best_step": record["best_step"],
@@ -48,20 +50,19 @@ def main() -> None:
     """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m lib.tune", description=__doc__.split("\n")[0])
     parser.add_argument("profile")
-    parser.add_argument("--arms", nargs="+", default=["label-only", "MT:Unrevised"])
+    parser.add_argument("--arms", nargs="+", choices=objectives.arms(),
+                        default=["label-only", "MT:Unrevised"])
     parser.add_argument("--rates", nargs="+", type=float, required=True)
     parser.add_argument("--steps", nargs="+", type=int, required=True)
     chosen = parser.parse_args()
     try:
         settings = profile.load(chosen.profile)
         path = profile.run_folder(settings) / "tuning.csv"
-        for steps in chosen.steps:
-            for rate in chosen.rates:
-                for arm in chosen.arms:
-                    row = try_setting(settings, arm, rate, steps)
-                    rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
-                    store.write_csv(path, pd.DataFrame([*rows, row]))
-                    print(row, flush=True)
+        for steps, rate, arm in itertools.product(chosen.steps, chosen.rates, chosen.arms):
+            row = try_setting(settings, arm, rate, steps)
+            rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
+            store.write_csv(path, pd.DataFrame([*rows, row]))
+            print(row, flush=True)
     except UserError as error:
         sys.exit(str(error))
 

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 
+matplotlib.use("Agg")  # draws without a screen
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,23 +36,22 @@ def style():
 
 @pytest.fixture(scope="session")
 def make_ratings():
-    """Function that simulates checked ratings of the four methods."""
-    return _make_ratings
-
-
-def _make_ratings(people=24, effect=0.0, seed=0, slots=2):
-    """Each person rates each of the four methods in so many slots; effect lifts the last method."""
+    """Function that simulates checked ratings: each person rates each of the four methods in so
+    many slots; effect lifts the last method."""
     from lib import study
 
-    rng = np.random.default_rng(seed)
-    rows = []
-    for person in range(people):
-        level = rng.normal(3.4, 0.7)
-        for m, method in enumerate(study.METHODS):
-            for slot in range(slots):
-                lift = effect * (m == len(study.METHODS) - 1)
-                values = np.clip(np.rint(level + lift + rng.normal(0, 0.8, 5)), 1, 5)
-                rows.append([str(person), method, rng.integers(100, 400), f"{m}-{slot}", *values,
-                             "male" if person % 3 else "female"])
-    columns = ["participant", "method", "length", "slot", *study.CONSTRUCTS, "gender"]
-    return study.check_ratings(pd.DataFrame(rows, columns=columns))
+    def make(people=24, effect=0.0, seed=0, slots=2):
+        rng = np.random.default_rng(seed)
+        rows = []
+        for person in range(people):
+            level = rng.normal(3.4, 0.7)
+            for m, method in enumerate(study.METHODS):
+                for slot in range(slots):
+                    lift = effect * (m == len(study.METHODS) - 1)
+                    values = np.clip(np.rint(level + lift + rng.normal(0, 0.8, 5)), 1, 5)
+                    rows.append([str(person), method, rng.integers(100, 400), f"{m}-{slot}", *values,
+                                 "male" if person % 3 else "female"])
+        columns = ["participant", "method", "length", "slot", *study.CONSTRUCTS, "gender"]
+        return study.check_ratings(pd.DataFrame(rows, columns=columns))
+
+    return make

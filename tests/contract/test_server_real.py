@@ -42,7 +42,7 @@ def start(port: int) -> subprocess.Popen:
 
 @pytest.fixture
 def settings(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     monkeypatch.setattr("lib.server.PAUSES", (1,))
     folder = models.fetch("embedded:smollm2-135m-instruct")
     smoke, port = profile.load("smoke"), free_port()
@@ -61,13 +61,12 @@ def test_killed_and_restarted_in_mid_run(settings, monkeypatch, tmp_path):
     try:
         expected = corpus.Corpus(chosen).write("explanation")
         assert len(expected) == 8 and all(expected.values())
-        monkeypatch.setattr(paths, "RUNS", tmp_path / "broken")
+        monkeypatch.setattr(paths, "TEXTS", tmp_path / "broken")
         other = corpus.Corpus(chosen)
         found = {}
         worker = threading.Thread(target=lambda: found.update(other.write("explanation")))
         worker.start()
-        folder = other.folder
-        while not list(folder.glob("*/shard-*")):
+        while not list(paths.TEXTS.glob("*/shard-*")):
             time.sleep(0.02)
         process.kill()
         process.wait()

@@ -95,7 +95,7 @@ def test_elsewhere_the_door_does_nothing(colab, empty, stage):
 def test_the_door_clones_once_and_takes_the_profile_of_the_gpu(colab, empty, tmp_path):
     smi = tmp_path / "bin" / "nvidia-smi"
     smi.parent.mkdir()
-    smi.write_text("#!/bin/sh\necho Tesla T4, 15360, 7.5\n")
+    smi.write_text("#!/bin/sh\necho Tesla T4, 15360 MiB, 7.5, 535\n")
     smi.chmod(0o755)
     environment = colab.environment | {"PATH": f"{smi.parent}:{os.environ['PATH']}"}
     code = door(colab.content / "01_generation.ipynb")

@@ -1,6 +1,5 @@
 """The Makefile in a small copy of the project: what it runs again, and what it says."""
 
-import hashlib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import depends
+from lib import depends, install
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, SECOND, FIFTH = "01_generation", "02_critique_revision", "05_human_study"
@@ -38,11 +37,9 @@ class Project:
         shutil.copytree(ROOT / "lib", root / "lib", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("Makefile", "notebooks/profiles/smoke.yaml", "notebooks/profiles/cpu.yaml"):
             shutil.copy(ROOT / name, root / name)
-        digest = hashlib.sha256(b"".join((root / "lib" / name).read_bytes() for name in (
-            "requirements.txt", "constraints.txt"))).hexdigest()
         self.environment = root / "environment"
         (self.environment / "bin").mkdir(parents=True)
-        (self.environment / "honey.stamp").write_text(digest)
+        (self.environment / "honey.stamp").write_text(install.digest())
         python = self.environment / "bin/python"
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         python.chmod(0o755)
@@ -196,6 +193,16 @@ def test_closure_follows_imports_of_every_form(project, monkeypatch):
     project.notebook("01_a", "%matplotlib inline\nfrom lib import d\n!ls")
     code = depends.code_of("notebooks/01_a.ipynb")
     assert sources.closure(code) == {"lib/__init__.py", "lib/d.py"}
+
+
+def test_settings_come_from_all_that_a_profile_extends_also_in_a_circle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("notebooks/profiles")
+    folder.mkdir(parents=True)
+    for name, text in {"a": "name: a\nextends: b-1\n", "b-1": "extends: 'a'\n", "c": ""}.items():
+        (folder / f"{name}.yaml").write_text(text)
+    assert depends.settings_of("a") == {str(folder / "a.yaml"), str(folder / "b-1.yaml")}
+    assert depends.settings_of("c") == {str(folder / "c.yaml")} and depends.settings_of("d") == set()
 
 
 def test_stages_named_in_a_notebook_come_before_it(project, monkeypatch):

@@ -132,9 +132,10 @@ def test_the_length_tells_which_students_text_was_rated():
 
 
 def test_equal_means_are_ties_in_whatever_order_people_rated():
-    table = pd.DataFrame({"id": list("aaabbbcd"), **{name: 1.0 for name in OUTCOMES}})
+    table = pd.DataFrame({"question": list("aaabbbcd"), "method": "MT:Revised", "length": 10,
+                          **dict.fromkeys(OUTCOMES, 1.0)})
     table["Quality"] = [0.1, 0.2, 0.3, 0.3, 0.2, 0.1, 1, 2]  # (0.1 + 0.2) + 0.3 > (0.3 + 0.2) + 0.1
-    found = agreement.join_ratings(table, table, ["Quality"], "here", on=["id"])
+    found = agreement.join_ratings(table, table, ["Quality"], "here")
     assert found["Quality"].tolist() == [0.2, 0.2, 1, 2]
 
 

@@ -59,7 +59,7 @@ def test_what_is_written_where(copy):
         title, badge, rest = nb.cells[0].source.split("\n\n", 2)
         assert title.startswith(f"# {name[:2]} ") and badge == link and rest.startswith("**Shows**")
         assert readme.count(link) == 1
-        assert f"[{name[:2]}](notebooks/{name}.ipynb) {link} |" in readme
+        assert f"[{name[:2]}](notebooks/{name}.ipynb) {link}" in readme
         door = [cell.source for cell in nb.cells if cell.cell_type == "code"][1]
         assert 'url, tag = "https://github.com/first/one", "v1"  # of the repository' in door
         compile(door, name, "exec")

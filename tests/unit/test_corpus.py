@@ -34,7 +34,7 @@ def make(tmp_path, monkeypatch):
         found = corpus.Corpus(smoke.model_copy(update={
             "seed": seed, "teacher": smoke.teacher.model_copy(update=teacher),
             "task": smoke.task.model_copy(update=task or {})}))
-        found._teacher = Parrot()
+        found.teacher = Parrot()
         return found
 
     return make
@@ -119,7 +119,7 @@ def test_zero_shot_is_a_setting(make):
     {"max_new_tokens": profile.TokenLimits(explanation=9)}, {"seed": 1}, {"task": {"train": 19}}])
 def test_any_other_setting_starts_a_new_folder(make, change):
     def folder(made):
-        return store.Shards(made.folder, "explanation", made.plan_key("explanation")).folder
+        return store.Shards(paths.TEXTS, "explanation", made.plan_key("explanation")).folder
 
     assert folder(make()) == folder(make()) != folder(make(**change))
 
@@ -142,7 +142,7 @@ def test_other_prompts_and_another_revision_start_a_new_folder(make, monkeypatch
 def test_manifest_tells_counts_hash_model_prompts_and_decoding(make):
     made = make()
     texts = made.write("explanation")
-    path, = made.folder.glob("explanation-*/manifest.json")
+    path, = paths.TEXTS.glob("explanation-*/manifest.json")
     manifest = json.loads(path.read_text())
     assert manifest["records"] == len(texts) == 25 and manifest["shards"] == 4
     settings = manifest["settings"]
@@ -155,11 +155,11 @@ def test_manifest_tells_counts_hash_model_prompts_and_decoding(make):
 def test_a_teacher_that_dies_in_mid_run_loses_nothing(make):
     expected = make().write("explanation")
     made = make(shots=1)
-    made._teacher = Parrot(fail_at=2)
+    made.teacher = Parrot(fail_at=2)
     with pytest.raises(UserError, match="The teacher is gone"):
         made.write("explanation")
     again = make(shots=1)
-    assert again.write("explanation") == expected and len(again._teacher.asked) == 2
+    assert again.write("explanation") == expected and len(again.teacher.asked) == 2
 
 
 def test_a_full_disk_in_mid_run_is_a_sentence_and_the_rest_is_written_later(make, monkeypatch):
@@ -175,12 +175,12 @@ def test_a_full_disk_in_mid_run_is_a_sentence_and_the_rest_is_written_later(make
     with pytest.raises(UserError, match=r"Cannot write .*shard-00002.*: No space left on device; free "
                        "space .* run the same command again"):
         made.write("explanation")
-    folder, = made.folder.glob("explanation-*")
+    folder, = paths.TEXTS.glob("explanation-*")
     names = sorted(path.name[:11] for path in folder.iterdir())
     assert names == ["settings.js", "shard-00000", "shard-00001"], "something half-written is left"
     monkeypatch.setattr(store.os, "fsync", real)
     again = make()
-    assert len(again.write("explanation")) == 25 and len(again._teacher.asked) == 2
+    assert len(again.write("explanation")) == 25 and len(again.teacher.asked) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):

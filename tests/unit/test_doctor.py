@@ -285,7 +285,7 @@ def environment(tmp_path):
         case "$2" in *torch*) echo '{answer}';; *) echo 3.11; echo {prefix};; esac
         """)
     (prefix / "bin/python").chmod(0o755)
-    (prefix / "honey.stamp").write_text(machine.digest() + "\n")
+    (prefix / "honey.stamp").write_text(install.digest() + "\n")
     variables = {key: value for key, value in os.environ.items() if not key.startswith(
         ("HF_", "HUGGING", "XDG_", "CONDA", "PYTHON", "HONEY_", "TRANSFORMERS"))}
     return variables | {"VIRTUAL_ENV": str(prefix), "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
@@ -325,7 +325,7 @@ def test_exit_codes(environment, tmp_path):
 
 def test_packages_are_ready_where_set_up_left_its_stamp(tmp_path, monkeypatch):
     """The stamp is that of lib/install.py, which is asked here whether it would do anything."""
-    (tmp_path / "honey.stamp").write_text(machine.digest())
+    (tmp_path / "honey.stamp").write_text(install.digest())
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").write_text("")
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))

@@ -79,6 +79,15 @@ def test_gamma_stands_beside_the_authors_values():
     assert list(figure.axes[0].lines[-2].get_ydata()) == pytest.approx(100 * theirs.to_numpy())
 
 
+def test_a_variant_that_changes_nothing_has_the_profiles_own_value():
+    settings = profile.load("cpu")
+    own = settings.training.gamma
+    settings = settings.model_copy(update={"variants": {"as it is": {}, "more": {"gamma": own + 0.1}}})
+    assert ablation.varied(settings) == "gamma"
+    table = ablation.variant_table(settings, students(settings.variants))
+    assert table["value"].tolist()[:2] == [own, own + 0.1]
+
+
 def test_variants_of_several_settings_stand_side_by_side():
     settings = profile.load("ablation_gamma").model_copy(update={"variants": {
         "words": {"tags": "words"}, "none": {"tags": "none"}}})

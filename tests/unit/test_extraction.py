@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from lib import evaluate, extraction
-from lib.errors import UserError
 
-RULES = list(extraction.variants())
+RULES = list(extraction.RULES)
 PETS = ("go fishing", "a dog", "A. cat", "sleep")
 SHOPS = ("store", "grocery store", "bear", "ear")
 TWINS = ("x", "y", "x")
@@ -87,19 +86,19 @@ CASES = [
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("text", "choices", "expected"), CASES)
 def test_rule(rule, text, choices, expected):
-    found = extraction.variants()[rule](text, choices)
+    found = extraction.RULES[rule](text, choices)
     assert found == expected[RULES.index(rule)]
 
 
 def test_narrower_rules_never_contradict_wider_ones():
-    strict, ending, standard, _ = extraction.variants().values()
+    strict, ending, standard, _ = extraction.RULES.values()
     for text, choices, _ in CASES:
         for narrow, wide in ((strict, ending), (ending, standard)):
             assert narrow(text, choices) in (None, wide(text, choices))
 
 
 def test_results_use_the_standard_rule():
-    assert extraction.variants()["standard"] is extraction.extract is evaluate.extract
+    assert extraction.RULES["standard"] is extraction.extract is evaluate.extract
     assert RULES == ["strict", "ending", "standard", "lenient"]
 
 
@@ -107,7 +106,7 @@ def _predictions():
     texts = ["So the answer is sleep.", "Tired. So the answer is sleep.",
              "So the answer is (D).", "I would sleep", "So the answer is a dog."]
     one = pd.DataFrame({"id": list("abcde"), "choices": [list(PETS)] * 5, "gold": 3,
-                        "prediction": texts, "size": "135M", "seed": 0})
+                        "prediction": texts, "likeliest": 3, "size": "135M", "seed": 0})
     return pd.concat([one.assign(arm="MT:Unrevised"),
                       one.assign(arm="CF:Unrevised", prediction="")], ignore_index=True)
 
@@ -116,15 +115,10 @@ def test_accuracy_by_rule():
     table = extraction.by_rule(_predictions())
     assert list(table) == ["arm", "size", "seed", "rule", "n", "correct", "unanswered", "accuracy",
                            "low", "high"]
-    assert table["arm"].tolist() == ["MT:Unrevised"] * 4 + ["CF:Unrevised"] * 4
-    assert table["rule"].tolist() == 2 * RULES
-    assert table["correct"].tolist() == [1, 2, 3, 3, 0, 0, 0, 0]
-    assert table["unanswered"].tolist() == [3, 2, 1, 1, 5, 5, 5, 5]
-    assert table["accuracy"].tolist() == [0.2, 0.4, 0.6, 0.6, 0, 0, 0, 0]
+    assert table["arm"].tolist() == ["MT:Unrevised"] * 5 + ["CF:Unrevised"] * 5
+    assert table["rule"].tolist() == 2 * [*RULES, "likelihood"]
+    assert table["correct"].tolist() == [1, 2, 3, 3, 5, 0, 0, 0, 0, 5]
+    assert table["unanswered"].tolist() == [3, 2, 1, 1, 0, 5, 5, 5, 5, 0]
+    assert table["accuracy"].tolist() == [0.2, 0.4, 0.6, 0.6, 1, 0, 0, 0, 0, 1]
     # Wilson, 1 of 5: centre (0.2 + z2/10) / (1 + z2/5), half z sqrt(0.16/5 + z2/100) / (1 + z2/5)
     assert table.loc[0, ["low", "high"]].tolist() == pytest.approx([0.036224, 0.624465], abs=1e-6)
-
-
-def test_a_table_without_texts_is_refused():
-    with pytest.raises(UserError, match="lacks the column.s. prediction; run notebooks/04"):
-        extraction.by_rule(_predictions().drop(columns="prediction"))

@@ -4,23 +4,19 @@ import json
 import shutil
 from itertools import combinations
 
-import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
+from scipy import stats as distributions
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import pytest  # noqa: E402
-from matplotlib.colors import to_rgb  # noqa: E402
-from matplotlib.text import Text  # noqa: E402
-from PIL import Image  # noqa: E402
-from scipy import stats as distributions  # noqa: E402
-
-from lib import (accuracy, figures, golden, objectives, paths, plots, plots_study,  # noqa: E402
+from lib import (accuracy, figures, golden, objectives, paths, plots, plots_study,
                  plots_texts, plots_tradeoff, stats, store, study, study_report)
-from lib.errors import UserError  # noqa: E402
-from lib.stage import Stage  # noqa: E402
+from lib.errors import UserError
+from lib.stage import Stage
 
 TASKS = {"label-only": ["predict"], "CF": ["factual", "counterfactual"],
          "MT": ["predict", "explain"]}
@@ -82,14 +78,12 @@ def make_texts():
 def all_figures():
     """Every figure, in the fullest and the barest form that it takes."""
     scores, cells = study_report.published_scores(), accuracy.published_cells()
-    counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
+    counts = golden.load_rating_counts()
     full, bare = make_students(), make_students(1, ("135M",), figures.ARMS[:4])
     for students in (full, bare):
         yield plots.student_accuracy(students, 0.2)
         yield plots.loss_curves(make_history(students))
         yield plots.cost_figure(make_costs(students))
-        yield plots.accuracy_figure(accuracy.as_runs(students.assign(
-            accuracy=students["correct"] / students["n"])))
         yield plots_tradeoff.tradeoff_figure(plots_tradeoff.student_points(
             students, make_explanations(students)), "Wrong choices that the\nexplanation names (%)")
     yield plots.accuracy_figure(cells)
@@ -168,8 +162,8 @@ def test_every_figure_is_readable_unclipped_and_no_wider_than_a_page():
 
 def test_bars_start_at_zero():
     for figure, _ in (plots.cost_figure(make_costs(make_students())),
-                      plots_texts.letter_distribution(pd.DataFrame({"letter": ["A", "B"],
-                                                                    "count": [1, 3]}))):
+                      plots_texts.letter_distribution(pd.DataFrame({
+                          "group": "test", "letter": ["A", "B"], "count": [1, 3]}))):
         for ax in figure.axes:
             low = ax.get_xlim()[0] if ax.get_xlabel() in plots.COSTS.values() else ax.get_ylim()[0]
             assert low == 0
@@ -245,16 +239,7 @@ def test_accuracy_of_published_cells():
     assert first["high"] - first["mean"] == pytest.approx(half)
     one = table[table["panel"] == "all runs"].sort_values(["method", "size"])
     np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(one["mean"]))
-
-
-def test_accuracy_of_runs_shows_each_run_and_accepts_one_seed():
-    students = make_students(seeds=4, sizes=("135M",), arms=("label-only", "MT:Revised"))
-    runs = accuracy.as_runs(students.assign(accuracy=students["correct"] / students["n"]))
-    figure, table = plots.accuracy_figure(runs)
-    single = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "."]
-    np.testing.assert_allclose(np.concatenate(single), runs["accuracy"])
-    assert list(table["method"]) == ["label-only", "MT:Revised"] and set(table["n"]) == {4}
-    alone = plots.accuracy_figure(runs[runs["run"] == 0])[1]
+    alone = plots.accuracy_figure(accuracy.published_cells().assign(n=1))[1]
     assert alone["low"].isna().all() and alone["mean"].notna().all()
 
 
@@ -267,8 +252,6 @@ def test_student_accuracy_has_wilson_intervals_and_chance():
         stats.wilson_interval(row["correct"], row["total"]))
     assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
     assert figure.axes[0].get_ylim() == (0, 100)
-    assert not any(line.get_linestyle() == ":" for line in plots.student_accuracy(
-        students)[0].axes[0].lines)
 
 
 def test_loss_curves_leave_the_weighted_sum_out():
@@ -290,7 +273,7 @@ def test_costs_are_means_over_seeds():
 
 def test_ratings_are_the_published_means_with_t_intervals(scores):
     figure, table = plots_study.ratings_figure(scores, study_report.LENGTHS)
-    r = golden.load_golden(paths.PUBLISHED / "r_statistics.json")["explainability"]["descriptives"]
+    r = golden.load_golden()["explainability"]["descriptives"]
     for row in table.itertuples():
         theirs = r[row.method][row.construct]
         assert row.mean == pytest.approx(theirs["mean"])
@@ -308,7 +291,7 @@ def test_lengths_are_those_of_the_raw_ratings(shared):
 
 
 def test_rating_distribution_is_in_percent_around_the_middle():
-    counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
+    counts = golden.load_rating_counts()
     figure, table = plots_study.rating_distribution(counts)
     whole = table.groupby(["construct", "method"])["share"].sum()
     assert whole.tolist() == pytest.approx([100] * 20)
@@ -354,7 +337,7 @@ def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path)
 def test_published_points_have_rs_quality_and_a_wide_enough_interval(scores):
     cells = accuracy.published_cells()
     points = plots_tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
-    r = golden.load_golden(paths.PUBLISHED / "r_statistics.json")["explainability"]["descriptives"]
+    r = golden.load_golden()["explainability"]["descriptives"]
     for row in points.itertuples():
         theirs = r[row.arm]["Quality"]
         assert row.quality == pytest.approx(theirs["mean"])
@@ -440,7 +423,7 @@ def test_revision_changes_are_pairs():
         plots_texts.revision_changes(texts[texts["kind"] == "revision"])
 
 
-@pytest.mark.parametrize("draw", [plots.student_accuracy, plots.loss_curves, plots.cost_figure,
+@pytest.mark.parametrize("draw", [plots.accuracy_figure, plots.loss_curves, plots.cost_figure,
                                   plots_texts.text_lengths, plots_study.ratings_figure])
 def test_a_table_without_its_columns_gets_one_sentence(draw):
     with pytest.raises(UserError, match="needs the column"):

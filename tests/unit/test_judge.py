@@ -32,10 +32,11 @@ def scored(values, **columns):
 
 def test_agreement_by_hand():
     """Ranks 1 2 3 4 against 1 2 4 3: Spearman's rho is 1 - 6 * 2 / (4 * 15) = 0.8."""
-    judged = scored([1.0, 2.0, 3.0, 4.0], id=list("abcd"))
-    rated = scored([1, 2, 3, 5, 4, 2], id=list("abdcda"))  # a: 1.5, b: 2, d: 3.5, c: 5
-    found = judge.agreement(judged, rated, ["id"]).set_index("construct")
+    same = {"method": "MT:Revised", "length": 10}
+    judged = scored([1.0, 2.0, 3.0, 4.0], question=list("abcd"), **same)
+    rated = scored([1, 2, 3, 5, 4, 2], question=list("abdcda"), **same)  # a: 1.5, b: 2, d: 3.5, c: 5
+    found = judge.agreement(judged, rated).set_index("construct")
     assert found.loc["Plausibility", "rho"] == pytest.approx(0.8)
     assert (found["explanations"] == 4).all() and found["low"].max() < 0.8 < found["high"].min()
     with pytest.raises(UserError, match="Only 2 explanations were rated by people and by the judge"):
-        judge.agreement(judged[:2], rated, ["id"])
+        judge.agreement(judged[:2], rated)

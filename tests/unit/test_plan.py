@@ -31,4 +31,14 @@ def test_the_default_downloads_nothing():
     settings = profile.load("cpu")
     assert plan.downloads(settings) == []
     assert plan.text_counts(settings)["counterfactual"] == 128
+    assert "Answers    900 test answers, 240 explanations" in plan.describe(settings)
     assert set(plan.text_counts(profile.load("smollm2")).values()) == {0}
+
+
+def test_other_tasks_and_the_reader_are_downloaded_too():
+    settings = profile.load("cpu")
+    evaluation = settings.evaluation.model_copy(update={
+        "also": [profile.TaskSettings(name="strategyqa")], "reader": "hub:owner/name@1"})
+    assert plan.downloads(settings.model_copy(update={"evaluation": evaluation})) == [
+        "questions ChilleD/StrategyQA at 705562638fe1d8ca6bb98c66fc8f94d45fda8c83",
+        "model owner/name@1"]

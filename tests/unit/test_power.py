@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import golden, paths, power, study, study_honest, study_mixed, study_models
+from lib import golden, power, study, study_honest, study_mixed, study_models
 from lib.errors import UserError
 from lib.stats import METHODS
 from lib.study import CONSTRUCTS
 
 matplotlib.use("Agg")
-R = golden.load_golden(paths.PUBLISHED / "r_statistics.json")
+R = golden.load_golden()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_simulation_follows_its_seed():
 
 
 def test_marginals_are_the_published_ones(many):
-    counts = golden.load_rating_counts(paths.PUBLISHED / "rating_counts.csv")
+    counts = golden.load_rating_counts()
     keys = ["method", "construct", "score"]
     ours = study.melt_ratings(many).astype({"method": str, "construct": str}).groupby(keys).size()
     ours = ours.rename("count").reset_index().astype({"score": int})

@@ -2,11 +2,10 @@
 
 import pytest
 
-from lib import paths, prompt
+from lib import prompt, tasks
 from lib.tasks import Question
 
 QUESTION = Question("q", "Where do fish live?", ("tree", "water", "desk", "cloud", "oven"), 1)
-TASKS = sorted(p.stem for p in paths.PROMPTS.glob("*.yaml") if p.stem != "common")
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_variants_are_seeded_and_differ(texts):
     assert len({str(v) for v in pool}) == 8
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks.names())
 def test_prompt_files(task):
     texts = prompt.read(task)
     assert len(texts["adjectives"]) >= 18 and len(texts["requests"]) >= 8

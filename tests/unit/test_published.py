@@ -300,8 +300,7 @@ def test_critiques_are_not_downloaded_unpinned(server):
 
 def test_unknown_names_are_sentences(site):
     for call in (lambda: published.fetch("cqa"), lambda: published.load("cqa", "train"),
-                 lambda: published.load("esnli", "dev"), lambda: published.questions("critiques"),
-                 lambda: published.load("esnli", "train")):
+                 lambda: published.load("esnli", "dev"), lambda: published.load("esnli", "train")):
         with pytest.raises(UserError):
             call()
     with pytest.raises(SystemExit, match="There is no published 'nothing'"):

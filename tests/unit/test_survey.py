@@ -222,7 +222,7 @@ def test_build_writes_page_and_key_twice_alike(run, capsys):
     folder = paths.RUNS / "cpu" / "survey"
     html, key = (folder / "index.html").read_text(), json.loads((folder / "key.json").read_text())
     assert key["profile"] == "cpu" and key["methods"] == list(METHODS) and len(key["items"]) == 120
-    assert key["survey"] in answers.find_keys()
+    assert key["survey"] in answers.find_keys(paths.BUILT)
     assert (paths.RAW / "surveys" / f"key-{key['survey']}.json").is_file()
     assert "120 items by 4 methods, 3% with a right answer, 10 plans of 12 items" in (
         capsys.readouterr().out)
@@ -230,14 +230,14 @@ def test_build_writes_page_and_key_twice_alike(run, capsys):
     assert (folder / "index.html").read_text() == html
     # A new survey does not lose the key of the old one.
     survey.main(["build", "cpu", "--participants", "10", "--questions", "30", "--seed", "1"])
-    assert len(answers.find_keys()) == 2
+    assert len(answers.find_keys(paths.BUILT)) == 2
     # Nor does the other task's page replace this one.
     html = (folder / "index.html").read_text()
     assert survey.main(["build", "cpu", "--task", "errors", "--participants", "10"]) == 0
     assert "10 plans of 16 items" in capsys.readouterr().out
     assert (folder / "index.html").read_text() == html
     key = json.loads((paths.RUNS / "cpu" / "survey-errors" / "key.json").read_text())
-    assert key["task"] == "errors" and answers.find_keys()[key["survey"]] == key
+    assert key["task"] == "errors" and answers.find_keys(paths.BUILT)[key["survey"]] == key
 
 
 def test_only_questions_that_every_method_explains_are_used(run):
@@ -275,6 +275,8 @@ def test_the_students_answer_is_shown_as_the_choice_is_written(run, said, shown)
 @pytest.mark.parametrize(("arguments", "message"), [
     (["build", "cpu", "--methods", "CF:Unrevised", "XY:Revised"], "no explanation by XY:Revised"),
     (["build", "cpu", "--size", "9B"], "no explanation by"),
+    (["build", "cpu", "--participants", "0"], "at least one of --participants"),
+    (["build", "cpu", "--seed", "-1"], "a --seed of 0 or more"),
     (["build", "smoke"], "04_evaluation"),
     (["build", "nothing"], "no profile"),
     (["build", "cpu", "--consent", "absent.txt"], "cannot be read"),
