@@ -214,8 +214,8 @@ def main(arguments):
     m = machine.look()
     for name, (state, sentence) in examine(m).items():
         print("%-5s %-10s %s" % (state, name, sentence))
-    print("\nWithout a GPU: " + " ".join(verdict(name, m) for name in ("smoke", "cpu")))
-    print("With a GPU of 16 GB: %s\nWith a GPU of 40 GB: %s" % (
+    print("\nNeeds no GPU: " + " ".join(verdict(name, m) for name in ("smoke", "cpu")))
+    print("Needs a GPU of 16 GB: %s\nNeeds a GPU of 40 GB: %s" % (
         verdict("colab", m), verdict("paper", m)))
     if profile not in NEEDS:
         print("Asked for: " + verdict(profile, m))

@@ -19,7 +19,7 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from lib import paths, profile, provenance, store
+from lib import paths, profile, prompt, provenance, store
 from lib.errors import UserError
 from lib.profile import Profile
 from lib.progress import duration
@@ -216,6 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = profile.load(options.profile)
         if options.check:
+            teacher = settings.teacher
+            if teacher.source == "generate":  # said now, not after the model is loaded
+                prompt.variants(prompt.read(settings.task.name), teacher.shots, 1, settings.seed)
             return 0
         if not options.notebook:
             raise UserError("Which notebook? python -m lib.run 04_evaluation --profile cpu")

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import paths, profile, run, store
+from lib import paths, profile, prompt, run, store
 from lib.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +107,12 @@ def test_wrong_parameters_stop_before_anything_runs(write, tmp_path, capsys, opt
     assert run.main(["01_a", "--profile", "smoke", "-p", option]) == 2
     assert capsys.readouterr().err == sentence + "\n"
     assert not (tmp_path / "data").exists()
+
+
+def test_too_few_worked_examples_are_said_before_anything_runs(monkeypatch, capsys):
+    monkeypatch.setattr(prompt, "read", lambda task: {"examples": []})
+    assert run.main(["--check", "--profile", "smoke"]) == 2
+    assert "0 worked examples; lower it or write more." in capsys.readouterr().err
 
 
 def test_unknown_names(write, capsys):

@@ -308,7 +308,7 @@ def test_it_runs_without_any_package(environment, tmp_path):
     assert "torch 2.13.0+cpu computes on the processor" in done.stdout
     assert "HF_HUB_OFFLINE is set" in done.stdout and "None (`hf auth login`)" in done.stdout
     assert [line.split(":")[0] for line in verdicts] == [
-        "Without a GPU", "With a GPU of 16 GB", "With a GPU of 40 GB", "Asked for"]
+        "Needs no GPU", "Needs a GPU of 16 GB", "Needs a GPU of 40 GB", "Asked for"]
     assert (done.returncode == 0) == ("PROFILE=cpu will work." in verdicts[0])
 
 
