@@ -103,8 +103,10 @@ def pip(python, *arguments):
 
 def main(arguments):
     """Install what is missing; ``--which`` prints the interpreter instead."""
+    if arguments not in ([], ["--which"]):
+        stop("lib/install.py takes no arguments, or --which; `make setup` runs it.", 2)
     python, prefix = environment()
-    if "--which" in arguments:
+    if arguments:
         print(python)
         return
     os.chdir(ROOT)

@@ -132,9 +132,9 @@ def main() -> None:
     """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m lib.jobs", description=__doc__.split("\n")[0])
     parser.add_argument("profile")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--only", type=int)
-    parser.add_argument("--slurm", metavar="PARTITION")
+    parser.add_argument("--jobs", type=int, default=1, help="students side by side (default: 1)")
+    parser.add_argument("--only", type=int, metavar="NUMBER", help="one student, as notebook 03 numbers them")
+    parser.add_argument("--slurm", metavar="PARTITION", help="submit one job a student")
     chosen = parser.parse_args()
     try:
         if chosen.only is not None:

@@ -43,7 +43,7 @@ def collect(settings: profile.Profile) -> Path:
     """Write a finished run's results; UserError says which notebook is missing. Returns the folder.
 
     ``runs.csv`` has a row a student: accuracy with Wilson's interval, cost, device, commit, and the
-    SHA-256 of all it wrote (id, answer, explanation), by which a rerun can be compared.
+    SHA-256 of its weights and of all it wrote (id, answer, explanation), by which a rerun can be compared.
     """
     stage = Stage("04_evaluation", settings.name)
     trained = stage.read_table("03_training", "students")
@@ -65,11 +65,15 @@ def collect(settings: profile.Profile) -> Path:
 
 
 def run_table(settings: profile.Profile, trained: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row a student: accuracy, cost, commit and the hash of what it wrote (see ``collect``)."""
-    commits = {student: store.read_json(folder / "student.json", "notebooks/03_training.ipynb")[
-        "provenance"]["commit"] for student, folder in grid.finished(settings, trained)}
-    origin = pd.DataFrame([{"arm": s.name, "size": s.model.size, "seed": s.seed, "commit": commit}
-                           for s, commit in commits.items()])
+    """A row a student: accuracy, cost, threads, commit, and the hashes of its weights and of what
+    it wrote (see ``collect``)."""
+    origin = []
+    for s, folder in grid.finished(settings, trained):
+        record = store.read_json(folder / "student.json", "notebooks/03_training.ipynb")
+        weights = [digest for name, digest in record["files"].items() if name.endswith(".safetensors")]
+        origin.append((s.name, s.model.size, s.seed, record["threads"], record["provenance"]["commit"],
+                       *weights))
+    origin = pd.DataFrame(origin, columns=[*STUDENT, "threads", "commit", "weights_sha256"])
     written = [(*key, texts_hash(part)) for key, part in predictions.groupby(STUDENT, sort=False)]
     return (accuracy.student_table(predictions)
             .merge(trained.drop(columns="folder"), on=STUDENT).merge(origin, on=STUDENT)
