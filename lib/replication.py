@@ -29,9 +29,10 @@ def paper_accuracy() -> pd.DataFrame:
 def summary(found: dict[str, pd.DataFrame], runs: pd.DataFrame) -> pd.DataFrame:
     """A row a method and size: accuracy by reading and by the likeliest choice (percent, bootstrap
     intervals), texts without an answer, what the explanations are like, cost of one student (means
-    over seeds), and the paper's T5 accuracies where it has the method.
+    over seeds), and, beside students of CommonsenseQA, the paper's T5 accuracies.
 
-    ``found``: tables accuracy, likelihood, students, measures of lib.results; ``runs``: its runs.csv.
+    ``found``: tables accuracy, likelihood, students, measures, transfer of lib.results; ``runs``: its
+    runs.csv.
     """
     keys = ["arm", "size"]
     table = found["accuracy"].set_index(keys)
@@ -48,7 +49,9 @@ def summary(found: dict[str, pd.DataFrame], runs: pd.DataFrame) -> pd.DataFrame:
             table[f"{name}{end}"] = scale * part[column]
     cost = runs.groupby(keys)[["seconds", "tokens", "peak_memory_gb"]].mean()
     paper = paper_accuracy().add_prefix("paper_")
-    return table.join(cost).reset_index().join(paper, on="arm").drop(columns="over")
+    table = table.join(cost).reset_index().drop(columns="over")
+    own = set(found["transfer"]["trained_on"])  # the paper's students answer CommonsenseQA
+    return table.join(paper, on="arm") if own == {"commonsenseqa"} else table
 
 
 def verdicts(answers: pd.DataFrame, explained: pd.DataFrame) -> pd.DataFrame:

@@ -56,9 +56,9 @@ def collect(settings: profile.Profile) -> Path:
              "losses": grid.histories(settings, trained)}
     folder = home(settings.name)
     for name, table in parts.items():
+        table = table[[*STUDENT, *COLUMNS[name]]]
         flags = {column: int for column in table if table[column].dtype == bool}
-        store.write_csv(folder / f"{name}.csv",
-                        table[[*STUDENT, *COLUMNS[name]]].astype(flags).round(4), keep_if_same=True)
+        store.write_csv(folder / f"{name}.csv", table.astype(flags).round(4), keep_if_same=True)
     store.write_csv(folder / "transfer.csv", stage.read_table("04_evaluation", "transfer"))
     store.write_csv(folder / "runs.csv", run_table(settings, trained, predictions))
     return folder

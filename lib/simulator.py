@@ -101,8 +101,10 @@ def following(model, tokenizer, questions: list[Question], rationales: list[list
     options = [[encoder.target(objectives.answer(choice)) for choice in q.choices] for q, _ in cases]
     found = []
     for given in (True, False):
+        progress = Progress("rationales " + ("given" if given else "empty"), len(cases), "prompts")
         prompts = [encoder.prompt(objectives.source(
             "counterfactual", q, texts[q.id][i] if given else "", tags)) for q, i in cases]
-        found.append(likelihood.best(likelihood.option_scores(model, prompts, options)))
+        found.append(likelihood.best(likelihood.option_scores(
+            model, prompts, options, progress=progress)))
     return pd.DataFrame([{"id": q.id, "choice": i, "followed": a == i, "anyway": b == i}
                          for (q, i), a, b in zip(cases, *found, strict=True)])
