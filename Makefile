@@ -32,7 +32,7 @@ export PYTHONHASHSEED := 0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup doctor check reproduce train plan test bench figures results data survey study report lab badges clean 01 02 03 04 05 06 FORCE
+.PHONY: help setup doctor check reproduce train plan test bench figures results data survey study report lab badges clean check-survey 01 02 03 04 05 06 FORCE
 .DEFAULT_GOAL := help
 
 # Goals that have to do with a profile: read what its notebooks depend on (lib/depends.py), or stop.
@@ -80,7 +80,7 @@ test: setup ## run the tests
 	@$(PYTHON) -m pytest tests/unit tests/contract tests/notebooks tests/pipeline
 
 bench: setup ## measure speed and memory; WHAT=name for one benchmark
-	@set -e; for what in $(if $(filter all,$(WHAT)),$(BENCHMARKS),$(WHAT)); do \
+	@set -e; for what in $(or $(filter-out all,$(WHAT)),$(BENCHMARKS)); do \
 		$(PYTHON) -m lib.bench_$$what; done
 
 # Of one profile only where the command names one: the default is everything that is committed.
@@ -93,8 +93,11 @@ results: check ## collect a finished run's small results in data/results/PROFILE
 data: setup ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
 	@$(PYTHON) -m lib.published $(NAMES)
 
-survey: $(RUNS)/notebooks/04_evaluation.ipynb ## build a page on which people rate this run's explanations
+survey: check-survey $(RUNS)/notebooks/04_evaluation.ipynb ## build a page on which people rate this run's explanations
 	@$(PYTHON) -m lib.survey build $(PROFILE) $(OPTIONS)
+
+check-survey: check
+	@$(PYTHON) -m lib.survey build $(PROFILE) $(OPTIONS) --check
 
 study: check ## analyse your own answer files in notebooks 05 and 06: RATINGS=folder
 	@$(if $(RATINGS),,$(error Name the folder of answer files: make study RATINGS=data/raw/answers))

@@ -13,7 +13,7 @@ import tomllib
 import nbformat
 
 from lib import paths, store
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 
 PYPROJECT = "pyproject.toml"  # [tool.compendium]: the one place that keeps repository and tag
 GITHUB = "https://github.com"
@@ -96,20 +96,16 @@ def write(repository: str, tag: str) -> list[str]:
     return [paths.shown(path) for path in new if new[path] != old[path]]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 the repository or the tag is wrong."""
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: owner/name and tag, each empty for the one that is written now."""
     given = [*(sys.argv[1:] if arguments is None else arguments), "", ""]
-    try:
-        known = stored()
-        repository, tag = given[0] or known[0], given[1] or known[1]
-        changed = write(repository, tag)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    known = stored()
+    repository, tag = given[0] or known[0], given[1] or known[1]
+    changed = write(repository, tag)
     print(f"{len(changed)} files written: {', '.join(changed)}" if changed else "Nothing changed.")
     print(f"Badges open {GITHUB}/{repository} at {tag}: commit, tag and push.")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

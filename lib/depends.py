@@ -189,6 +189,9 @@ def plan(found, runs):
 
 def main(arguments):
     """Write the rules; what is wrong goes to standard output, where Make reads it."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
     os.chdir(ROOT)
     known = profiles()
     if "--profiles" in arguments:

@@ -207,6 +207,9 @@ def verdict(profile, m):
 
 def main(arguments):
     """Print checks and verdicts; the exit code."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     os.chdir(ROOT)
     profile = arguments[0] if arguments else "cpu"
     if profile not in depends.profiles():

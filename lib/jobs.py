@@ -14,7 +14,7 @@ import time
 import pandas as pd
 
 from lib import grid, machine, paths, profile
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 from lib.progress import duration
 
 
@@ -128,30 +128,28 @@ class _Requeued:
         return submitit.helpers.DelayedSubmission(self, number)
 
 
+@command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.jobs", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.jobs", description=__doc__.split("\n\n")[0])
     parser.add_argument("profile")
     parser.add_argument("--jobs", type=int, default=1, help="students side by side (default: 1)")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="one student, as notebook 03 numbers them")
     parser.add_argument("--slurm", metavar="PARTITION", help="submit one job a student")
     chosen = parser.parse_args()
-    try:
-        if chosen.only is not None:
-            print(f"finished: {train_number(chosen.profile, chosen.only)}", flush=True)
-            return
-        settings = profile.load(chosen.profile)
-        texts = teacher_texts(settings)
-        missing = [i for i, student in enumerate(grid.students(settings))
-                   if not grid.is_whole(grid.place(settings, student, texts).folder)]
-        if chosen.slurm:
-            jobs = submit(settings, missing, "slurm", slurm_partition=chosen.slurm,
-                          gpus_per_node=1, timeout_min=24 * 60)
-            print(f"submitted {len(jobs)} jobs; logs in {paths.shown(grid.home(settings) / 'logs')}")
-        elif missing:
-            run_side_by_side(settings, missing, chosen.jobs)
-    except UserError as error:
-        sys.exit(str(error))
+    if chosen.only is not None:
+        print(f"finished: {train_number(chosen.profile, chosen.only)}", flush=True)
+        return
+    settings = profile.load(chosen.profile)
+    texts = teacher_texts(settings)
+    missing = [i for i, student in enumerate(grid.students(settings))
+               if not grid.is_whole(grid.place(settings, student, texts).folder)]
+    if chosen.slurm:
+        jobs = submit(settings, missing, "slurm", slurm_partition=chosen.slurm,
+                      gpus_per_node=1, timeout_min=24 * 60)
+        print(f"submitted {len(jobs)} jobs; logs in {paths.shown(grid.home(settings) / 'logs')}")
+    elif missing:
+        run_side_by_side(settings, missing, chosen.jobs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ explanations it also prints the rank correlation of each construct. Without that
 """
 
 import argparse
-import sys
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from scipy.special import softmax
 
 from lib import answers, explanations, likelihood, models, store
 from lib.agreement import FOUND, correlate, join_ratings
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 from lib.progress import Progress
 from lib.simulator import reader_prompt
 from lib.stage import Stage
@@ -85,16 +84,14 @@ def run(name: str, ratings: str | None) -> None:
     print(agreement(judged, rated).round(3).to_string(index=False))
 
 
+@command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.judge", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.judge", description=__doc__.split("\n\n")[0])
     parser.add_argument("profile")
     parser.add_argument("--ratings", help="folder of answer files, or a CSV table, of an own study")
     chosen = parser.parse_args()
-    try:
-        run(chosen.profile, chosen.ratings)
-    except UserError as error:
-        sys.exit(str(error))
+    run(chosen.profile, chosen.ratings)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """MiniCQA's splits from its groups: ``python -m lib.minicqa`` writes data/minicqa/*.jsonl."""
 
+import argparse
 import json
 import random
 
@@ -48,6 +49,7 @@ def _questions(group: dict, rng: random.Random) -> list[dict]:
 
 def main() -> None:
     """Write the three split files."""
+    argparse.ArgumentParser(prog="python -m lib.minicqa", description=__doc__).parse_args()
     for split, rows in build_splits(read_groups()).items():
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         store.write_text(paths.MINICQA / f"{split}.jsonl", lines, keep_if_same=True)

@@ -1,9 +1,9 @@
 """What a profile asks for, before anything is loaded: ``python -m lib.plan PROFILE``."""
 
-import sys
+import argparse
 
 from lib import download, grid, objectives, profile, prompt, tasks
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 
 
 def question_counts(settings: profile.Profile) -> dict[str, int]:
@@ -29,8 +29,13 @@ def text_counts(settings: profile.Profile) -> dict[str, int]:
         return dict.fromkeys(prompt.KINDS, 0)
     counts = question_counts(settings)
     asked = counts["train"] + counts["dev"]
-    choices = len(prompt.read(settings.task.name)["examples"][0]["choices"])
-    each = choices if settings.teacher.counterfactuals == "all" else 1
+    each = 1
+    if settings.teacher.counterfactuals == "all":
+        examples = prompt.read(settings.task.name)["examples"]
+        if not examples:
+            raise UserError(f"The task '{settings.task.name}' has no worked example, by whose choices the "
+                            "counterfactual rationales are counted; write one.")
+        each = len(examples[0]["choices"])
     return {kind: asked * (each if kind == "counterfactual" else 1) for kind in prompt.KINDS}
 
 
@@ -51,6 +56,7 @@ def downloads(settings: profile.Profile) -> list[str]:
 
 def describe(settings: profile.Profile) -> list[str]:
     """The plan as lines."""
+    writes = settings.teacher.source == "generate"
     counts, texts, t = question_counts(settings), text_counts(settings), settings.training
     teacher = settings.teacher.model or "the authors' LLaMA-2-13B (published texts)"
     students = grid.students(settings)
@@ -61,7 +67,8 @@ def describe(settings: profile.Profile) -> list[str]:
     return [
         f"Profile {settings.name}: {settings.description}",
         f"Questions  {settings.task.name}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()),
-        f"Teacher    {teacher}: " + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items()),
+        f"Teacher    {teacher}" + (": " if writes else "")
+        + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items() if writes),
         f"Students   {len(students)} trainings ({len(settings.arms)} arms x {variants}"
         f"{len(settings.students)} sizes x "
         f"{len(settings.seeds)} seeds) of {t.steps:,} steps x {t.batch_size} questions: {models}",
@@ -72,13 +79,13 @@ def describe(settings: profile.Profile) -> list[str]:
     ]
 
 
-def main(name: str = "cpu") -> None:
-    """Print the plan of a profile; one sentence after a user's mistake."""
-    try:
-        print("\n".join(describe(profile.load(name))))
-    except UserError as error:
-        sys.exit(str(error))
+@command_line
+def main() -> None:
+    """Command line, see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m lib.plan", description=__doc__.split("\n\n")[0])
+    parser.add_argument("profile", nargs="?", default="cpu")
+    print("\n".join(describe(profile.load(parser.parse_args().profile))))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()

@@ -1,6 +1,5 @@
 """One run's settings, typed and checked before anything starts (notebooks/profiles/*.yaml)."""
 
-import difflib
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lib import objectives, paths, tasks
-from lib.errors import UserError
+from lib.errors import UserError, hint
 
 
 class Settings(BaseModel):
@@ -207,10 +206,8 @@ def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = _fields(first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}."
-        return f"{paths.shown(path)}: unknown key '{where}'; {hint}"
+        tip = hint(first["loc"][-1], _fields(first["loc"][:-1]), "known keys:")
+        return f"{paths.shown(path)}: unknown key '{where}'; {tip}"
     message = first["msg"].removeprefix("Value error, ")
     if not where:
         return f"{paths.shown(path)}: {message}; correct it and try again."
@@ -233,9 +230,8 @@ def load(name: str) -> Profile:
     """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
     path = paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
-        near = difflib.get_close_matches(str(name), names(), 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names())}."
-        raise UserError(f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; {hint}")
+        raise UserError(f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; "
+                        + hint(name, names()))
     return parse(path)
 
 

@@ -35,7 +35,8 @@ def read(task: str) -> dict:
     texts = {}
     for file in (paths.PROMPTS / "common.yaml", path):
         texts |= yaml.safe_load(file.read_text())
-    for number, example in enumerate(texts.get("examples") or [], 1):
+    texts["examples"] = texts.get("examples") or []
+    for number, example in enumerate(texts["examples"], 1):
         missing = [field for field in FIELDS if field not in example]
         if missing:
             raise UserError(f"{paths.shown(path)}: worked example {number} lacks {missing[0]}; write it "
@@ -55,9 +56,9 @@ def variants(texts: dict, shots: int, count: int, seed: int) -> list[dict]:
     Every question draws one variant, so that the prompts stay diverse while the model reads each
     prefix only once.
     """
-    if shots > len(texts.get("examples") or []):
+    if shots > len(texts["examples"]):
         raise UserError(f"teacher.shots is {shots}, but the task's file has "
-                        f"{len(texts.get('examples') or [])} worked examples; lower it or write more.")
+                        f"{len(texts['examples'])} worked examples; lower it or write more.")
     rng = random.Random(f"variants {seed}")
     pool = []
     for _ in range(count):

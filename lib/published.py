@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib import download, paths, store, tasks
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 from lib.tasks import FINAL, Question
 
 FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
@@ -239,13 +239,11 @@ def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
     return table[["id", "split", "explanation", "revision", "counterfactuals", "critique"]]
 
 
+@command_line
 def main(names: list[str]) -> None:
     """Fetch the named tables (all of study and experiment if none is named)."""
-    try:
-        for name in names or list(FILES):
-            print(f"{name}: {paths.shown(fetch(name))}", flush=True)
-    except UserError as error:
-        sys.exit(str(error))
+    for name in names or list(FILES):
+        print(f"{name}: {paths.shown(fetch(name))}", flush=True)
 
 
 if __name__ == "__main__":

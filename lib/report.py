@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from lib import paths, profile, store
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 from lib.profile import Profile
 from lib.progress import duration
 
@@ -157,18 +157,14 @@ def _link(path: Path, folder: Path, text: str = "") -> str:
     return f'<a href="{_href(path, folder)}">{escape(text or path.name)}</a>'
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; 1 after a user's mistake."""
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m lib.report",
-                                     description=__doc__.split("\n")[0])
+                                     description=__doc__.split("\n\n")[0])
     parser.add_argument("profile", nargs="?", default="cpu")
-    try:
-        build(profile.load(parser.parse_args(arguments).profile))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    build(profile.load(parser.parse_args(arguments).profile))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -6,7 +6,6 @@ paper's figures and those of all collected runs (``PROFILE=name``: of one, ``pap
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,7 +13,7 @@ import pandas as pd
 
 from lib import accuracy, comparisons, explanations, figures, grid, measures, paths, plots
 from lib import plots_answers, plots_study, plots_tradeoff, profile, replication, store, study_report, transfer
-from lib.errors import UserError
+from lib.errors import UserError, command_line
 from lib.extraction import is_right
 from lib.golden import load_rating_counts
 from lib.stage import Stage
@@ -188,22 +187,20 @@ def _wanted(name: str | None) -> list[str]:
     return found or [profile.load(name).name]
 
 
+@command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.results", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.results", description=__doc__.split("\n\n")[0])
     parser.add_argument("action", choices=["collect", "figures"])
     parser.add_argument("profile", nargs="?", help="default (figures): all that are collected")
     chosen = parser.parse_args()
-    try:
-        if chosen.action == "collect":
-            print(f"Results:  {paths.shown(collect(profile.load(chosen.profile or 'cpu')))}")
-            return
-        folders = [] if chosen.profile == "paper" else [draw(name) for name in _wanted(chosen.profile)]
-        folders += [draw_paper()] if chosen.profile in (None, "paper") else []
-        for folder in folders:
-            print(f"Figures:  {paths.shown(folder)}")
-    except UserError as error:
-        sys.exit(str(error))
+    if chosen.action == "collect":
+        print(f"Results:  {paths.shown(collect(profile.load(chosen.profile or 'cpu')))}")
+        return
+    folders = [] if chosen.profile == "paper" else [draw(name) for name in _wanted(chosen.profile)]
+    folders += [draw_paper()] if chosen.profile in (None, "paper") else []
+    for folder in folders:
+        print(f"Figures:  {paths.shown(folder)}")
 
 
 if __name__ == "__main__":

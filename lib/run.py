@@ -7,7 +7,6 @@ stage's record, data/runs/<profile>/stages/<notebook>.json, lists what it made (
 
 import argparse
 import ast
-import difflib
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
 from lib import paths, profile, prompt, provenance, store
-from lib.errors import UserError
+from lib.errors import UserError, hint
 from lib.profile import Profile
 from lib.progress import duration
 
@@ -43,10 +42,8 @@ def find(name: str) -> Path:
     for path in known:
         if name in (path.stem, path.stem[:2]):
             return path
-    near = difflib.get_close_matches(name, [path.stem for path in known], 1)
-    names = ", ".join(path.stem for path in known)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {names}."
-    raise UserError(f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; {hint}")
+    raise UserError(f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; "
+                    + hint(name, [path.stem for path in known]))
 
 
 def typed(notebook: Path, given: dict[str, str]) -> dict[str, object]:
@@ -65,9 +62,8 @@ def typed(notebook: Path, given: dict[str, str]) -> dict[str, object]:
         if name == "profile":
             raise UserError("The profile is chosen with --profile (make: PROFILE=), not with -p.")
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}."
-            raise UserError(f"{paths.shown(notebook)} has no parameter '{name}'; {hint}")
+            raise UserError(f"{paths.shown(notebook)} has no parameter '{name}'; "
+                            + hint(name, known, "it has"))
         values[name] = _value(name, text, known[name]["default"])
     return values
 
@@ -203,7 +199,7 @@ def _children_peak_gb() -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the notebook failed, 2 the command is wrong, 130 stopped by Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.split("\n\n")[0])
     parser.add_argument("notebook", nargs="?", help="such as 04_evaluation")
     parser.add_argument("--profile", default="cpu", help="a file in notebooks/profiles")
     parser.add_argument("-p", metavar="NAME=VALUE", action="append", default=[], dest="parameters",

@@ -15,7 +15,6 @@ import base64
 import hashlib
 import json
 import re
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,8 +22,10 @@ import numpy as np
 import pandas as pd
 
 from lib import answers, paths, provenance, store, tasks
-from lib.errors import UserError
+from lib.errors import UserError, command_line, hint
 from lib.extraction import extract, is_right
+from lib.objectives import explanation_task, split_arm
+from lib.profile import Profile
 from lib.stage import Stage
 from lib.stats import METHODS
 from lib.survey_design import assign, choose_questions
@@ -84,8 +85,6 @@ def make_survey(table: pd.DataFrame, people: int = PLANS, seed: int = 0, items: 
     are those with which right and wrong answers are about as many. post: URL that receives answers;
     consent: a text in place of the page's own. UserError where the page is over 300 kB.
     """
-    if people < 1 or seed < 0:
-        raise UserError("A survey needs at least one of --participants, and a --seed of 0 or more.")
     rng, words = np.random.default_rng([seed, 0]), TASKS[task]
     rows = {(row["question"], row["method"]): row for row in table.to_dict("records")}
     names, ids = list(dict.fromkeys(table["method"])), sorted(set(table["question"]))
@@ -169,14 +168,34 @@ def _origin(post: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def check_options(settings: Profile, size: str | None, methods: list[str], people: int, seed: int,
+                  post: str) -> None:
+    """UserError for what no run of this profile could fulfil: said before there is one."""
+    sizes = [student.size for student in settings.students]
+    explained = [arm for arm in settings.arms if explanation_task(split_arm(arm)[0])]
+    for wrong, known in (({size} - {*sizes, None}, sizes), ({*methods} - {*explained}, explained)):
+        if wrong:
+            raise UserError(f"Profile '{settings.name}' has no explanation by {', '.join(sorted(wrong))}; "
+                            + hint(wrong.pop(), known))
+    if people < 1 or seed < 0:
+        raise UserError("A survey needs at least one of --participants, and a --seed of 0 or more.")
+    _origin(post)
+
+
 def build(profile: str, size: str | None, methods: list[str], task: str, consent: str,
-          **options) -> None:
-    """Write the page and its key for a profile and say where they are. consent: a file or ""."""
+          check: bool = False, **options) -> None:
+    """Write the page and its key for a profile and say where they are. consent: a file or "".
+
+    check: only whether the options can be fulfilled, before anything has been run.
+    """
     stage = Stage("04_evaluation", profile)
+    check_options(stage.profile, size, methods, *(options[name] for name in ("people", "seed", "post")))
     try:
         consent = Path(consent).read_text(encoding="utf-8") if consent else ""
     except (OSError, UnicodeDecodeError):
         raise UserError(f"The consent text {consent} cannot be read; give a UTF-8 file.") from None
+    if check:
+        return
     table = gather(stage, size, methods, task)
     html, key = make_survey(table, task=task, consent=consent, **options)
     key = key | {"profile": profile, "size": size or stage.profile.students[-1].size,
@@ -193,10 +212,11 @@ def build(profile: str, size: str | None, methods: list[str], task: str, consent
           f"Keep {paths.shown(path)} to yourself.")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 1 after a user's mistake."""
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m lib.survey",
-                                     description=__doc__.split("\n")[0])
+                                     description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="write the survey page of a run")
     make.add_argument("profile")
@@ -212,19 +232,15 @@ def main(arguments: list[str] | None = None) -> int:
     make.add_argument("--methods", nargs="+", default=[], help="default: the paper's four")
     make.add_argument("--contact", default="", help="whom participants can ask")
     make.add_argument("--consent", default="", help="text file with a consent text of your own")
+    make.add_argument("--check", action="store_true", help="only check these options")
     read = commands.add_parser("ingest", help="turn a folder of answer files into tables")
     read.add_argument("folder")
     chosen = vars(parser.parse_args(arguments))
-    try:
-        if chosen.pop("command") == "ingest":
-            answers.save(chosen["folder"])
-        else:
-            build(**chosen)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    if chosen.pop("command") == "ingest":
+        answers.save(chosen["folder"])
+    else:
+        build(**chosen)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,13 +7,12 @@ to data/runs/<profile>/tuning.csv.
 
 import argparse
 import itertools
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from lib import evaluate, grid, models, objectives, profile, store, tasks
-from lib.errors import UserError
+from lib.errors import command_line
 from lib.extraction import extract
 from lib.jobs import teacher_texts
 
@@ -46,25 +45,23 @@ def try_setting(settings: profile.Profile, arm: str, rate: float, steps: int) ->
             "device": record["device"]}
 
 
+@command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.tune", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.tune", description=__doc__.split("\n\n")[0])
     parser.add_argument("profile")
     parser.add_argument("--arms", nargs="+", choices=objectives.arms(),
                         default=["label-only", "MT:Unrevised"])
     parser.add_argument("--rates", nargs="+", type=float, required=True)
     parser.add_argument("--steps", nargs="+", type=int, required=True)
     chosen = parser.parse_args()
-    try:
-        settings = profile.load(chosen.profile)
-        path = profile.run_folder(settings) / "tuning.csv"
-        for steps, rate, arm in itertools.product(chosen.steps, chosen.rates, chosen.arms):
-            row = try_setting(settings, arm, rate, steps)
-            rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
-            store.write_csv(path, pd.DataFrame([*rows, row]))
-            print(row, flush=True)
-    except UserError as error:
-        sys.exit(str(error))
+    settings = profile.load(chosen.profile)
+    path = profile.run_folder(settings) / "tuning.csv"
+    for steps, rate, arm in itertools.product(chosen.steps, chosen.rates, chosen.arms):
+        row = try_setting(settings, arm, rate, steps)
+        rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
+        store.write_csv(path, pd.DataFrame([*rows, row]))
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
