@@ -28,6 +28,13 @@ TINY = ("llama", "t5")
 TINY_SHAPE = {"hidden_size": 64, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 600}
 
 
+def check(reference: str) -> None:
+    """UserError unless the reference has a model's form and, if it is local, the folder is whole."""
+    kind, name = _split(reference)
+    if kind == "local":
+        _local(name)
+
+
 def identity(reference: str) -> dict:
     """What pins the checkpoint: reference and hash or revision (part of every result's key)."""
     kind, name = _split(reference)

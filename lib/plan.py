@@ -48,10 +48,8 @@ def downloads(settings: profile.Profile) -> list[str]:
         hub = tasks.describe(task.name).get("hub")
         if task.source == "default" and hub:
             found.append(f"questions {hub['path']} at {hub['revision'] or 'no revision'}")
-    references = [settings.teacher.model, *(student.model for student in settings.students),
-                  settings.evaluation.reader]
-    return found + [f"model {name.removeprefix('hub:')}" for name in dict.fromkeys(references)
-                    if name and name.startswith("hub:")]
+    return found + [f"model {name.removeprefix('hub:')}" for name in settings.models
+                    if name.startswith("hub:")]
 
 
 def describe(settings: profile.Profile) -> list[str]:

@@ -192,6 +192,13 @@ class Profile(Settings):
                 if getattr(training, name) == value:
                     raise ValueError(f"training: {name} {value} needs teacher.counterfactuals all")
 
+    @property
+    def models(self) -> list[str]:
+        """References of all models that a run loads: teacher (unless a server has it), students, reader."""
+        teacher = self.teacher.model if self.teacher.engine == "local" else None
+        wanted = [teacher, *(s.model for s in self.students), self.evaluation.reader]
+        return [name for name in dict.fromkeys(wanted) if name]
+
     def training_of(self, variant: str = "") -> TrainingSettings:
         """The training settings of a variant (none: the profile's own)."""
         return TrainingSettings(**{**self.training.model_dump(), **self.variants.get(variant, {})})

@@ -146,7 +146,8 @@ def _students(path: Path) -> str:
     if not path.is_file():
         return ""
     table = pd.read_csv(path).to_html(index=False, border=0, float_format="{:.3f}".format)
-    return f'<h2>Students</h2>\n<div class="table">{table}</div>\n'
+    return (f'<h2>Students</h2>\n<div class="table">{table}</div>\n<p>unanswered: no choice could be read '
+            "from the answer; low, high: 95 % Wilson interval of the accuracy.</p>\n")
 
 
 def _href(path: Path, folder: Path) -> str:

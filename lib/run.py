@@ -18,7 +18,7 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from lib import paths, profile, prompt, provenance, store
+from lib import models, paths, profile, prompt, provenance, store
 from lib.errors import UserError, hint
 from lib.profile import Profile
 from lib.progress import duration
@@ -212,8 +212,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = profile.load(options.profile)
         if options.check:
-            teacher = settings.teacher
-            if teacher.source == "generate":  # said now, not after the model is loaded
+            teacher = settings.teacher  # what is wrong is said now, not when it is loaded
+            for reference in settings.models:
+                models.check(reference)
+            if teacher.source == "generate":
                 prompt.variants(prompt.read(settings.task.name), teacher.shots, 1, settings.seed)
             return 0
         if not options.notebook:

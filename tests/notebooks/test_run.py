@@ -115,6 +115,18 @@ def test_too_few_worked_examples_are_said_before_anything_runs(monkeypatch, caps
     assert "0 worked examples; lower it or write more." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("reference, sentence", [
+    ("local:/absent", "/absent holds no config.json; name a folder saved by save_pretrained."),
+    ("hub:owner/name", "'hub:owner/name' names no model; write embedded:")])
+def test_an_absent_student_is_said_before_anything_runs(monkeypatch, capsys, reference, sentence):
+    settings = profile.load("smoke")
+    student = settings.students[0].model_copy(update={"model": reference})
+    settings = settings.model_copy(update={"students": (student,)})
+    monkeypatch.setattr(profile, "load", lambda name: settings)
+    assert run.main(["--check", "--profile", "smoke"]) == 2
+    assert capsys.readouterr().err.startswith(sentence)
+
+
 def test_unknown_names(write, capsys):
     write("01_alpha", "")
     assert run.main(["01_alhpa", "--profile", "smoke"]) == 2
