@@ -110,10 +110,10 @@ class Sources:
 
 
 def settings_of(profile):
-    """The profile's file and those that it extends; lib.profile says what is wrong with a circle."""
-    found, path = set(), "notebooks/profiles/%s.yaml" % profile
+    """The profile's file, then those that it extends; lib.profile says what is wrong with a circle."""
+    found, path = [], "notebooks/profiles/%s.yaml" % profile
     while os.path.isfile(path) and path not in found:
-        found.add(path)
+        found.append(path)
         with open(path, encoding="utf-8") as file:
             parent = re.search(r"^extends: *[\"']?([\w.-]+)", file.read(), re.M)
         path = "notebooks/profiles/%s.yaml" % (parent.group(1) if parent else "")
@@ -130,7 +130,7 @@ def graph(profile, runs):
         notebook = "notebooks/%s.ipynb" % name
         code = code_of(notebook)
         modules = sources.closure(code)
-        needs = {notebook} | settings_of(profile) | modules | sources.data(code, modules)
+        needs = {notebook} | set(settings_of(profile)) | modules | sources.data(code, modules)
         before = [other for other in names if other < name and (
             other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]
         records = ["%s/stages/%s.json" % (runs, other) for other in before]

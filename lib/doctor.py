@@ -21,6 +21,7 @@ NEEDS = {
     "colab": {"memory": 8, "disk": 11, "gpu": 14000, "cuda": True, "hub": True},
     "paper": {"memory": 30, "disk": 125, "gpu": 38000, "cuda": True, "hub": True, "bf16": True,
               "token": True}}
+SUBSETS = {"smollm2_subset": {"memory": 21, "disk": 3.2}, "smollm2_esnli": {"memory": 6, "disk": 1.2}}
 AMOUNTS = {"memory": "%g GB of memory", "disk": "%g GB of free disk", "gpu": "a GPU of %d MiB"}
 BASE = {"Python": "Python 3.11 or 3.12", "packages": "an environment", "make": "GNU make"}
 OTHERS = {"cuda": "a torch that reaches the GPU", "bf16": "a GPU with bf16",
@@ -187,11 +188,12 @@ def lacking(needs, m):
 
 
 def needs_of(profile):
-    """As the profile in NEEDS that it is or extends, else as cpu; a hub where models name it."""
-    paths = depends.settings_of(profile)
-    like = next((name for name in NEEDS if "notebooks/profiles/%s.yaml" % name in paths), "cpu")
+    """As the first known profile of those that it is and extends, else as cpu; a hub if models name it."""
+    paths, known = depends.settings_of(profile), dict(SUBSETS, **NEEDS)
+    names = [os.path.basename(path)[:-len(".yaml")] for path in paths]
+    needs = known[next((name for name in names if name in known), "cpu")]
     text = "\n".join(machine.read(path) for path in paths)
-    return dict(NEEDS[like], hub=True) if re.search(r"^[^#\n]*hub:", text, re.M) else NEEDS[like]
+    return dict(needs, hub=True) if re.search(r"^[^#\n]*hub:", text, re.M) else needs
 
 
 def verdict(profile, m):

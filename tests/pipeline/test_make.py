@@ -201,8 +201,8 @@ def test_settings_come_from_all_that_a_profile_extends_also_in_a_circle(tmp_path
     folder.mkdir(parents=True)
     for name, text in {"a": "name: a\nextends: b-1\n", "b-1": "extends: 'a'\n", "c": ""}.items():
         (folder / f"{name}.yaml").write_text(text)
-    assert depends.settings_of("a") == {str(folder / "a.yaml"), str(folder / "b-1.yaml")}
-    assert depends.settings_of("c") == {str(folder / "c.yaml")} and depends.settings_of("d") == set()
+    assert depends.settings_of("a") == [str(folder / "a.yaml"), str(folder / "b-1.yaml")]
+    assert depends.settings_of("c") == [str(folder / "c.yaml")] and depends.settings_of("d") == []
 
 
 def test_stages_named_in_a_notebook_come_before_it(project, monkeypatch):

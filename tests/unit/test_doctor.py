@@ -260,7 +260,9 @@ def test_needs_of_profiles():
     assert doctor.needs_of("learning_curve") == doctor.NEEDS["cpu"]
     assert doctor.needs_of("paper") == doctor.NEEDS["paper"]
     assert doctor.needs_of("colab") == doctor.NEEDS["colab"]
-    assert set(doctor.NEEDS) <= set(depends.profiles())
+    assert doctor.needs_of("smollm2_subset")["memory"] == 21
+    assert doctor.needs_of("smollm2_esnli")["memory"] == 6
+    assert set(doctor.NEEDS) | set(doctor.SUBSETS) <= set(depends.profiles())
 
 
 def test_a_profile_with_a_model_of_the_hub_needs_the_hub(tmp_path, monkeypatch):
