@@ -12,6 +12,7 @@ from lib import study
 
 YES = 1  # the score of the first choice
 MEASURES = ("correct", "wrong_found", "right_accepted", "sure")
+RESAMPLES = 2000
 COLUMNS = ["method", "measure", "participants", "n_with", "n_without", "with_explanation",
            "without", "difference", "low", "high"]
 
@@ -25,7 +26,7 @@ def mark_correct(judgements: pd.DataFrame) -> pd.DataFrame:
     return judgements.assign(correct=(judgements["judged"] == YES) == judgements["right"])
 
 
-def error_table(judgements: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def error_table(judgements: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """What explanations do to people's judgements: a row a method (and all) and measure.
 
     Measures: correct (share of judgements), wrong_found (sensitivity: share of wrong answers judged
@@ -49,15 +50,15 @@ def error_table(judgements: pd.DataFrame, resamples: int = 2000, seed: int = 0) 
             total = sums.sum(axis=0)
             with_it, without = _mean(total[0], total[1]), _mean(total[2], total[3])
             rows.append((method, measure, len(sums), int(total[1]), int(total[3]), with_it, without,
-                         with_it - without, *_interval(sums, resamples, seed)))
+                         with_it - without, *_interval(sums, seed)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _interval(sums: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
+def _interval(sums: np.ndarray, seed: int) -> tuple[float, float]:
     people = len(sums)
     if people < 2:
         return np.nan, np.nan
-    times = np.random.default_rng(seed).multinomial(people, [1 / people] * people, resamples)
+    times = np.random.default_rng(seed).multinomial(people, [1 / people] * people, RESAMPLES)
     drawn = (times @ sums).T
     gain = _mean(drawn[0], drawn[1]) - _mean(drawn[2], drawn[3])
     gain = gain[np.isfinite(gain)]

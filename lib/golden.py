@@ -26,8 +26,9 @@ SMALL_P = 1e-5  # Tukey's p values below it are compared absolutely
 TINY_P = 1e-100
 
 
-def load_golden(path: Path = PUBLISHED / "r_statistics.json") -> dict:
+def load_golden() -> dict:
     """Read r_statistics.json: what R gives on the authors' raw files, and the tolerances."""
+    path = PUBLISHED / "r_statistics.json"
     try:
         golden = json.loads(path.read_text(encoding="utf-8"))
         golden["tolerance"]["default_rel"]
@@ -36,18 +37,18 @@ def load_golden(path: Path = PUBLISHED / "r_statistics.json") -> dict:
     return golden
 
 
-def load_published_cells(path: Path = PUBLISHED / "accuracy_cells.csv",
-                         when: str = "before") -> pd.DataFrame:
+def load_published_cells(when: str = "before") -> pd.DataFrame:
     """Read accuracy_cells.csv, "before" or "after" outlier removal: method, size, n, mean, sd."""
     names = {f"{name}_{when}": name for name in ("n", "mean", "sd")}
-    cells = _read(path, ["method", "training_data", "size", *names]).rename(columns=names)
+    cells = _read(PUBLISHED / "accuracy_cells.csv",
+                  ["method", "training_data", "size", *names]).rename(columns=names)
     cells["method"] += ":" + cells.pop("training_data")
     return cells
 
 
-def load_rating_counts(path: Path = PUBLISHED / "rating_counts.csv") -> pd.DataFrame:
+def load_rating_counts() -> pd.DataFrame:
     """Read rating_counts.csv: method, construct, score (1..5), count."""
-    counts = _read(path, ["model", "construct", "score", "count"])
+    counts = _read(PUBLISHED / "rating_counts.csv", ["model", "construct", "score", "count"])
     return counts.rename(columns={"model": "method"})
 
 

@@ -210,10 +210,10 @@ def participants_needed(table: pd.DataFrame, power: float = 0.8) -> pd.DataFrame
         {"participants": "Int64"})
 
 
-def power_figure(table: pd.DataFrame, power: float = 0.8):
+def power_figure(table: pd.DataFrame):
     """Power against participants, a line an outcome, with Wilson intervals: (figure, table).
 
-    Lines differ in marker as well as colour; the wanted power is dashed.
+    Lines differ in marker as well as colour; a power of 0.8 is dashed.
     """
     figure, axes = plt.subplots(figsize=(5, 3.4))
     for i, (outcome, part) in enumerate(table.groupby("outcome", sort=False)):
@@ -223,7 +223,7 @@ def power_figure(table: pd.DataFrame, power: float = 0.8):
         axes.errorbar(part["participants"], part["power"], error, marker="os^Dvx"[i % 6], capsize=2,
                       color="black" if whole else f"C{i}", linewidth=2 if whole else 1.2,
                       label=outcome)
-    axes.axhline(power, linestyle="--", color="grey", linewidth=1)
+    axes.axhline(0.8, linestyle="--", color="grey", linewidth=1)
     axes.set(ylim=(0, 1.02), xlabel="Participants (12 ratings each)", ylabel="Power of the "
              "likelihood-ratio test", title=f"{LABEL} studies with the published effects")
     axes.legend(loc="lower right")
