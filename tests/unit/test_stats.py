@@ -157,14 +157,21 @@ def test_an_empty_cell_and_a_single_method_get_one_sentence():
         stats.anova_table(runs[runs["method"] == "CF:Unrevised"])
 
 
-def test_bad_files_get_one_sentence(tmp_path):
+@pytest.mark.parametrize("there", [True, False])
+def test_bad_files_get_one_sentence(tmp_path, monkeypatch, there):
+    monkeypatch.setattr(golden, "PUBLISHED", tmp_path)
+    for name, load in (("accuracy_cells.csv", golden.load_published_cells),
+                       ("rating_counts.csv", golden.load_rating_counts),
+                       ("r_statistics.json", golden.load_golden),
+                       ("runs.csv", lambda: stats.load_published_runs(tmp_path / "runs.csv"))):
+        if there:
+            (tmp_path / name).write_text("a,b\n1,2\n")
+        with pytest.raises(UserError, match=name):
+            load()
+
+
+def test_a_run_of_an_unknown_kind_is_named_by_its_line(tmp_path):
     bad = tmp_path / "bad.csv"
-    bad.write_text("a,b\n1,2\n")
-    for load in (stats.load_published_runs, golden.load_published_cells, golden.load_rating_counts,
-                 golden.load_golden):
-        for path in (bad, tmp_path / "absent.csv"):
-            with pytest.raises(UserError, match=path.name):
-                load(path)
     bad.write_text("run,test accuracy,target_rationale,model_size,training_mode\n"
                    "0,0.5,few-shot-revision,220M,unheard-of\n")
     with pytest.raises(UserError, match="line 2"):
