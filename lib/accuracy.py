@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lib import golden, stats
+from lib.tasks import LETTERS
 
 
 def student_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -15,6 +16,20 @@ def student_table(predictions: pd.DataFrame) -> pd.DataFrame:
                      "unanswered": int(part["answered"].isna().sum()),
                      "accuracy": correct / len(part), "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def letter_table(answers: pd.DataFrame) -> pd.DataFrame:
+    """How often each place, A, B and so on, is the likeliest choice of an arm's students (percent),
+    below the share of right answers there: a student that learned a place shows.
+
+    answers: arm, size, id, gold, likeliest (both count from 0).
+    """
+    gold = answers.drop_duplicates("id").assign(arm="(right answers)", size="", likeliest=lambda t: t["gold"])
+    both = pd.concat([gold, answers])
+    table = 100 * both.groupby(["arm", "size"], sort=False)["likeliest"].value_counts(
+        normalize=True).unstack(fill_value=0.0).sort_index(axis=1)
+    table = table.reindex(both[["arm", "size"]].drop_duplicates().apply(tuple, axis=1))
+    return table.rename(columns=lambda place: LETTERS[int(place)]).rename_axis(columns=None).reset_index()
 
 
 def chance(predictions: pd.DataFrame) -> float:

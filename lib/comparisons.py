@@ -37,7 +37,8 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
     size were not asked the same questions.
     """
     rows = []
-    for size, right in _by_size(predictions):
+    for size, values in _by_size(predictions, "correct"):
+        right = values.astype(bool)
         for a, b in combinations(_arms(right), 2):
             for seed in right[a].columns.intersection(right[b].columns):
                 one, other = right[a, seed], right[b, seed]
@@ -54,37 +55,40 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["size", "seed"], kind="stable", ignore_index=True)
 
 
-def differences(predictions: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
+def differences(predictions: pd.DataFrame, column: str = "correct",
+                resamples: int = RESAMPLES) -> pd.DataFrame:
     """Difference in accuracy of each pair of arms at each size, over their common seeds, paired.
 
     Columns: size, a, b, n (questions), seeds, over ("questions" or "seeds x questions": what was
     resampled), difference (b minus a), low, high (percentage points). A question and a seed are
-    drawn for both arms at once, so what both share cancels out. UserError as in ``pairwise``.
+    drawn for both arms at once, so what both share cancels out. ``column``: what is compared, each
+    value from 0 to 1. UserError as in ``pairwise``.
     """
     rows = []
-    for size, right in _by_size(predictions):
+    for size, right in _by_size(predictions, column):
         means = _resampled_means(right, resamples)
         for a, b in combinations(_arms(right), 2):
             seeds = right[a].columns.intersection(right[b].columns)
             if len(seeds):
                 drawn = _over_seeds(means[b][seeds] - means[a][seeds])
-                exact = (right[b][seeds].to_numpy(float) - right[a][seeds].to_numpy(float)).mean()
+                exact = (right[b][seeds].to_numpy() - right[a][seeds].to_numpy()).mean()
                 rows.append({"size": size, "a": a, "b": b, **_summary(right, seeds),
                              "difference": 100 * exact, **_interval(100 * drawn)})
     return pd.DataFrame(rows, columns=PAIRS)
 
 
-def bootstrap_accuracy(predictions: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
+def bootstrap_accuracy(predictions: pd.DataFrame, column: str = "correct",
+                       resamples: int = RESAMPLES) -> pd.DataFrame:
     """Mean accuracy of each arm at each size over its seeds, with a bootstrap interval.
 
     Columns: size, arm, n (questions), seeds, over (what was resampled), accuracy, low, high
-    (fractions). UserError as in ``pairwise``.
+    (fractions). ``column`` as in ``differences``; UserError as in ``pairwise``.
     """
     rows = []
-    for size, right in _by_size(predictions):
+    for size, right in _by_size(predictions, column):
         means = _resampled_means(right, resamples)
         rows += [{"size": size, "arm": arm, **_summary(right, right[arm].columns),
-                  "accuracy": right[arm].to_numpy(float).mean(),
+                  "accuracy": right[arm].to_numpy().mean(),
                   **_interval(_over_seeds(means[arm]))} for arm in _arms(right)]
     return pd.DataFrame(rows)
 
@@ -107,15 +111,15 @@ def comparison_statistics(tests: pd.DataFrame, pairs: pd.DataFrame,
     return pd.concat(parts, ignore_index=True).assign(analysis="students")
 
 
-def _by_size(predictions: pd.DataFrame):
-    """Of each size, whether each question (row, by id) was answered right by (arm, seed)."""
+def _by_size(predictions: pd.DataFrame, column: str):
+    """Of each size the column's value for each question (row, by id) and each (arm, seed)."""
     twice = predictions.duplicated(["size", "arm", "seed", "id"])
     if twice.any():
         row = predictions[twice].iloc[0]
         raise UserError(f"{row['arm']} ({row['size']}, seed {row['seed']}) answers the question "
                         f"{row['id']} twice; keep one of its two rows.")
     for size, part in predictions.groupby("size"):
-        right = part.pivot(index="id", columns=["arm", "seed"], values="correct").sort_index()
+        right = part.pivot(index="id", columns=["arm", "seed"], values=column).sort_index()
         lacking = right.isna()
         if lacking.any(axis=None):
             example = lacking.any(axis=1).idxmax()
@@ -124,7 +128,7 @@ def _by_size(predictions: pd.DataFrame):
             raise UserError(f"{arm} (seed {seed}) and {other} (seed {its}) of size {size} were not "
                             f"asked the same questions: {arm} lacks {example}; evaluate both on "
                             "one test split.")
-        yield size, right.astype(bool).sort_index(axis=1)
+        yield size, right.astype(float).sort_index(axis=1)
 
 
 def _arms(right: pd.DataFrame) -> list[str]:

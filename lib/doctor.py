@@ -25,7 +25,8 @@ SUBSETS = {"smollm2_subset": {"memory": 21, "disk": 3.2}, "smollm2_esnli": {"mem
 AMOUNTS = {"memory": "%g GB of memory", "disk": "%g GB of free disk", "gpu": "a GPU of %d MiB"}
 BASE = {"Python": "Python 3.11 or 3.12", "packages": "an environment", "make": "GNU make"}
 OTHERS = {"cuda": "a torch that reaches the GPU", "bf16": "a GPU with bf16",
-          "hub": "the model hub", "token": "a token for it"}
+          "hub": "the model hub", "token": "a token for it",
+          "texts": "whether the authors' texts can be downloaded"}
 TOOLS = {  # state without it, what it means that it is there, and that it is not
     "compiler": ("note", "There is one, for packages that come without a ready-made build.",
                  "There is none; on x86-64 Linux smoke and cpu will work, elsewhere pip may ask."),
@@ -178,7 +179,7 @@ def lacking(needs, m):
     amounts = {"memory": m["memory"], "disk": m["disk"] - m["setup"], "gpu": max(fit, default=0)}
     has = {"cuda": bool(m["answer"]["cuda"]) if m["answer"] and m["gpus"] else None,
            "hub": not (m["offline"] or m["hub_problem"]) if m["offline"] or m["hub"] else None,
-           "bf16": bool(fit) if m["gpus"] else None, "token": m["token"]}
+           "bf16": bool(fit) if m["gpus"] else None, "token": m["token"], "texts": m["texts"] or None}
     checks = examine(m)
     gaps = [BASE[name] for name in BASE if checks[name][0] == "no"]
     gaps += ["a torch that starts"] if m["ready"] and not m["answer"] else []
@@ -188,12 +189,14 @@ def lacking(needs, m):
 
 
 def needs_of(profile):
-    """As the first known profile of those that it is and extends, else as cpu; a hub if models name it."""
+    """As the first known profile of those that it is and extends, else as cpu; a hub if models name it,
+    and the published texts if it takes them."""
     paths, known = depends.settings_of(profile), dict(SUBSETS, **NEEDS)
     names = [os.path.basename(path)[:-len(".yaml")] for path in paths]
     needs = known[next((name for name in names if name in known), "cpu")]
     text = "\n".join(machine.read(path) for path in paths)
-    return dict(needs, hub=True) if re.search(r"^[^#\n]*hub:", text, re.M) else needs
+    also = (("hub", r"^[^#\n]*hub:"), ("texts", r"^[^#\n]*source: *[\"']?published"))
+    return dict(needs, **{what: True for what, sign in also if re.search(sign, text, re.M)})
 
 
 def verdict(profile, m):

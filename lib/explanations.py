@@ -4,7 +4,7 @@ answers follow them; a row a method, with intervals over questions."""
 import numpy as np
 import pandas as pd
 
-from lib import evaluate, grid, measures, models, profile, simulator, stats, store, tasks
+from lib import evaluate, grid, measures, models, profile, simulator, store, tasks
 from lib.profile import Profile
 
 BY = ["arm", "size"]
@@ -15,7 +15,8 @@ READ = {  # what the reader and the swapped rationales say, after measures.MEASU
     "errors_found_without": "reader tells right from wrong answers without explanation (AUC)",
     "errors_found_with": "reader tells right from wrong answers with explanation (AUC)",
     "followed": "share of answers that follow a rationale for another choice",
-    "anyway": "share of those answers with an empty rationale",
+    "anyway": "share that choose it with an empty rationale, too",
+    "gain": "followed minus anyway",
 }
 LABELS = measures.MEASURES | READ
 READINGS = ["arm", "size", "seed", "id", "answered", "correct", "read_question", "read_both",
@@ -110,13 +111,13 @@ def faithfulness(settings: Profile, trained: pd.DataFrame, texts: pd.DataFrame) 
 
 
 def faithfulness_table(followed: pd.DataFrame) -> pd.DataFrame:
-    """A row a method: n, and the shares that followed the rationale and chose so anyway, with Wilson
-    intervals."""
+    """A row a method: the shares that followed the rationale and chose so anyway, and the gain, their
+    difference; intervals over questions, each with all its wrong choices and seeds."""
+    table = followed.astype({"followed": float, "anyway": float})
     rows = []
-    for group, part in followed.groupby(BY, sort=False):
-        for name in ("followed", "anyway"):
-            low, high = stats.wilson_interval(int(part[name].sum()), len(part))
-            rows.append((*group, name, len(part), part[name].mean(), low, high))
+    for group, part in table.assign(gain=table["followed"] - table["anyway"]).groupby(BY, sort=False):
+        rows += [(*group, name, *measures.mean_over_questions(part[name], part["id"]))
+                 for name in ("followed", "anyway", "gain")]
     return pd.DataFrame(rows, columns=[*BY, "measure", "n", "mean", "low", "high"])
 
 

@@ -3,6 +3,7 @@
 Runs before anything is installed: standard library only, any Python 3.8 or later.
 """
 
+import glob
 import json
 import os
 import re
@@ -147,6 +148,7 @@ def look():
     """All that lib/doctor.py judges; the working folder must be the repository."""
     found = pythons()
     answer = packages(found["python"]) if found["ready"] else None
+    home = os.environ.get("HONEY_HOME") or "."
     hub = os.environ.get("HF_ENDPOINT") or (answer or {}).get("hub")
     offline = is_offline(os.environ)
     total, free = memory(read("/proc/meminfo"), memory_limit(read("/proc/self/cgroup")))
@@ -155,6 +157,6 @@ def look():
         found, answer=answer, setup=0 if found["ready"] else PACKAGES_CUDA if cards else PACKAGES,
         make=run(["make", "--version"]), git=shutil.which("git"),
         compiler=shutil.which("gcc") or shutil.which("cc"), memory=total, memory_free=free,
-        disk=free_disk(os.environ.get("HONEY_HOME") or "."), cores=cores(),
-        cpuinfo=read("/proc/cpuinfo"), gpus=cards, token=has_token(os.environ), hub=hub,
+        disk=free_disk(home), cores=cores(),
+        texts=bool(glob.glob(os.path.join(home, "data/raw/*-train.parquet"))), cpuinfo=read("/proc/cpuinfo"), gpus=cards, token=has_token(os.environ), hub=hub,
         offline=offline, hub_problem=unreachable(hub) if hub and not offline else "")

@@ -155,21 +155,20 @@ def means(measured: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     rows = []
     for key, part in measured.groupby(list(by), observed=True, sort=False, dropna=False):
         for name in (name for name in MEASURES if name in measured.columns):
-            value = part[name].astype(float)
-            each = value.groupby(part["id"]).agg(["sum", "count"]).query("count > 0")
-            low, high = _interval(each["sum"], each["count"])
-            rows.append((*key, name, int(value.count()), value.mean(), low, high))
+            rows.append((*key, name, *mean_over_questions(part[name].astype(float), part["id"])))
     return pd.DataFrame(rows, columns=[*by, "measure", "n", "mean", "low", "high"])
 
 
-def _interval(sums: pd.Series, counts: pd.Series) -> tuple:
-    if len(sums) < 2:
-        return np.nan, np.nan
+def mean_over_questions(values: pd.Series, ids: pd.Series) -> tuple[int, float, float, float]:
+    """n (values that are there), mean, low, high: see ``means``; ids: the question of each value."""
+    each = values.groupby(ids).agg(["sum", "count"]).query("count > 0")
+    if len(each) < 2:
+        return int(values.count()), values.mean(), np.nan, np.nan
     found = stats.bootstrap(
-        (sums.to_numpy(), counts.to_numpy()), lambda s, c, axis: s.sum(axis) / c.sum(axis),
+        (each["sum"].to_numpy(), each["count"].to_numpy()), lambda s, c, axis: s.sum(axis) / c.sum(axis),
         paired=True, vectorized=True, n_resamples=2000, batch=200, method="percentile",
         rng=np.random.default_rng(0))
-    return tuple(found.confidence_interval)
+    return int(values.count()), values.mean(), *found.confidence_interval
 
 
 def load_examples() -> tuple[pd.DataFrame, pd.Series]:

@@ -9,7 +9,7 @@ from lib import figures, stats, study
 from lib.errors import UserError
 from lib.plots import arrange, frame, interval, require
 
-NAMED = "Wrong choices that the\nexplanation names (%)"
+NAMED = "Choices other than its own answer\nthat the explanation names (%)"
 POINT = ["arm", "size", "accuracy", "accuracy_low", "accuracy_high", "quality", "quality_low",
          "quality_high"]
 
@@ -87,8 +87,9 @@ def pareto_front(x: pd.Series, y: pd.Series) -> np.ndarray:
     return ~np.array(beaten, bool) & np.isfinite(x) & np.isfinite(y)
 
 
-def tradeoff_findings(points: pd.DataFrame) -> pd.DataFrame:
-    """Plain findings of the points, on their means: who is on the front, who is behind whom.
+def tradeoff_findings(points: pd.DataFrame, chance: float = 0.0) -> pd.DataFrame:
+    """Plain findings of the points, on their means: who is on the front, who is behind whom, and whose
+    accuracy is not shown to be above ``chance`` (0..1).
 
     Columns: finding, accuracy and quality (value with interval, or gap to the one ahead).
     """
@@ -96,14 +97,15 @@ def tradeoff_findings(points: pd.DataFrame) -> pd.DataFrame:
     rated = points[points["quality"].notna()]
     for row in rated.itertuples():
         name = f"{row.arm} ({row.size})"
+        guess = "" if row.accuracy_low > 100 * chance else ", but is not shown to beat guessing"
         if row.pareto:
-            rows.append((f"{name} is on the Pareto front",
+            rows.append((f"{name} is on the Pareto front by its means{guess}",
                          f"{row.accuracy:.1f} [{row.accuracy_low:.1f}, {row.accuracy_high:.1f}]",
                          f"{row.quality:.2f} [{row.quality_low:.2f}, {row.quality_high:.2f}]"))
             continue
         ahead = rated[(rated["accuracy"] >= row.accuracy) & (rated["quality"] >= row.quality)
                       & rated["pareto"]].iloc[0]
-        rows.append((f"{name} is behind {ahead['arm']} ({ahead['size']})",
+        rows.append((f"{name} is behind {ahead['arm']} ({ahead['size']}){guess}",
                      f"{row.accuracy - ahead['accuracy']:+.1f}",
                      f"{row.quality - ahead['quality']:+.2f}"))
     return pd.DataFrame(rows, columns=["finding", "accuracy", "quality"])

@@ -110,12 +110,13 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Every table of notebooks 04 and 06 about students, from the collected files alone."""
     answers, explained = data["answers"], data["explanations"]
     students = accuracy.student_table(answers)
-    likely = answers.assign(correct=answers["likely"].astype(bool))
     means = pd.concat([
         measures.means(explained, explanations.BY), explanations.reader_table(data["readings"]),
         explanations.faithfulness_table(data["faithfulness"])], ignore_index=True)
     found = {"students": students, "accuracy": comparisons.bootstrap_accuracy(answers),
-             "likelihood": comparisons.bootstrap_accuracy(likely),
+             "likelihood": comparisons.bootstrap_accuracy(answers, "likely"),
+             "letters": accuracy.letter_table(answers),
+             "named": comparisons.bootstrap_accuracy(explained, replication.NAMED),
              "mcnemar": comparisons.pairwise(answers), "differences": comparisons.differences(answers),
              "measures": means, "points": plots_tradeoff.student_points(students, explained),
              "transfer": transfer.cells(data["transfer"])}
@@ -140,7 +141,8 @@ def draw(name: str) -> Path:
         "loss_curves": plots.loss_curves(data["losses"]),
         "training_cost": plots.cost_figure(data["runs"])}
     _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
-    print(replication.markdown(found["summary"]), replication.markdown(found["verdicts"]), sep="\n\n")
+    print(f"{name}: {stage.profile.description}", replication.markdown(found["summary"]),
+          replication.markdown(found["verdicts"]), sep="\n\n", end="\n\n")
     return stage.figures
 
 

@@ -34,7 +34,7 @@ def a_machine(**differs):
             "disk": 40.0, "setup": 0, "memory": 16.0, "memory_free": 12.0, "cores": 2,
             "cpuinfo": CPUINFO.format("avx512_bf16"), "gpus": [], "answer": answer,
             "hub": answer["hub"], "offline": False, "hub_problem": "", "token": False,
-            "git": "/usr/bin/git"} | differs
+            "git": "/usr/bin/git", "texts": False} | differs
 
 
 def with_gpu(text, **differs):
@@ -255,8 +255,16 @@ def test_missing_tools_do_not_stop_the_default_run():
     assert doctor.verdict("cpu", m) == "PROFILE=cpu will work."
 
 
+def test_published_texts_are_there_or_must_come_from_the_network():
+    assert doctor.verdict("smollm2_esnli", a_machine()) == (
+        "PROFILE=smollm2_esnli may work; not known yet: whether the authors' texts can be downloaded.")
+    assert doctor.verdict("smollm2_esnli", a_machine(texts=True)) == "PROFILE=smollm2_esnli will work."
+    assert "21 GB of memory" in doctor.verdict("smollm2_subset", a_machine())
+
+
 def test_needs_of_profiles():
-    assert doctor.needs_of("cpu") == doctor.needs_of("smollm2") == doctor.NEEDS["cpu"]
+    assert doctor.needs_of("cpu") == doctor.NEEDS["cpu"]
+    assert doctor.needs_of("smollm2") == doctor.NEEDS["cpu"] | {"texts": True}
     assert doctor.needs_of("learning_curve") == doctor.NEEDS["cpu"]
     assert doctor.needs_of("paper") == doctor.NEEDS["paper"]
     assert doctor.needs_of("colab") == doctor.NEEDS["colab"]

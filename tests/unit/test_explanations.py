@@ -24,7 +24,7 @@ def read_table(n=40, seed=0):
 
 def test_reader_table_has_the_measures_with_intervals():
     table = explanations.reader_table(read_table(), resamples=50)
-    assert set(table["measure"]) == set(explanations.READ) - {"followed", "anyway"}
+    assert set(table["measure"]) == set(explanations.READ) - {"followed", "anyway", "gain"}
     first = table[(table["arm"] == "MT:Unrevised") & (table["measure"] == "consistency")].iloc[0]
     assert (first["mean"], first["low"], first["high"], first["n"]) == (1, 1, 1, 40)
     other = table[table["arm"] == "MT:Revised"]
@@ -34,11 +34,13 @@ def test_reader_table_has_the_measures_with_intervals():
 
 
 def test_faithfulness_by_hand():
-    followed = pd.DataFrame({"arm": "CF:Unrevised", "size": "135M", "followed": [True, True, False, True],
+    followed = pd.DataFrame({"arm": "CF:Unrevised", "size": "135M", "id": ["a", "a", "b", "b"],
+                             "followed": [True, True, False, True],
                              "anyway": [False, False, False, True]})
     table = explanations.faithfulness_table(followed).set_index("measure")
-    assert table["mean"].to_dict() == {"followed": 0.75, "anyway": 0.25}
-    assert table.loc["followed", "low"] == pytest.approx(0.3006, abs=1e-4)  # Wilson, 3 of 4
+    assert table["mean"].to_dict() == {"followed": 0.75, "anyway": 0.25, "gain": 0.5}
+    # Drawn by question: a, b or both, so 1, 0.5 and 0.75, not what four independent rows would give.
+    assert table.loc["followed", ["n", "low", "high"]].tolist() == [4, 0.5, 1]
 
 
 def test_measure_figure_draws_what_the_table_says():
@@ -48,6 +50,15 @@ def test_measure_figure_draws_what_the_table_says():
     drawn = [ax for ax in figure.axes if ax.get_title()]
     assert len(drawn) == table["measure"].nunique()
     assert "student's answer" in drawn[0].get_title().replace("\n", " ")
+    of = dict(zip(table["measure"].unique(), drawn, strict=True))
+    dotted = {name: [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+              for name, ax in of.items()}
+    assert dotted == {"consistency": [], "las": [0], "leak_rate": [], "errors_found_without": [0.5],
+                      "errors_found_with": [0.5]}
+    for name, ax in of.items():
+        start, end = ax.get_xlim()
+        assert ax.get_xlabel().startswith("n = 40") and end <= 1
+        assert ("axis from" in ax.get_xlabel()) == (start != 0) and (start >= 0 or name == "las")
     points = sorted(line.get_xdata()[0] for line in drawn[0].lines if line.get_marker() in "so")
     wanted = sorted(table.loc[table["measure"] == "consistency", "mean"])
     assert points == pytest.approx(wanted)

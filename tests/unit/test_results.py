@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import measures, paths, profile, replication, results, transfer
+from lib import accuracy, measures, paths, profile, replication, results, transfer
 from lib.errors import UserError
 
 ARMS = ["label-only", "CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised"]
@@ -80,11 +80,23 @@ def test_tables_come_from_the_files_alone(found):
     assert summary.loc["MT:Unrevised", "characters"] == 119.5
 
 
+def test_a_place_that_students_prefer_shows(found):
+    letters = found["letters"].set_index("arm")
+    assert letters["A"].tolist() == [100] * 6 and letters.index[0] == "(right answers)"
+    assert (found["summary"]["first"] == 100).all()
+    answers = made_up()["answers"].query("arm == 'CF:Unrevised' and seed == 0")
+    answers = answers.assign(likeliest=np.arange(QUESTIONS) % 4 // 2, gold=np.arange(QUESTIONS) % 2 * 2)
+    table = accuracy.letter_table(answers).set_index("arm")
+    assert table.loc["(right answers)", ["A", "B", "C"]].tolist() == [50, 0, 50]
+    assert table.loc["CF:Unrevised", ["A", "B", "C"]].tolist() == [50, 50, 0]
+
+
 def test_claims_with_intervals_and_verdicts(found):
     found = found["verdicts"].set_index("difference of")
     assert found.loc["MT:Unrevised - CF:Unrevised", "difference"] == pytest.approx(37.5)
-    assert found.loc["MT:Unrevised - CF:Unrevised", "holds"] == "yes"
-    assert found.loc["MT:Unrevised - MT+CF:Unrevised", ["difference", "holds"]].tolist() == [12.5, "yes"]
+    assert found.loc["MT:Unrevised - CF:Unrevised", "holds"] == "yes; by likeliest choice open"
+    assert found.loc["MT:Unrevised - CF:Unrevised", ["likely_difference", "likely_low"]].tolist() == [0, 0]
+    assert found.loc["MT:Unrevised - MT+CF:Unrevised", "difference"] == 12.5
     same = found.loc["MT+CF:Revised - MT+CF:Unrevised"]
     assert same["difference"].tolist() == pytest.approx([0, 50]) and same["holds"].tolist() == ["open", "yes"]
     assert same["paper"].iloc[0] == pytest.approx(-1.0511802) and np.isnan(same["paper"].iloc[1])
@@ -94,7 +106,7 @@ def test_a_reversed_claim_is_called_no_and_missing_methods_are_left_out():
     data = made_up()
     swapped = {"CF:Unrevised": "MT:Unrevised", "MT:Unrevised": "CF:Unrevised"}
     answers = data["answers"].replace({"arm": swapped})
-    answers = answers[answers["arm"].isin(list(swapped))].assign(correct=lambda t: t["correct"] == 1)
+    answers = answers[answers["arm"].isin(list(swapped))].assign(likely=lambda t: t["correct"])
     found = replication.verdicts(answers, data["explanations"].head(0))
     assert found[["difference of", "holds"]].to_numpy().tolist() == [["MT:Unrevised - CF:Unrevised", "no"]]
 
