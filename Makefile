@@ -99,12 +99,15 @@ survey: check-survey $(RUNS)/notebooks/04_evaluation.ipynb ## build a page on wh
 check-survey: check
 	@$(PYTHON) -m lib.survey build $(PROFILE) $(OPTIONS) --check
 
+study: OWN = $(or $(realpath $(RATINGS)),$(RATINGS))
 study: check ## analyse your own answer files in notebooks 05 and 06: RATINGS=folder
 	@$(if $(RATINGS),,$(error Name the folder of answer files: make study RATINGS=data/raw/answers))
 	@$(PYTHON) -m lib.survey ingest '$(RATINGS)'
-	@$(PYTHON) -m lib.run 05_human_study --profile $(PROFILE) -p own_ratings='$(abspath $(RATINGS))'
+	@$(PYTHON) -m lib.run 05_human_study --profile $(PROFILE) -p own_ratings='$(OWN)'
 	@$(if $(wildcard $(RUNS)/04_evaluation/explanations.parquet),\
-		$(PYTHON) -m lib.run 06_tradeoff --profile $(PROFILE) -p own_ratings='$(abspath $(RATINGS))')
+		$(PYTHON) -m lib.run 06_tradeoff --profile $(PROFILE) -p own_ratings='$(OWN)')
+	@echo 'Notebooks 05 and 06, their figures and statistics.csv show your ratings until the next make reproduce'
+	@echo 'PROFILE=$(PROFILE) makes them without: copy what you want to keep from $(RUNS) and $(FIGURES).'
 
 report: check ## one page with every executed notebook and figure that there is
 	@$(PYTHON) -m lib.report $(PROFILE)

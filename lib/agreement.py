@@ -11,12 +11,13 @@ import pingouin as pg
 from IPython.display import Markdown
 from scipy import stats
 
-from lib import answers, figures, golden, study_report
+from lib import answers, figures, study_report
 from lib.errors import UserError
 from lib.measures import MEASURES
 from lib.plots_answers import agreement_figure
 from lib.stage import STATISTICS, Stage
 from lib.study import OUTCOMES, order_methods
+from lib.tables import melt_table
 
 KEY = ("question", "method", "length")
 LEAST = 4  # explanations: Fisher's interval needs more than three
@@ -145,4 +146,4 @@ def statistics(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=STATISTICS).astype({"value": float})
     keys = [name for name in ("measure", "construct", "within") if name in table.columns]
     whose = study_report.PAPER if "within" in keys else study_report.OWN
-    return golden.melt_table(table, "spearman", keys).assign(analysis=f"{whose} agreement")
+    return melt_table(table, "spearman", keys).assign(analysis=f"{whose} agreement")

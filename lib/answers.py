@@ -204,20 +204,30 @@ def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
             row["note"] = f"plan {row['plan']} was used by {counts[kept[row['file']]]} participants"
 
 
-def load_study(path: str | Path) -> pd.DataFrame | None:
-    """Ratings for analysis from a folder of answer files or a CSV table of ratings; None where the
-    folder holds answers to the other task only."""
-    return ingest(path)[0].get("ratings") if Path(path).is_dir() else study.load_ratings(path)
+def locate(own: str | Path) -> Path:
+    """The folder or file so named, from here or from the repository; UserError if there is none."""
+    given = Path(own).expanduser()
+    for place in (given, paths.BUILT / given, paths.ROOT / given):
+        if place.exists():
+            return place
+    raise UserError(f"{own}: no such folder or file; name the folder of your participants' answer "
+                    "files or a CSV table of ratings.")
+
+
+def load_study(own: str | Path) -> pd.DataFrame | None:
+    """Ratings from a folder of answer files or a CSV table, see ``locate``; None where the folder
+    holds answers to the other task only."""
+    path = locate(own)
+    return ingest(path)[0].get("ratings") if path.is_dir() else study.load_ratings(path)
 
 
 def save(folder: str | Path) -> None:
     """Ingest a folder, write data/raw/own_study/{report,ratings,judgements,error_finding}.csv, as
-    far as there are such answers, and say what was left out; a CSV of ratings is only checked.
-    """
-    if Path(folder).is_file():
-        print(f"{folder}: {len(study.load_ratings(folder))} ratings.")
-        return
-    found, report = ingest(folder)
+    far as there are such answers, and say what was left out; a CSV of ratings is only checked."""
+    place = locate(folder).resolve()
+    if place.is_file():
+        return print(f"{folder}: {len(study.load_ratings(place))} ratings.")
+    found, report = ingest(place)
     tables = {"report": report}
     if "ratings" in found:
         tables["ratings"] = found["ratings"].drop(columns="Quality")
@@ -236,6 +246,5 @@ def save(folder: str | Path) -> None:
     if "errors" in found:
         print(tables["error_finding"].round(3).to_string(index=False))
     print(f"Written: {paths.shown(paths.RAW / 'own_study')} ({'.csv, '.join(tables)}.csv).")
-    place = Path(folder).resolve()
     if place.is_relative_to(paths.ROOT) and not place.is_relative_to(paths.ROOT / "data" / "raw"):
         print(f"Note: git sees {paths.shown(place)}; answers of people belong under data/raw.")

@@ -11,14 +11,16 @@ from lib.student import Encoder
 
 
 class Steps(Dataset):
-    """Micro-batches in training order: item i is micro-batch i % accumulation of step i // that.
+    """Micro-batches in training order: item i is micro-batch i % accumulation of step
+    start + i // accumulation.
 
     Each step takes ``batch_size`` questions (every epoch in a new seeded order), all tasks of
     each, sorts the rows by length and splits them into ``accumulation`` micro-batches. Each
     target token carries the weight task weight / target tokens of that task in the whole step, so
     that the sum over micro-batches (and processes) is exactly the sum of weighted task means.
 
-    ``examples``: task -> encoded examples, the same questions in each. ``start``: first step. With
+    ``examples``: task -> encoded examples, the same questions in each. ``start``: the first step
+    that is still to do. With
     ``once`` (dev) every question comes once, and the last step may be smaller.
     """
 

@@ -41,9 +41,10 @@ def write(folder: Path, settings, student, record: dict) -> None:
                      for task, weight in record["task_weights"].items())
     asked = objectives.answer_task(method)
     tag = objectives.TAGS[settings.training_of(student.variant).tags][objectives.TASKS.index(asked)]
+    kind, _, checkpoint = student.model.model.partition(":")  # only hub: names what the hub knows
     data = ModelCardData(
         library_name="peft" if adapter else "transformers", language="en",
-        base_model=student.model.model.removeprefix("hub:").partition("@")[0],
+        base_model=checkpoint.partition("@")[0] if kind == "hub" else None,
         tags=["knowledge-distillation", "explanations", asked])
     text = TEXT.format(
         **record, profile=settings.name, model=student.model.model, method=method,

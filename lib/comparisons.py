@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 
 from lib import objectives
 from lib.errors import UserError
-from lib.golden import melt_table
+from lib.tables import melt_table
 
 TESTS = ["size", "a", "b", "seed", "n", "both_right", "only_a", "only_b", "difference", "p",
          "p_holm"]

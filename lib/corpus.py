@@ -38,9 +38,9 @@ class Corpus:
             from lib.server import ServerTeacher
 
             return ServerTeacher(self.settings.teacher)
-        from lib.teacher import Teacher  # imports torch
-
         models.quiet()
+        from lib.teacher import Teacher  # imports transformers
+
         print(f"Loading the teacher {self.settings.teacher.model} ...", flush=True)
         return Teacher(self.settings.teacher)
 
@@ -84,17 +84,22 @@ class Corpus:
                         for i in range(parts)]
         return batches
 
-    def plan_key(self, kind: str) -> dict:
-        """Everything that a text of this kind depends on; a change starts a new folder."""
-        earlier = {"critique": ["explanation"], "revision": ["explanation", "critique"]}
-        settings = self.settings.teacher.model_dump(mode="json", exclude={"server"})
-        limits = settings.pop("max_new_tokens")
-        return {"kind": kind, **teacher_identity(self.settings), "teacher": settings,
-                "seed": self.settings.seed,
-                "max_new_tokens": {k: limits[k] for k in [*earlier.get(kind, []), kind]},
-                "prompts": prompt.fingerprint(self.settings.task.name),
-                "questions": store.key_of([[q.id, q.question, q.choices, q.answer]
-                                           for _, q in self.questions])}
+    def plan_key(self, kind: str, given: dict[str, dict] | None = None) -> dict:
+        """What decides the texts of a kind: settings, teacher, prompts, questions, and ``given``, the
+        earlier texts that they go on from; a change starts a new folder. It lacks code, packages and
+        machine (another one may round otherwise)."""
+        earlier = {"critique": ["explanation"], "revision": ["explanation", "critique"]}.get(kind)
+        only = {"counterfactuals": "counterfactual", "answer_in_revision": "revision"}
+        settings = self.settings.teacher.model_dump(mode="json", exclude={
+            "server", *(name for name, owner in only.items() if owner != kind)})
+        limit = settings.pop("max_new_tokens")[kind]
+        key = {"kind": kind, **teacher_identity(self.settings), "teacher": settings,
+               "seed": self.settings.seed, "max_new_tokens": {kind: limit},
+               "prompts": prompt.fingerprint(self.settings.task.name),
+               "questions": store.key_of([[q.id, q.question, q.choices, q.answer]
+                                          for _, q in self.questions])}
+        return key | ({"given": store.key_of({id: [texts[name] for name in earlier] for id, texts in
+                                              (given or {}).items()})} if earlier else {})
 
     def write(self, kind: str, given: dict[str, dict] | None = None) -> dict[tuple[str, int], str]:
         """Texts of one kind by (question id, choice); finished batches are read, not made again."""
@@ -109,7 +114,7 @@ class Corpus:
             return [{"id": id, "choice": choice, "text": text}
                     for (id, choice), text in zip(batch, texts, strict=True)]
 
-        shards = store.Shards(paths.TEXTS, kind, self.plan_key(kind))
+        shards = store.Shards(paths.TEXTS, kind, self.plan_key(kind, given))
         progress = Progress(kind, sum(map(len, batches)), "texts")
         return {(r["id"], r["choice"]): r["text"] for r in shards.complete(batches, make, progress)}
 

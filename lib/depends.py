@@ -2,7 +2,8 @@
 data/runs/depends-PROFILE.mk.
 
 An executed notebook depends on its source, its profile, the lib modules that it imports and those
-that they import, the data that these name, and the records of the stages before it.
+that they import, the data that these name, the questions and local models that the profile names,
+and the records of the stages before it.
 ``--plan`` prints what ``make reproduce`` would run and why, ``--profiles`` the profiles.
 Runs at every make, before anything is installed: standard library only, Python 3.8 or later.
 """
@@ -21,31 +22,35 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # ("01_generation") are added.
 UPSTREAM = {"02": ["01"], "03": ["01", "02"], "04": ["03"], "06": ["04", "05"]}
 
-# Folders of data that are built, not committed.
-BUILT = ("raw", "models", "runs")
+# Section of a profile -> stages that read the questions and models it names (04: as the reader).
+USERS = {"task": "01 02 03 04", "teacher": "01 02 04", "students": "03", "evaluation": "04"}
+
+BUILT = ("raw", "models", "runs", "texts")  # folders of data that are not committed
+
+
+def read(path):
+    """A file's text."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def profiles():
     """Name -> description of every profile."""
     found = {}
     for path in sorted(glob.glob("notebooks/profiles/*.yaml")):
-        with open(path, encoding="utf-8") as file:
-            line = re.search(r"^description:[ \t]*(?:[>|]-?\s+)?(.*)", file.read(), re.M)
-        name = os.path.splitext(os.path.basename(path))[0]
-        found[name] = line.group(1).strip("\"' ") if line else ""
+        line = re.search(r"^description:[ \t]*(?:[>|]-?\s+)?(.*)", read(path), re.M)
+        found[os.path.basename(path)[:-len(".yaml")]] = line.group(1).strip("\"' ") if line else ""
     return found
 
 
 def stages():
     """Names of the notebooks, in order."""
-    paths = sorted(glob.glob("notebooks/[0-9][0-9]_*.ipynb"))
-    return [os.path.basename(path)[:-len(".ipynb")] for path in paths]
+    return sorted(os.path.basename(path)[:-6] for path in glob.glob("notebooks/[0-9][0-9]_*.ipynb"))
 
 
 def code_of(notebook):
     """Python of a notebook's code cells, without magics."""
-    with open(notebook, encoding="utf-8") as file:
-        cells = json.load(file)["cells"]
+    cells = json.loads(read(notebook))["cells"]
     lines = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     return re.sub(r"^[%!].*$", "", lines, flags=re.M)
 
@@ -82,8 +87,7 @@ class Sources:
             path = todo.pop()
             done.add(path)
             if path not in self.text:
-                with open(path, encoding="utf-8") as file:
-                    self.text[path] = file.read()
+                self.text[path] = read(path)
                 self.imports[path] = imported(self.text[path])
             todo |= self.imports[path] - done
         return done
@@ -98,11 +102,9 @@ class Sources:
         raw = os.path.join(os.environ.get("HONEY_HOME", ""), "data/raw/*.csv")
         found = {path for path in glob.glob("lib/*.*") + glob.glob(raw)
                  if not path.endswith((".py", ".txt")) and os.path.basename(path) in text}
-        if "PROMPTS" in text:
-            for path in glob.glob("lib/prompts/*.yaml"):
-                found.add(path)
-                with open(path, encoding="utf-8") as file:
-                    code += file.read()
+        prompts = glob.glob("lib/prompts/*.yaml") if "PROMPTS" in text else []
+        found.update(prompts)
+        code += "".join(map(read, prompts))
         for folder in sorted(set(os.listdir("data")) - set(BUILT)) if os.path.isdir("data") else []:
             if re.search(r"\b%s\b" % folder.upper(), text) or "data/" + folder in code:
                 found.update(glob.glob("data/%s/*.*" % folder))
@@ -114,27 +116,44 @@ def settings_of(profile):
     found, path = [], "notebooks/profiles/%s.yaml" % profile
     while os.path.isfile(path) and path not in found:
         found.append(path)
-        with open(path, encoding="utf-8") as file:
-            parent = re.search(r"^extends: *[\"']?([\w.-]+)", file.read(), re.M)
+        parent = re.search(r"^extends: *[\"']?([\w.-]+)", read(path), re.M)
         path = "notebooks/profiles/%s.yaml" % (parent.group(1) if parent else "")
     return found
 
 
-def graph(profile, runs):
-    """Stage -> (files that it depends on, stages before it, files missing that it had made).
+def values(key, text):
+    """What may stand after ``key:`` in YAML: up to a quote or line's end, or up to , } or #."""
+    found = re.findall(r"\b%s:[ \t]*[\"']?([^\"'\n]+)" % key, text)
+    return [os.path.expanduser(part.strip()) for line in found
+            for part in (line, re.split(r",|\s#|}(?=[\s,}]|$)", line)[0])]
 
-    The records of the stages before it are among the files, last.
-    """
+
+def brought(profile, number):
+    """Files of questions and local models that a stage reads; one too many costs only a rerun."""
+    parts = re.split(r"^(?=\w)", "\n".join(map(read, settings_of(profile))), flags=re.M)
+    text = "".join(part for part in parts if number in USERS.get(part.partition(":")[0], ""))
+    files = [folder + "/{split}.jsonl" for folder in values("folder", text)]
+    for path in ["lib/prompts/%s.yaml" % task for task in values("name", text)]:
+        files += values("files", read(path)) if os.path.isfile(path) else []
+    paths = [name.replace("{split}", split) for name in files for split in ("train", "dev", "test")]
+    for folder in values("local", text):
+        paths += [folder + "/config.json"] + glob.glob(glob.escape(folder) + "/*.safetensors")
+    return {path for path in paths if os.path.isfile(path)}
+
+
+def graph(profile, runs):
+    """Stage -> (files that it depends on, stages before it, files missing that it had made); the
+    records of the stages before it are among the files, last."""
     names, sources, found = stages(), Sources(), {}
     for name in names:
         notebook = "notebooks/%s.ipynb" % name
         code = code_of(notebook)
         modules = sources.closure(code)
-        needs = {notebook} | set(settings_of(profile)) | modules | sources.data(code, modules)
+        needs = {notebook} | modules | sources.data(code, modules) | brought(profile, name[:2])
         before = [other for other in names if other < name and (
             other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]
         records = ["%s/stages/%s.json" % (runs, other) for other in before]
-        found[name] = sorted(needs) + records, before, missing(name, runs)
+        found[name] = sorted(needs.union(settings_of(profile))) + records, before, missing(name, runs)
     return found
 
 
@@ -142,8 +161,7 @@ def missing(name, runs):
     """Files in a stage's record that are gone; the record itself if it is gone or broken."""
     record = "%s/stages/%s.json" % (runs, name)
     try:
-        with open(record, encoding="utf-8") as file:
-            made = json.load(file)
+        made = json.loads(read(record))
         listed = list(made["tables"]) + list(made["shown"])
     except (OSError, ValueError, KeyError):
         return [record]
@@ -151,14 +169,23 @@ def missing(name, runs):
     return [path for path in listed if not os.path.exists(os.path.join(base, path))]
 
 
+def newer(needs, target):
+    """Those of the files that changed after the target was made."""
+    made = os.stat(target).st_mtime_ns if os.path.exists(target) else 0
+    return [path for path in needs if os.path.exists(path) and os.stat(path).st_mtime_ns > made]
+
+
 def makefile(found, runs):
-    """The rules without recipes; FORCE reruns a stage one of whose outputs is missing."""
+    """The rules without recipes; FORCE reruns a stage one of whose outputs is missing, or one of
+    whose inputs changed and has a name that Make could not read."""
     lines = ["STAGES := " + " ".join(found), ""]
     for name, (needs, _, gone) in found.items():
         target = "%s/notebooks/%s.ipynb" % (runs, name)
-        lines.append("%s: %s" % (target, " \\\n  ".join(needs + ["FORCE"] * bool(gone))))
-        lines += ["# missing: " + path for path in gone]
-        lines += ["%s: %s" % (name[:2], target), ""]
+        odd = {path for path in needs
+               if re.search(r"[^\w./+@~-]", path) and not path.startswith(runs)}
+        needs = sorted(set(needs) - odd) + ["FORCE"] * bool(gone or newer(odd, target))
+        lines.append("%s: %s" % (target, " \\\n  ".join(needs)))
+        lines += ["# missing: " + path for path in gone] + ["%s: %s" % (name[:2], target), ""]
     return "\n".join(lines)
 
 
@@ -167,20 +194,18 @@ def plan(found, runs):
     running, lines = set(), []
     for name, (needs, before, gone) in found.items():
         target = "%s/notebooks/%s.ipynb" % (runs, name)
+        waits = [other[:2] for other in before if other in running]
+        state = "up to date"
         if not os.path.exists(target):
             state = "runs: not run yet"
         elif gone:
             state = "runs: %s is missing" % gone[0]
-        else:
-            made = os.stat(target).st_mtime_ns
-            newer = [path for path in needs
-                     if os.path.exists(path) and os.stat(path).st_mtime_ns > made]
-            waits = [other[:2] for other in before if other in running]
-            state = "up to date"
-            if newer:
-                state = "runs: %s changed" % newer[0]
-            elif waits:
-                state = "runs if the tables of %s come out different" % " or ".join(waits)
+        elif not os.stat(target).st_mtime_ns:  # see lib/run.py
+            state = "runs: it last ran with other parameters"
+        elif newer(needs, target):
+            state = "runs: %s changed" % newer(needs, target)[0]
+        elif waits:
+            state = "runs if the tables of %s come out different" % " or ".join(waits)
         if state != "up to date":
             running.add(name)
         lines.append("  %-22s %s" % (name, state))
@@ -190,13 +215,11 @@ def plan(found, runs):
 def main(arguments):
     """Write the rules; what is wrong goes to standard output, where Make reads it."""
     if arguments[:1] in (["-h"], ["--help"]):
-        print(__doc__)
-        return
+        return print(__doc__)
     os.chdir(ROOT)
     known = profiles()
     if "--profiles" in arguments:
-        print("\n".join("  %-18s %s" % item for item in known.items()))
-        return
+        return print("\n".join("  %-22s %s" % item for item in known.items()))
     profile = arguments[0] if arguments else ""
     home = os.environ.get("HONEY_HOME", "")
     if profile not in known:
@@ -214,8 +237,7 @@ def main(arguments):
         print("A notebook in notebooks/ is not valid (%s); mend it" % error)
         raise SystemExit(2)
     if "--plan" in arguments:
-        print(plan(found, runs))
-        return
+        return print(plan(found, runs))
     path = os.path.join(home, "data/runs/depends-%s.mk" % profile)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = "%s.%d" % (path, os.getpid())

@@ -15,6 +15,9 @@ from lib.progress import Progress
 from lib.student import Encoder, by_length
 from lib.tasks import Question
 
+COLUMNS = ["id", "question", "choices", "gold", "prediction", "answered", "explanation", "likeliest",
+           "correct"]
+
 
 def generate(model, tokenizer, inputs: list[str], limit: int, batch_size: int,
              progress: Progress | None = None) -> list[str]:
@@ -53,8 +56,9 @@ def predictions(settings: Profile, student: Student, folder: Path,
     """A row a test question: prediction (text), answered (index or None), gold, correct, likeliest
     (the choice that the student finds likeliest, whatever it writes), explanation.
 
-    Kept in ``04_evaluation/students``, named by student, task and evaluation settings. ``task``: another
-    task than the profile's, of which no explanations are asked.
+    What it wrote and the likeliest choices are kept in ``04_evaluation/students``, named by student,
+    task and evaluation settings; how texts are read is not, so that another rule reaches all of
+    them. ``task``: another task than the profile's, of which no explanations are asked.
     """
     questions = tasks.load(task or settings.task, settings.seed)["test"]
     chosen = settings.evaluation.model_dump(
@@ -63,12 +67,20 @@ def predictions(settings: Profile, student: Student, folder: Path,
     name = f"{folder.name}-{task.name}-{key}" if task else f"{folder.name}-{key}"
     path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{name}.parquet"
     if not path.is_file():
-        store.write_parquet(path, _predict(settings, student, folder, questions, task is None))
-    return pd.read_parquet(path).assign(arm=student.name, size=student.model.size, seed=student.seed)
+        store.write_parquet(path, _written(settings, student, folder, questions, task))
+    table = pd.read_parquet(path)  # older files also hold answers read when they were written
+    options = [*map(tuple, table["choices"])]
+    answered = [*map(extract, table["prediction"], options)]
+    return table.assign(
+        answered=pd.array(answered, dtype="Int64"),
+        explanation=table["explanation"].map(without_answer, na_action="ignore"),
+        correct=[*map(is_right, answered, table["gold"], options)])[COLUMNS].assign(
+        arm=student.name, size=student.model.size, seed=student.seed)
 
 
-def _predict(settings: Profile, student: Student, folder: Path, questions: list[Question],
-             explain: bool) -> pd.DataFrame:
+def _written(settings: Profile, student: Student, folder: Path, questions: list[Question],
+             other: TaskSettings | None) -> pd.DataFrame:
+    """What is kept of a student: its answers and explanations as it wrote them, likeliest choices."""
     if not grid.is_whole(folder):
         raise UserError(f"The student {student.label} is damaged on disk; delete "
                         f"{paths.shown(folder)} and run notebooks/03_training.ipynb again.")
@@ -78,27 +90,23 @@ def _predict(settings: Profile, student: Student, folder: Path, questions: list[
     model, tokenizer = load_student(student, folder)
     answers, explains = objectives.answer_task(method), objectives.explanation_task(method)
     asked = {answers: questions}
-    if explain and explains not in (None, answers):
+    if not other and explains not in (None, answers):
         asked[explains] = questions[:chosen.explained]
     sources = {task: [objectives.source(task, q, tags=tags) for q in part]
                for task, part in asked.items()}
-    texts = {}
+    texts, label = {}, f"{student.label}, {other.name}" if other else student.label
     for task, inputs in sources.items():
-        progress = Progress(f"{student.label} [{task}]", len(inputs), "questions")
+        progress = Progress(f"{label} [{task}]", len(inputs), "questions")
         texts[task] = generate(model, tokenizer, inputs, token_limit(task, chosen), chosen.batch_size,
                                progress)
     reasons = texts.get(explains, [])[:chosen.explained]
     reasons += [None] * (len(questions) - len(reasons))
     table = pd.DataFrame([
         {"id": q.id, "question": q.question, "choices": list(q.choices), "gold": q.answer,
-         "prediction": said, "answered": extract(said, q.choices),
-         "explanation": without_answer(reason) if reason is not None else None}
+         "prediction": said, "explanation": reason}
         for q, said, reason in zip(questions, texts[answers], reasons, strict=True)])
     leads = [f"{without_answer(said)} " if answers == "factual" else "" for said in texts[answers]]
-    table["likeliest"] = likeliest(model, tokenizer, sources[answers], questions, leads)
-    table["correct"] = [is_right(None if pd.isna(given) else int(given), q.answer, q.choices)
-                        for given, q in zip(table["answered"], questions, strict=True)]
-    return table.astype({"answered": "Int64"})
+    return table.assign(likeliest=likeliest(model, tokenizer, sources[answers], questions, leads))
 
 
 def token_limit(task: str, chosen: EvaluationSettings) -> int:

@@ -81,13 +81,16 @@ def line(arm: str) -> dict:
 
 
 def legend(figure, names, kind: str = "point", more=(), columns: int = 4) -> None:
-    """One legend below the figure for its arms (kind: point, bar or line), then more handles."""
+    """One legend below the figure for its arms (kind: point, bar, line or curve, which is a line
+    with the arm's marker), then more handles."""
     make = {"point": lambda arm: Line2D([], [], linestyle="none", label=arm, **point(arm)),
             "bar": lambda arm: Patch(label=arm, **bar(arm)),
-            "line": lambda arm: Line2D([], [], label=arm, **line(arm))}[kind]
+            "line": lambda arm: Line2D([], [], label=arm, **line(arm)),
+            "curve": lambda arm: Line2D([], [], label=arm, **point(arm) | line(arm) | {
+                "markersize": 4, "markeredgewidth": 0.9})}[kind]
     handles = [*map(make, order_arms(names)), *more]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)),
-                  handlelength=2.4 if kind == "line" else 1.6, columnspacing=1.4)
+                  handlelength=2.4 if kind in ("line", "curve") else 1.6, columnspacing=1.4)
 
 
 def spread(count: int, width: float = 0.6) -> list[float]:

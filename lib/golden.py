@@ -1,8 +1,8 @@
 """Published reference numbers (data/published), and the comparison of ours with R's.
 
 A reference number is named by its path through r_statistics.json, joined by blanks, for instance
-"performance after tukey 220M MT:Unrevised-CF:Unrevised p_adj". Our own numbers are long tables
-(statistic, group, term, value), which join to the same names.
+"performance after tukey 220M MT:Unrevised-CF:Unrevised p_adj". The rows of our own long tables
+(lib.tables) join to the same names.
 """
 
 import json
@@ -71,28 +71,6 @@ def flatten(nested: dict, prefix: str = "") -> dict[str, float]:
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             flat[name] = value
     return flat
-
-
-def melt_table(wide: pd.DataFrame, statistic: str, keys: list[str]) -> pd.DataFrame:
-    """Turn a table of one statistic into rows (statistic, group, term, value); no value, no row."""
-    group = wide[keys].astype(str).agg(" ".join, axis=1)
-    long = wide.drop(columns=keys).astype(float).set_axis(group).stack().dropna()
-    long = long.rename_axis(["group", "term"]).rename("value").reset_index()
-    long.insert(0, "statistic", statistic)
-    return long
-
-
-def melt_values(values: dict[str, float], statistic: str, group: str = "all") -> pd.DataFrame:
-    """Numbers by term as rows (statistic, group, term, value)."""
-    return pd.DataFrame({"statistic": statistic, "group": group, "term": list(values),
-                         "value": [float(value) for value in values.values()]})
-
-
-def stack(analysis: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Long tables below each other; the first column says what analysis they belong to."""
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "analysis", analysis)
-    return table
 
 
 def name_values(table: pd.DataFrame, prefix: str) -> dict[str, float]:

@@ -15,7 +15,11 @@ from lib.errors import UserError
 from lib.profile import Profile, StudentModel
 
 RECORD = ("steps", "best_step", "seconds", "tokens", "tokens_per_second", "peak_memory_gb", "joules",
-          "trained_parameters", "inputs_cut", "precision", "device")
+          "trained_parameters", "inputs_cut", "precision", "device")  # inputs_cut: targets, too
+# Training settings that a student's key holds as its task weights or its pairs, and the one that
+# changes no weights: a student that goes on from a checkpoint is the same as an uninterrupted one.
+NOT_IN_KEY = {"alpha", "beta", "gamma", "cf_loss", "tags", "share", "wrong_choice", "factual_from",
+              "checkpoint_every"}
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,25 @@ class Place:
 
 
 def place(settings: Profile, student: Student, texts: pd.DataFrame) -> Place:
-    """The student's place, whose key holds all that its weights depend on.
+    """The student's place, whose key holds the settings, checkpoint and texts that its weights depend
+    on; of code, packages and machine (which may round otherwise) its record tells.
 
     The folder is ``data/runs/<profile>/03_training/students/<arm>-<size>-s<seed>-<hash of the key>``.
     """
     pairs = training_pairs(settings, student, texts)
-    key = {"arm": student.arm, **models.identity(student.model.model),
-           "student": student.model.model_dump(mode="json"), "seed": student.seed,
-           "training": settings.training_of(student.variant).model_dump(mode="json"),
+    key = {**settings_key(settings, student), **models.identity(student.model.model),
            "data": store.key_of(pairs)}
     arm = re.sub(r"[^\w.]+", "-", student.name)
     name = f"{arm}-{student.model.size}-s{student.seed}-{store.key_of(key)}"
     return Place(pairs, key, home(settings) / name)
+
+
+def settings_key(settings: Profile, student: Student) -> dict:
+    """The part of a student's key that the profile alone decides."""
+    training = settings.training_of(student.variant)
+    return {"arm": student.arm, "student": student.model.model_dump(mode="json"), "seed": student.seed,
+            "training": training.model_dump(mode="json", exclude=NOT_IN_KEY),
+            "weights": task_weights(settings, student)}
 
 
 def home(settings: Profile) -> Path:
@@ -149,7 +160,8 @@ def train_one(settings: Profile, student: Student, found: Place) -> None:
     folder, first = found.folder, int(os.environ.get("RANK", 0)) == 0
     if is_whole(folder):
         return
-    from lib import card, train  # import torch
+    models.quiet()
+    from lib import card, train  # import transformers
 
     working = folder.with_name(f".working-{folder.name}")
     working.mkdir(parents=True, exist_ok=True)
@@ -164,8 +176,11 @@ def train_one(settings: Profile, student: Student, found: Place) -> None:
         if folder.exists() and first:
             print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
             shutil.rmtree(folder)
-        models.quiet()
         weights = task_weights(settings, student)
+        empty = sum(source.endswith("Rationale: ") for source, _ in
+                    found.pairs["train"].get("counterfactual", []))
+        if empty and first:
+            print(f"{student.label} | {empty} counterfactual rationales are empty texts", flush=True)
         record = train.train(student.model, weights, found.pairs, settings.training_of(student.variant),
                              student.seed, working, student.label)
         if not first:
@@ -180,8 +195,14 @@ def train_one(settings: Profile, student: Student, found: Place) -> None:
 
 
 def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path]]:
-    """The students of ``train_all``'s table with their folders; UserError if one is missing."""
-    found = []
+    """The students of ``train_all``'s table with their folders.
+
+    UserError if one is missing or was trained under other settings than the profile's now (or, where
+    notebook 02's table is at hand, on other pairs than its texts give now). Reads no weights.
+    """
+    found, data = [], {}
+    path = profile.run_folder(settings) / "02_critique_revision" / "teacher.parquet"
+    texts = pd.read_parquet(path) if path.is_file() else None
     folders = table.set_index(["arm", "size", "seed"])["folder"].to_dict()
     for student in students(settings):
         name = folders.get((student.name, student.model.size, student.seed))
@@ -189,12 +210,23 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
         if not (folder / "student.json").is_file():
             raise UserError(f"The student {student.label} is not trained; run "
                             f"notebooks/03_training.ipynb with profile '{settings.name}' first.")
+        key = store.read_json(folder / "student.json", "notebooks/03_training.ipynb")["key"]
+        now = settings_key(settings, student)
+        if texts is not None:
+            same = student.arm, student.variant, student.seed  # students of all sizes learn the same
+            if same not in data:
+                data[same] = store.key_of(training_pairs(settings, student, texts))
+            now["data"] = data[same]
+        if key | now != key:
+            raise UserError(f"The student {student.label} was trained under other settings or on other "
+                            "texts than the profile's now; run notebooks/03_training.ipynb with profile "
+                            f"'{settings.name}' again.")
         found.append((student, folder))
     return found
 
 
 def histories(settings: Profile, table: pd.DataFrame) -> pd.DataFrame:
-    """Loss history of all students: arm, size, seed, step, split, task, loss."""
+    """Loss history of all students: arm, size, seed, step, split, task, loss, seconds (so far)."""
     parts = []
     for student, folder in finished(settings, table):
         part = pd.read_csv(folder / "history.csv")

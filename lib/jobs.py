@@ -13,18 +13,14 @@ import time
 
 import pandas as pd
 
-from lib import grid, machine, paths, profile
+from lib import grid, machine, paths, profile, stage
 from lib.errors import UserError, command_line
 from lib.progress import duration
 
 
 def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
     """The table that notebook 02 writes; UserError if it is missing."""
-    path = profile.run_folder(settings) / "02_critique_revision" / "teacher.parquet"
-    if not path.is_file():
-        raise UserError(f"{paths.shown(path)} is missing; run notebooks/02_critique_revision.ipynb "
-                        f"with profile '{settings.name}' first.")
-    return pd.read_parquet(path)
+    return stage.read_table(settings, "02_critique_revision", "teacher")
 
 
 def train_number(name: str, number: int) -> str:
@@ -58,7 +54,7 @@ def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -
     labels = [student.label for student in grid.students(settings)]
     logs = grid.home(settings) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = str(max(1, machine.cores() // jobs))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
     gpus = visible_gpus() or [None]
     free = [gpus[i % len(gpus)] for i in range(jobs)]  # a slot for each process that may run

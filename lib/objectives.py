@@ -85,7 +85,8 @@ def pair(task: str, question: Question, texts: dict, revised: bool, *, tags: str
     ``texts``: the teacher's row with explanation, revision and counterfactuals (by choice index).
     ``factual_from`` counterfactual takes the factual target from the counterfactual prompt's
     rationale for the right choice (where it is usable), as the authors' MT+CF does. ``wrong_choice``
-    of the counterfactual task: the first one (the authors'), or one drawn by ``seed`` and question.
+    of the counterfactual task: the first one (the authors'), or one of those with a text, drawn by
+    ``seed`` and question. Where no wrong choice has a text, the first one is taken with an empty rationale.
     """
     if task == "predict":
         return source(task, question, tags=tags), answer(question.answer_text)
@@ -99,6 +100,7 @@ def pair(task: str, question: Question, texts: dict, revised: bool, *, tags: str
     wrong = question.wrong[0]
     if wrong_choice == "random":
         usable = [i for i in question.wrong if texts["counterfactuals"][i]]
-        wrong = random.Random(f"wrong choice {seed} {question.id}").choice(usable)
-    return (source(task, question, texts["counterfactuals"][wrong], tags),
+        wrong = random.Random(f"wrong choice {seed} {question.id}").choice(
+            usable or [wrong])
+    return (source(task, question, texts["counterfactuals"][wrong] or "", tags),
             answer(question.choices[wrong]))

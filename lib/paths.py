@@ -23,9 +23,6 @@ FIGURES = BUILT / "figures"
 
 
 def shown(path: Path) -> str:
-    """The path as a reader sees it: relative to the repository where it lies inside."""
+    """The path as a reader sees it: relative to the repository where it lies inside, else whole."""
     path = Path(path)
-    for base in (BUILT, ROOT):
-        if path.is_relative_to(base):
-            return str(path.relative_to(base))
-    return str(path)
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

@@ -9,7 +9,7 @@ from lib.errors import UserError, command_line
 def question_counts(settings: profile.Profile) -> dict[str, int]:
     """Questions of each split: counted in local files, else as the task's file or the pins say."""
     task, told = settings.task, tasks.describe(settings.task.name)
-    if task.source != "published" and (task.source != "default" or "files" in told):
+    if tasks.from_files(task):
         return {split: len(rows) for split, rows in tasks.load(task, settings.seed).items()}
     if "sizes" not in told:
         raise UserError(f"The task '{task.name}' says no sizes; add `sizes: {{train: ..., test: ...}}` to "
@@ -28,15 +28,28 @@ def text_counts(settings: profile.Profile) -> dict[str, int]:
     if settings.teacher.source == "published":
         return dict.fromkeys(prompt.KINDS, 0)
     counts = question_counts(settings)
-    asked = counts["train"] + counts["dev"]
-    each = 1
-    if settings.teacher.counterfactuals == "all":
-        examples = prompt.read(settings.task.name)["examples"]
-        if not examples:
-            raise UserError(f"The task '{settings.task.name}' has no worked example, by whose choices the "
-                            "counterfactual rationales are counted; write one.")
-        each = len(examples[0]["choices"])
-    return {kind: asked * (each if kind == "counterfactual" else 1) for kind in prompt.KINDS}
+    found = dict.fromkeys(prompt.KINDS, counts["train"] + counts["dev"])
+    if settings.teacher.counterfactuals == "first":
+        return found
+    if tasks.from_files(settings.task):
+        splits = tasks.load(settings.task, settings.seed)
+        choices = sum(len(q.choices) for split in ("train", "dev") for q in splits[split])
+        return found | {"counterfactual": choices}
+    examples = prompt.read(settings.task.name)["examples"]  # the questions are not here yet
+    if not examples:
+        raise UserError(f"The task '{settings.task.name}' has no worked example, by whose choices the "
+                        "counterfactual rationales are counted; write one.")
+    return found | {"counterfactual": found["counterfactual"] * len(examples[0]["choices"])}
+
+
+def several(count: int, noun: str) -> str:
+    """A count with its noun: 1 size, 2 sizes."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def span(values: list[int]) -> str:
+    """The smallest and the largest of some numbers, or the one that they all are."""
+    return " to ".join(f"{value:,}" for value in sorted({min(values), max(values)}))
 
 
 def downloads(settings: profile.Profile) -> list[str]:
@@ -55,21 +68,23 @@ def downloads(settings: profile.Profile) -> list[str]:
 def describe(settings: profile.Profile) -> list[str]:
     """The plan as lines."""
     writes = settings.teacher.source == "generate"
-    counts, texts, t = question_counts(settings), text_counts(settings), settings.training
+    counts, texts = question_counts(settings), text_counts(settings)
+    trained = [settings.training_of(variant) for variant in settings.variants or [""]]
     teacher = settings.teacher.model or "the authors' LLaMA-2-13B (published texts)"
     students = grid.students(settings)
     explaining = [s for s in students if objectives.explanation_task(objectives.split_arm(s.arm)[0])]
     explained = min(settings.evaluation.explained or counts["test"], counts["test"])
-    variants = f"{len(settings.variants)} variants x " if settings.variants else ""
+    variants = f"{several(len(trained), 'variant')} x " if settings.variants else ""
     models = ", ".join(f"{s.size} ({s.model})" for s in settings.students)
     return [
         f"Profile {settings.name}: {settings.description}",
         f"Questions  {settings.task.name}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()),
         f"Teacher    {teacher}" + (": " if writes else "")
         + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items() if writes),
-        f"Students   {len(students)} trainings ({len(settings.arms)} arms x {variants}"
-        f"{len(settings.students)} sizes x "
-        f"{len(settings.seeds)} seeds) of {t.steps:,} steps x {t.batch_size} questions: {models}",
+        f"Students   {several(len(students), 'training')} ({several(len(settings.arms), 'arm')} x {variants}"
+        f"{several(len(settings.students), 'size')} x {several(len(settings.seeds), 'seed')}) of "
+        f"{span([t.steps for t in trained])} steps x {span([t.batch_size for t in trained])} questions: "
+        f"{models}",
         f"Arms       {', '.join(settings.arms)}",
         f"Answers    {len(students) * counts['test']:,} test answers, "
         f"{len(explaining) * explained:,} explanations",

@@ -53,6 +53,21 @@ def name_rows(axes, names: list[str]) -> None:
     axes[0].set_ylim(len(names) - 0.4, -0.6)
 
 
+def key_of_filling(figure, filled: str, empty: str, title: str | None = None) -> None:
+    """The legend of black points: what filled ones say, what open ones say; above it a title."""
+    figure.legend(handles=[Line2D([], [], marker="o", linestyle="none", color="black", label=label,
+                                  markerfacecolor=colour, markersize=4)
+                           for label, colour in ((filled, "black"), (empty, "white"))],
+                  loc="outside lower center", ncols=2, title=title, title_fontsize=8)
+
+
+def count(numbers, noun: str = "") -> str:
+    """How many, in words for a figure: "180 questions", "1 seed", "5 to 6 runs"; "180"."""
+    low, high = min(numbers), max(numbers)
+    span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{span} {noun}{'s' if high != 1 else ''}" if noun else span
+
+
 def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
     """Ends of an axis ("x" or "y") around the values, round, within least..most; and its label.
 
@@ -63,12 +78,14 @@ def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
     step = 10 ** np.floor(np.log10(span)) / 2
     start = max(least, np.floor((low - span / 20) / step) * step)
     end = min(most, np.ceil((high + span / 20) / step) * step)
-    note = f"; axis from {start:.4g}" if start > least else ""
+    note = f"; axis from {start:.4g}".replace("-", "\N{MINUS SIGN}") if start > least else ""
     ax.set(**{f"{axis}lim": (start, end), f"{axis}label": label + note})
 
 
 def accuracy_figure(data: pd.DataFrame):
     """Accuracy of each method at each size, mean with t interval over runs: the paper's cells.
+
+    Below a size stand the numbers of runs, in the order of its points.
 
     data: panel (side by side), method, size, n, mean, sd, in percent, a row a cell, as
     accuracy.published_cells gives them. Table: panel, size, method, n, mean, sd, low, high.
@@ -88,7 +105,9 @@ def accuracy_figure(data: pd.DataFrame):
             part = table[(table["panel"] == name) & (table["method"] == arm)]
             draw_points(ax, part["size"].map(sizes.index) + offset, part["mean"], part["low"],
                         part["high"], arm)
-        ax.set_xticks(range(len(sizes)), sizes)
+        runs = table[table["panel"] == name].astype({"n": str}).groupby("size", sort=False)["n"]
+        ax.set_xticks(range(len(sizes)), [f"{size}\n({', '.join(runs.get_group(size))} runs)"
+                                          for size in sizes])
         ax.set(xlim=(-0.5, len(sizes) - 0.5), xlabel="Student size", title=name)
     frame(axes[0, 0], "y", "Accuracy (%)", table[["mean", "low", "high"]], 0, 100)
     figures.legend(figure, arms)
@@ -118,7 +137,8 @@ def student_accuracy(students: pd.DataFrame, chance: float):
             draw_points(ax, x, part["accuracy"], part["low"], part["high"], arm, capsize=1.5)
         ax.axhline(100 * chance, color=figures.GREY, linestyle=":")
         ax.set_xticks([])
-        ax.set(xlim=(-0.6, len(arms) - 0.4), ylim=(0, 100), title=f"{size} students")
+        total = count(table.loc[table["size"] == size, "total"], "question")
+        ax.set(xlim=(-0.6, len(arms) - 0.4), ylim=(0, 100), title=f"{size} students ({total})")
     axes[0, 0].set_ylabel("Accuracy (%)")
     line = Line2D([], [], color=figures.GREY, linestyle=":", label="chance")
     figures.legend(figure, arms, more=[line],
@@ -127,11 +147,14 @@ def student_accuracy(students: pd.DataFrame, chance: float):
 
 
 def loss_curves(history: pd.DataFrame):
-    """Training (thin) and dev (thick) loss by step: a column a task, a row a size.
+    """Training (thin) and dev (thick) loss by step, means over seeds: a column a task, a row a
+    size.
 
-    history: arm, size, seed, step, split (train, dev), task, loss (nats a token). Each seed is one
-    line. The task "loss" (the weighted sum) is left out, as its scale differs between methods.
-    Table: the rows shown, in the order drawn.
+    history: arm, size, seed, step, split (train, dev), task, loss (nats a token). The band around
+    a dev curve is the range of its seeds. Curves of arms often coincide, so each dev curve carries
+    its arm's markers, each arm's at other places along the line: they are no evaluations. The task
+    "loss" (the weighted sum) is left out, as its scale differs between methods.
+    Table: the rows behind the curves, a row a seed.
     """
     columns = ["arm", "size", "seed", "task", "split", "step", "loss"]
     require(history, columns, "loss curves")
@@ -144,23 +167,31 @@ def loss_curves(history: pd.DataFrame):
     figure, axes = plt.subplots(len(sizes), len(tasks), sharex=True, sharey="row", squeeze=False,
                                 figsize=(figures.DOUBLE if len(tasks) > 1 else figures.COLUMN,
                                          0.6 + 1.8 * len(sizes)))
-    for (size, task, arm, _, split), part in table.groupby(
-            ["size", "task", "arm", "seed", "split"], sort=False):
-        dev = split == "dev"
-        axes[sizes.index(size), tasks.index(task)].plot(
-            part["step"], part["loss"], linewidth=1.5 if dev else 0.7, alpha=1 if dev else 0.55,
-            marker="." if part["step"].nunique() < 4 else None, **figures.line(arm))
-    for ax in axes.flat:
-        ax.set_ylim(bottom=0)
+    for (size, task, arm, split), part in table.groupby(["size", "task", "arm", "split"],
+                                                        sort=False):
+        ax, dev = axes[sizes.index(size), tasks.index(task)], split == "dev"
+        curve = part.groupby("step")["loss"].agg(["mean", "min", "max"])
+        ax.plot(curve["mean"], linewidth=1.2 if dev else 0.7, alpha=1 if dev else 0.55,
+                **figures.line(arm))
+        if dev:
+            ax.fill_between(curve.index, curve["min"], curve["max"], alpha=0.2, linewidth=0,
+                            color=figures.colour_of(arm))
+            at = np.linspace(curve.index[0], curve.index[-1], 4 * len(arms))
+            at = at[arms.index(arm)::len(arms)]
+            ax.plot(at, np.interp(at, curve.index, curve["mean"]), linestyle="none", zorder=3,
+                    **figures.point(arm) | {"markersize": 4, "markeredgewidth": 0.9})
+    for ax in axes[:, 0]:
+        ax.set_ylim(0, 1.05 * ax.get_ylim()[1])  # markers at the top stay whole
     for ax, task in zip(axes[0], tasks, strict=True):
         ax.set_title(task)
     for ax, size in zip(axes[:, 0], sizes, strict=True):
         ax.set_ylabel(f"{size}: loss (nats a token)")
     for ax in axes[-1]:
         ax.set_xlabel("Training step")
-    splits = [Line2D([], [], color=figures.GREY, linewidth=w, label=name)
-              for name, w in (("dev", 1.5), ("train", 0.7))]
-    figures.legend(figure, arms, "line", splits)
+    seeds = count(table.groupby(["size", "arm"])["seed"].nunique(), "seed")
+    splits = [Line2D([], [], color=figures.GREY, linewidth=width, label=f"{name}, {seeds}")
+              for name, width in (("dev", 1.2), ("train", 0.7))]
+    figures.legend(figure, arms, "curve", splits)
     return figure, table
 
 

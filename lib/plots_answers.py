@@ -8,12 +8,12 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 
 from lib import figures
-from lib.plots import arrange, name_rows, require
+from lib.plots import arrange, count, frame, key_of_filling, name_rows, require
 
 MINUS = "\N{MINUS SIGN}"
+NOTHING = {"las": 0, "gain": 0, "errors_found_without": 0.5, "errors_found_with": 0.5}  # no effect
 
 
 def difference_figure(pairs: pd.DataFrame):
@@ -21,8 +21,8 @@ def difference_figure(pairs: pd.DataFrame):
 
     pairs: size, a, b, n, seeds, over, difference (b minus a), low, high, in percentage points, as
     comparisons.differences gives them. The vertical line is no difference; every panel shows it.
-    No colour or filling: a pair belongs to no method, and an interval that ends near zero is no
-    decision. Table: the pairs in the order drawn, with the row's name as pair.
+    No colour, as a pair belongs to no method; filled points have intervals without 0. Table: the
+    pairs in the order drawn, with the row's name as pair.
     """
     require(pairs, ["size", "a", "b", "n", "seeds", "over", "difference", "low", "high"],
             "differences between methods")
@@ -33,35 +33,30 @@ def difference_figure(pairs: pd.DataFrame):
         figures.DOUBLE if len(sizes) > 1 else 1.4 * figures.COLUMN, 1.1 + 0.19 * len(names)))
     for ax, (size, part) in zip(axes[0], table.groupby("size", sort=False), strict=True):
         ax.axvline(0, color=figures.GREY, linewidth=0.9)
-        ax.errorbar(part["difference"], part["pair"].map(names.index), linestyle="none",
-                    xerr=[part["difference"] - part["low"], part["high"] - part["difference"]],
-                    marker="o", markersize=4, color="black", elinewidth=1)
-        ax.set_title(f"{size} students ({_sample(part)})")
+        clear = (part["low"] > 0) | (part["high"] < 0)
+        for rows, colour in ((part[clear], "black"), (part[~clear], "white")):
+            ax.errorbar(rows["difference"], rows["pair"].map(names.index), linestyle="none",
+                        xerr=[rows["difference"] - rows["low"], rows["high"] - rows["difference"]],
+                        marker="o", markersize=4, color="black", markerfacecolor=colour,
+                        elinewidth=1)
+        ax.set_title(f"{size} students ({count(part['n'], 'question')}, "
+                     f"{count(part['seeds'], 'seed')})")
     ends = np.array([*table["low"], *table["high"], 0.0])
     room = 0.05 * (np.ptp(ends) or 1)
     axes[0, 0].set_xlim(ends.min() - room, ends.max() + room)
     name_rows(axes[0], names)
-    figure.supxlabel("Difference in accuracy (percentage points; right of 0: the first is better)",
-                     fontsize=plt.rcParams["axes.labelsize"])
+    key_of_filling(figure, "95 % interval without 0", "with 0", "Difference in accuracy "
+                   "(percentage points; right of 0: the first is better)")
     return figure, table
-
-
-def _sample(part: pd.DataFrame) -> str:
-    """What stands behind a panel's rows: "180 questions, 1 seed"; a range where rows differ."""
-    def span(name, noun):
-        low, high = part[name].min(), part[name].max()
-        count = f"{low}" if low == high else f"{low} to {high}"
-        return f"{count} {noun}" + ("s" if high != 1 else "")
-
-    return f"{span('n', 'question')}, {span('seeds', 'seed')}"
 
 
 def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
     """Each measure of the explanations as a panel: a point a method with its interval.
 
     means: arm, size, measure, n, mean, low, high; labels: measure -> what it says (its panels, in
-    order). Axes start where the values do: a panel compares methods, panels do not compare.
-    Table: what is drawn.
+    order). Axes start where the values do: a panel compares methods, panels do not compare. Below
+    a panel: how many explanations (or answers) a mean is of; dotted: no effect, where a measure
+    has such a value. Table: what is drawn.
     """
     require(means, ["arm", "size", "measure", "n", "mean", "low", "high"], "explanation measures")
     table = means[means["measure"].isin(labels) & means["mean"].notna()].reset_index(drop=True)
@@ -71,12 +66,23 @@ def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
     names = [arm if len(sizes) == 1 else f"{arm} {size}" for arm, size in places]
     columns, rows = 3, -(-len(shown) // 3)
     figure, axes = plt.subplots(rows, columns, sharey=True, squeeze=False, figsize=(
-        figures.DOUBLE, 0.4 + (0.45 + 0.17 * len(places)) * rows))
+        figures.DOUBLE, 0.4 + (0.6 + 0.17 * len(places)) * rows))
     for ax, name in zip(axes.flat, shown, strict=False):
-        for row in table[table["measure"] == name].itertuples():
+        part = table[table["measure"] == name]
+        for row in part.itertuples():
             error = [[row.mean - row.low], [row.high - row.mean]]
-            ax.errorbar(row.mean, places[row.arm, row.size], xerr=np.nan_to_num(error), elinewidth=1,
-                        linestyle="none", **figures.point(row.arm) | {"markersize": 4})
+            ax.errorbar(row.mean, places[row.arm, row.size], xerr=np.nan_to_num(error),
+                        elinewidth=1, linestyle="none", clip_on=False,  # a point at 0 stays whole
+                        **figures.point(row.arm) | {"markersize": 4})
+        ends = [*part[["mean", "low", "high"]].to_numpy().ravel()]
+        if name in NOTHING:
+            ax.axvline(NOTHING[name], color=figures.GREY, linestyle=":")
+            ends.append(NOTHING[name])
+        low, high = np.nanmin(ends), np.nanmax(ends)
+        least = 0 if low > 0 or low == 0 and NOTHING.get(name) != 0 else min(-1, 2 * low)
+        most = 1 if high <= 1 else 2 * high
+        frame(ax, "x", f"n = {count(part['n'])}", ends, least, most)
+        ax.xaxis.label.set_size(7)
         ax.set_title("\n".join(textwrap.wrap(labels[name], 38)), fontsize=7)
     for ax in list(axes.flat)[len(shown):]:
         ax.set_axis_off()
@@ -117,8 +123,5 @@ def agreement_figure(table: pd.DataFrame):
     axes[0, 0].set_xticks((-end, 0, end), [f"{MINUS}{end:g}", "0", f"{end:g}"])
     name_rows(axes[0], [f"{name.replace('_', ' ')} ({count:,})" for name, count in counts.items()])
     if of == "measure":
-        figures.legend(figure, [], more=[
-            Line2D([], [], marker="o", linestyle="none", color="black", label=label,
-                   markerfacecolor=colour, markersize=4)
-            for label, colour in (("p < 0.05 (Holm)", "k"), ("p ≥ 0.05", "w"))])
+        key_of_filling(figure, "p < 0.05 (Holm)", "p ≥ 0.05")
     return figure, table

@@ -6,11 +6,10 @@ As in lib.plots, each function takes a tidy table and gives (figure, table); int
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lib import figures, study, study_honest
-from lib.plots import arrange, draw_points, frame, interval, require
+from lib.plots import arrange, count, draw_points, frame, interval, key_of_filling, require
 
 # Purple to orange through white (ColorBrewer's PuOr), told apart in greyscale by place and depth.
 SCORE_COLOURS = ("#B35806", "#F1A340", "#F0F0F0", "#998EC3", "#542788")
@@ -39,7 +38,8 @@ def ratings_figure(scores: pd.DataFrame, lengths: dict[str, float] | None = None
                     part["low"], part["high"], arm)
     axes[0].set_xticks(range(len(names)), names)
     axes[0].set(ylim=(1, 5), yticks=range(1, 6), xlim=(-0.5, len(names) - 0.5),
-                ylabel="Mean rating (1 low, 5 high)")
+                ylabel="Mean rating (1 low, 5 high)",
+                xlabel=f"{count(table['n'], 'rating')} a point")
     if lengths:
         table["characters"] = table["method"].map(lengths)
         for place, arm in enumerate(arms):
@@ -74,7 +74,8 @@ def length_figure(ratings: pd.DataFrame):
         ax.plot(part["characters"], part["mean"], linewidth=0.9, **figures.line(arm))
         draw_points(ax, part["characters"], part["mean"], part["low"], part["high"], arm)
     frame(ax, "y", "Mean Quality (1 to 5)", table[["mean", "low", "high"]], 1, 5)
-    ax.set(xlim=(0, None), xlabel="Mean length of the explanations (characters)")
+    ax.set(xlim=(0, None), xlabel="Mean length of the explanations (characters)",
+           title=f"{count(table['n'], 'rating')} a point")
     figures.legend(figure, arms, columns=2)
     return figure, table
 
@@ -115,7 +116,8 @@ def rating_distribution(counts: pd.DataFrame):
                            label, colour in zip(("1 (low)", "2", "3", "4", "5 (high)"),
                                                 SCORE_COLOURS, strict=True)],
                   loc="outside lower center", ncols=5, title_fontsize=8,
-                  title="Share of ratings (%), score 3 centred on 0; at the right: scores 4 and 5")
+                  title=f"Share of {count(total, 'rating')} a bar (%), score 3 centred on 0; "
+                  "at the right: scores 4 and 5")
     return figure, table
 
 
@@ -143,7 +145,7 @@ def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: floa
         ax.grid(visible=False, axis="y")
     axes[0, 0].set_yticks(range(len(pairs)), pairs)
     axes[0, 0].set_ylim(len(pairs) - 0.5, -0.5)
-    figure.supxlabel(label, fontsize=8)
+    key_of_filling(figure, f"95 % interval without {reference:g}", f"with {reference:g}", label)
     return figure, table
 
 
@@ -177,11 +179,8 @@ def specification_plot(multiverse: pd.DataFrame):
     ax.grid(visible=False)
     ax.spines[["left", "bottom", "top"]].set_visible(False)
     ax.tick_params(length=0)
-    figure.legend(handles=[Line2D([], [], marker="o", linestyle="none", color="black", label=label,
-                                  markerfacecolor=colour) for label, colour in
-                           (("p < 0.05", "black"), ("p ≥ 0.05", "white"))],
-                  loc="outside lower center", ncols=2, title_fontsize=7,
-                  title="Beside a point: F or the difference in percentage points, and p")
+    key_of_filling(figure, "p < 0.05", "p ≥ 0.05",
+                   "Beside a point: F or the difference in percentage points, and p")
     return figure, table
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from lib import figures
 from lib.errors import UserError
 from lib.plots import interval, require
+from lib.stats import wilson_interval
 
 NAMES = {"explanation": "Unrevised", "revision": "Revised"}  # kinds of text as the paper names them
 
@@ -48,11 +49,13 @@ def text_lengths(texts: pd.DataFrame):
 def letter_distribution(counts: pd.DataFrame):
     """How often each letter is the answer, as shares with bars from zero, and an even split.
 
-    counts: group (a split), letter, count (tasks.letter_counts); each group sums to 100 %.
-    Table: group, letter, count, total, share (percent).
+    counts: group (a split), letter, count, even (tasks.letter_counts); each group sums to 100 %.
+    Table: group, letter, count, even (a count, too), total, share (percent).
     """
     require(counts, ["group", "letter", "count"], "letters")
     total = counts.groupby("group")["count"].transform("sum")
+    if "even" not in counts:  # all questions have as many choices
+        counts = counts.assign(even=total / counts["letter"].nunique())
     table = counts.assign(total=total, share=100 * counts["count"] / total)
     letters, groups = sorted(table["letter"].unique()), list(table["group"].unique())
     figure, ax = plt.subplots(figsize=(figures.COLUMN, 2.2))
@@ -62,7 +65,11 @@ def letter_distribution(counts: pd.DataFrame):
         ax.bar(part["letter"].map(letters.index) + offset, part["share"], 0.8 / len(groups),
                facecolor=shade, edgecolor="black", linewidth=0.5,
                label=f"{group} (n = {part['total'].iloc[0]})")
-    ax.axhline(100 / len(letters), color=figures.GREY, linestyle=":", label="even split")
+        place, even = part["letter"].map(letters.index) + offset, 100 * part["even"] / part["total"]
+        ends = place - 0.4 / len(groups), place + 0.4 / len(groups)
+        ax.hlines(even, *ends, color="white", linewidth=2, zorder=2)  # to be seen on grey bars
+        ax.hlines(even, *ends, color="black", linestyle=":", zorder=2,
+                  label="even split" if group == groups[-1] else None)
     ax.set_xticks(range(len(letters)), letters)
     ax.set(ylim=(0, None), xlabel="Letter", ylabel="Share (%)")
     figure.legend(loc="outside lower center", ncols=2)
@@ -72,14 +79,15 @@ def letter_distribution(counts: pd.DataFrame):
 def revision_changes(texts: pd.DataFrame):
     """What the revision changes, pair by pair: lengths, and the share of other choices named.
 
-    texts: id, kind ("explanation" and "revision" are used; one row each a question), characters,
-    mentions_other_choices (0..1). Table: measure, texts, n, mean, low, high (t interval), and, as
-    texts "change", the mean difference of the pairs.
+    texts: id, kind ("explanation" and "revision" are used; one row each a question), text,
+    characters, mentions_other_choices (0..1). Table: measure, texts, n, mean, low, high (t
+    interval), and, as texts "change", the mean difference of the pairs; in the last row, measure
+    "unchanged", the share of pairs whose two texts are the same (Wilson interval).
     """
     measures = ["characters", "mentions_other_choices"]
-    require(texts, ["id", "kind", *measures], "revisions")
+    require(texts, ["id", "kind", "text", *measures], "revisions")
     texts = texts.assign(texts=texts["kind"].map(NAMES)).dropna(subset="texts")
-    pairs = texts.pivot(index="id", columns="texts", values=list(measures)).dropna()
+    pairs = texts.pivot(index="id", columns="texts", values=["text", *measures]).dropna()
     if texts["texts"].nunique() < 2 or pairs.empty:
         raise UserError("The figure of revisions needs an unrevised and a revised text of at least "
                         "one question.")
@@ -90,6 +98,9 @@ def revision_changes(texts: pd.DataFrame):
             mean = values.mean()
             rows.append((measure, name, len(values), mean,
                          *map(float, interval(mean, values.std(), len(values)))))
+    same = int((pairs["text", "Unrevised"] == pairs["text", "Revised"]).sum())
+    rows.append(("unchanged", "Revised", len(pairs), same / len(pairs),
+                 *wilson_interval(same, len(pairs))))
     table = pd.DataFrame(rows, columns=["measure", "texts", "n", "mean", "low", "high"])
     figure, (left, right) = plt.subplots(1, 2, figsize=(figures.DOUBLE, 2.8))
     change = pairs["characters", "Revised"] - pairs["characters", "Unrevised"]
@@ -97,7 +108,8 @@ def revision_changes(texts: pd.DataFrame):
               facecolor="#AAAAAA", edgecolor="#333333", linewidth=0.4)
     left.axvline(0, color="black", linestyle=":")
     left.set(ylim=(0, None), xlabel="Revised minus unrevised (characters)",
-             ylabel="Share of pairs (%)", title=f"Change of length, {len(pairs):,} pairs")
+             ylabel="Share of pairs (%)",
+             title=f"Change of length, {len(pairs):,} pairs ({same:,} unchanged)")
     share = table[(table["measure"] == "mentions_other_choices") & (table["texts"] != "change")]
     means = 100 * share["mean"].to_numpy()
     right.bar([*NAMES.values()], means, 0.55, edgecolor="#333333", facecolor="white",

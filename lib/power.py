@@ -21,6 +21,7 @@ from scipy import optimize, stats
 
 from lib import golden, study
 from lib.errors import UserError
+from lib.plots import count
 from lib.stats import METHODS, wilson_interval
 from lib.survey import ITEMS, QUESTIONS
 from lib.survey_design import cycle
@@ -213,18 +214,24 @@ def participants_needed(table: pd.DataFrame, power: float = 0.8) -> pd.DataFrame
 def power_figure(table: pd.DataFrame):
     """Power against participants, a line an outcome, with Wilson intervals: (figure, table).
 
-    Lines differ in marker as well as colour; a power of 0.8 is dashed.
+    Lines differ in marker as well as colour, and stand a little beside each other; a power of 0.8
+    is dashed.
     """
     figure, axes = plt.subplots(figsize=(5, 3.4))
+    people, outcomes = sorted(table["participants"].unique()), table["outcome"].unique()
+    gap = min(np.diff(people), default=1)
     for i, (outcome, part) in enumerate(table.groupby("outcome", sort=False)):
-        whole = outcome == "Quality"
+        whole, places = outcome == "Quality", part["participants"] + 0.3 * gap * (
+            (i + 0.5) / len(outcomes) - 0.5)
         # Where every study found the effect, rounding can put the limit a hair below the share.
         error = [(part["power"] - part["lwr"]).clip(0), (part["upr"] - part["power"]).clip(0)]
-        axes.errorbar(part["participants"], part["power"], error, marker="os^Dvx"[i % 6], capsize=2,
+        axes.errorbar(places, part["power"], error, marker="os^Dvx"[i % 6], capsize=2,
                       color="black" if whole else f"C{i}", linewidth=2 if whole else 1.2,
                       label=outcome)
     axes.axhline(0.8, linestyle="--", color="grey", linewidth=1)
-    axes.set(ylim=(0, 1.02), xlabel="Participants (12 ratings each)", ylabel="Power of the "
-             "likelihood-ratio test", title=f"{LABEL} studies with the published effects")
+    axes.set(ylim=(0, 1.02), xticks=people, xlabel="Participants (12 ratings each)",
+             ylabel="Power of the likelihood-ratio test", title=f"{LABEL} studies with the "
+             f"published effects\n{count(table['repetitions'])} studies a point, "
+             "95 % Wilson intervals")
     axes.legend(loc="lower right")
     return figure, table

@@ -1,19 +1,19 @@
 """One run's settings, typed and checked before anything starts (notebooks/profiles/*.yaml)."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lib import objectives, paths, tasks
+from lib import objectives, paths, store, tasks
 from lib.errors import UserError, hint
 
 
 class Settings(BaseModel):
     """Base: unknown keys and silently converted types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class TaskSettings(Settings):
@@ -71,7 +71,7 @@ class StudentModel(Settings):
     the full or, with ``base`` 4bit (QLoRA), on the quantised checkpoint.
     """
 
-    size: str
+    size: str = Field(pattern=r"^[\w.+-]+$")
     model: str
     trainable_layers: int | None = Field(None, gt=0)
     lora_rank: int | None = Field(None, gt=0)
@@ -81,8 +81,8 @@ class StudentModel(Settings):
 class TrainingSettings(Settings):
     """How every student is trained (steps and batches count questions).
 
-    ``alpha``, ``beta``, ``gamma``, ``cf_loss``, ``factual_from``, ``wrong_choice`` and ``tags``: see
-    lib.objectives. ``share``: the part of the train questions that is used.
+    ``alpha``, ``beta``, ``gamma`` (between 0 and 1), ``cf_loss``, ``factual_from``, ``wrong_choice``
+    and ``tags``: see lib.objectives. ``share``: the part of the train questions that is used.
     """
 
     steps: int = Field(gt=0)
@@ -95,9 +95,9 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
     evaluate_every: int = Field(gt=0)
     checkpoint_every: int | None = Field(None, gt=0)
-    alpha: float = Field(0.5, ge=0, le=1)
-    beta: float = Field(0.5, ge=0, le=1)
-    gamma: float = Field(0.5, ge=0, le=1)
+    alpha: float = 0.5
+    beta: float = 0.5
+    gamma: float = 0.5
     cf_loss: Literal["weighted", "sum"] = "weighted"
     factual_from: Literal["explanation", "counterfactual"] = "explanation"
     wrong_choice: Literal["first", "random"] = "first"
@@ -130,12 +130,12 @@ class Profile(Settings):
 
     name: str
     description: str
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     task: TaskSettings
     teacher: TeacherSettings
     students: list[StudentModel] = Field(min_length=1)
     arms: list[str] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=1)
     training: TrainingSettings
     variants: dict[str, dict[str, float | int | str]] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -179,18 +179,20 @@ class Profile(Settings):
     def _check_training(self, variant: str) -> None:
         if "," in variant:
             raise ValueError(f"variants: '{variant}': a name holds no comma")
+        where = f"variants: '{variant}'" if variant else "training"
         try:
             training = self.training_of(variant)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"variants: '{variant}': {'.'.join(map(str, first['loc']))}: "
-                             f"{first['msg']}") from None
+            raise ValueError(f"{where}: {words(error, TrainingSettings)}") from None
+        for name in ("alpha", "beta", "gamma"):
+            if not 0 < getattr(training, name) < 1:
+                raise ValueError(f"{where}: {name} must be above 0 and below 1, as all tasks are asked")
         if training.batch_size % training.accumulation:
-            raise ValueError("training: batch_size must be a multiple of accumulation")
+            raise ValueError(f"{where}: batch_size must be a multiple of accumulation")
         if self.teacher.source == "generate" and self.teacher.counterfactuals == "first":
             for name, value in (("wrong_choice", "random"), ("factual_from", "counterfactual")):
                 if getattr(training, name) == value:
-                    raise ValueError(f"training: {name} {value} needs teacher.counterfactuals all")
+                    raise ValueError(f"{where}: {name} {value} needs teacher.counterfactuals all")
 
     @property
     def models(self) -> list[str]:
@@ -201,7 +203,7 @@ class Profile(Settings):
 
     def training_of(self, variant: str = "") -> TrainingSettings:
         """The training settings of a variant (none: the profile's own)."""
-        return TrainingSettings(**{**self.training.model_dump(), **self.variants.get(variant, {})})
+        return TrainingSettings(**self.training.model_dump() | self.variants.get(variant, {}))
 
 
 def names() -> list[str]:
@@ -209,24 +211,26 @@ def names() -> list[str]:
     return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
 
 
-def _sentence(error: ValidationError, path: Path) -> str:
+def words(error: ValidationError, model: type[Settings]) -> str:
+    """What is wrong first in settings of a class, where, and what to do."""
     first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        tip = hint(first["loc"][-1], _fields(first["loc"][:-1]), "known keys:")
-        return f"{paths.shown(path)}: unknown key '{where}'; {tip}"
+    where, given = ".".join(map(str, first["loc"])), first["input"]
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        tip = hint(first["loc"][-1], _fields(model, first["loc"][:-1]), "known keys:")
+        return f"unknown key '{where}'; {tip}"
+    if first["type"] == "missing":
+        return f"'{where}' is missing; add it."
     message = first["msg"].removeprefix("Value error, ")
     if not where:
-        return f"{paths.shown(path)}: {message}; correct it and try again."
-    got = "" if first["type"] == "missing" else f" (found {first['input']!r})"
-    return f"{paths.shown(path)}: {where}: {message}{got}; correct it and try again."
+        return message if message[-1] in ".?" else f"{message}; correct it and try again."
+    # To YAML a power of ten without point or sign is text.
+    power = first["type"] == "float_type" and re.fullmatch(r"(\d+\.?\d*)e([+-]?\d+)", str(given), re.I)
+    tip = f"write {float(power[1])}e{int(power[2]):+d}" if power else "correct it and try again"
+    return f"{where}: {message} (found {given!r}); {tip}."
 
 
-def _fields(location: tuple) -> list[str]:
-    model = Profile
-    for part in location:
-        if isinstance(part, int):
-            continue
+def _fields(model: type[Settings], location: tuple) -> list[str]:
+    for part in (part for part in location if isinstance(part, str)):
         annotation = model.model_fields[part].annotation
         inner = getattr(annotation, "__args__", (annotation,))
         model = next(a for a in inner if isinstance(a, type) and issubclass(a, BaseModel))
@@ -235,49 +239,49 @@ def _fields(location: tuple) -> list[str]:
 
 def load(name: str) -> Profile:
     """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
-    path = paths.PROFILES / f"{name}.yaml"
-    if not path.is_file():
+    if name not in names():
         raise UserError(f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; "
                         + hint(name, names()))
-    return parse(path)
+    return parse(paths.PROFILES / f"{name}.yaml")
 
 
 def parse(path: Path) -> Profile:
     """Read and check one profile file."""
-    raw = _read(path)
     try:
-        profile = Profile(**raw)
+        profile = Profile.model_validate(_read(path))
     except ValidationError as error:
-        raise UserError(_sentence(error, path)) from None
+        raise UserError(f"{paths.shown(path)}: {words(error, Profile)}") from None
     if profile.name != path.stem:
         raise UserError(f"{paths.shown(path)}: name is '{profile.name}'; make it '{path.stem}'.")
     return profile
 
 
 def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
-    """The file's settings; what it does not say comes from the profile that it ``extends``."""
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise UserError(f"{paths.shown(path)}: not valid YAML near line {line}; correct it.") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{paths.shown(path)}: expected 'key: value' lines; see profiles/cpu.yaml.")
+    """The file's settings; what it does not say, but its name, comes from the one it ``extends``."""
+    raw, children = store.read_yaml(path), (*children, path.stem)
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
-    children = (*children, path.stem)
-    if parent in children or parent not in names():
-        raise UserError(f"{paths.shown(path)}: extends: '{parent}' is no other profile; there are "
-                        f"{', '.join(names())}.")
+    others = [name for name in names() if name not in children]
+    if parent not in others:
+        raise UserError(f"{paths.shown(path)}: extends: '{parent}' is no other profile; "
+                        + hint(parent, others))
     below = _read(paths.PROFILES / f"{parent}.yaml", children)
-    return below | {key: below[key] | value if isinstance(value, dict) and key in below else value
-                    for key, value in raw.items()}
+    below.pop("name", None)
+    return _merge(below, raw)
+
+
+def _merge(below: object, above: object, levels: int = 9) -> object:
+    """Sections key by key, however deep; a variant, like a list, is replaced as a whole."""
+    if not (levels and isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: _merge(below.get(key), value, 1 if key == "variants" else levels - 1)
+                    for key, value in above.items()}
 
 
 def ancestors(name: str) -> list[str]:
     """The profiles that a profile ``extends``, nearest first."""
-    parent = yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text()).get("extends")
+    parent = store.read_yaml(paths.PROFILES / f"{name}.yaml").get("extends")
     return [parent, *ancestors(parent)] if parent else []
 
 

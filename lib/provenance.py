@@ -23,11 +23,14 @@ def git(*arguments: str) -> str | None:
 
 @functools.cache
 def commit() -> str:
-    """Short commit, with ``+dirty`` when tracked files differ from it; ``unknown`` without git."""
+    """Short commit, with ``+dirty`` when tracked files differ from it or lib/ or notebooks/ hold files
+    that git neither tracks nor ignores; ``unknown`` without git."""
     head = git("rev-parse", "--short=12", "HEAD")
     if head is None:
         return "unknown"
-    return head + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    new = git("ls-files", "--others", "--exclude-standard", "--", "lib", "notebooks")
+    return head + ("+dirty" if changed or new else "")
 
 
 def installed(package: str) -> str | None:

@@ -134,15 +134,16 @@ def draw(name: str) -> Path:
     moved = pd.concat([load(other)["transfer"] for other in collected()], ignore_index=True)
     drawn = {
         "student_accuracy": plots.student_accuracy(found["students"], chance=chance),
-        "accuracy_differences": plots_answers.difference_figure(found["differences"]),
         "explanation_measures": plots_answers.measure_figure(found["measures"], explanations.LABELS),
         "tradeoff": plots_tradeoff.tradeoff_figure(found["points"], plots_tradeoff.NAMED),
         "transfer": transfer.heat_map(transfer.matrix(stage.profile, moved)),
         "loss_curves": plots.loss_curves(data["losses"]),
         "training_cost": plots.cost_figure(data["runs"])}
+    if len(found["differences"]):  # of one arm alone there are none
+        drawn["accuracy_differences"] = plots_answers.difference_figure(found["differences"])
     _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
-    print(f"{name}: {stage.profile.description}", replication.markdown(found["summary"]),
-          replication.markdown(found["verdicts"]), sep="\n\n", end="\n\n")
+    shown = [replication.markdown(found[table]) for table in ("summary", "verdicts") if len(found[table])]
+    print(f"{name}: {stage.profile.description}", *shown, sep="\n\n", end="\n\n")
     return stage.figures
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from lib import models, paths, profile, prompt, provenance, store
+from lib import models, paths, profile, prompt, provenance, store, tasks
 from lib.errors import UserError, hint
 from lib.profile import Profile
 from lib.progress import duration
@@ -131,7 +131,7 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
     nb = nbformat.read(partial, as_version=4)
     nb.metadata.pop("widgets", None)  # GitHub's viewer does not show notebooks that have it
     nb.metadata["papermill"] |= {"input_path": paths.shown(notebook),
-                                 "output_path": paths.shown(executed)}
+                                 "output_path": str(executed.relative_to(paths.BUILT))}
     nb.metadata["honey"] = provenance.stamp(
         notebook=paths.shown(notebook), notebook_sha256=store.sha256_file(notebook),
         profile=settings.name, parameters=parameters, seed=settings.seed, seeds=settings.seeds,
@@ -215,6 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
             teacher = settings.teacher  # what is wrong is said now, not when it is loaded
             for reference in settings.models:
                 models.check(reference)
+            for task in (settings.task, *settings.evaluation.also):
+                if tasks.from_files(task):
+                    tasks.load(task, settings.seed)
             if teacher.source == "generate":
                 prompt.variants(prompt.read(settings.task.name), teacher.shots, 1, settings.seed)
             return 0

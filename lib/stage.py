@@ -1,5 +1,6 @@
 """One notebook's place in a run: its profile, its folder, the tables it writes and needs."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,21 @@ from lib import paths, profile, provenance, store
 from lib.errors import UserError
 
 STATISTICS = ["analysis", "statistic", "group", "term", "value"]
+
+
+def read_table(settings: profile.Profile, notebook: str, name: str) -> pd.DataFrame:
+    """A table that a notebook wrote (csv or parquet); UserError says which one makes it."""
+    path = profile.run_folder(settings) / notebook / f"{name}.csv"
+    if path.is_file():
+        return pd.read_csv(path)
+    if path.with_suffix(".parquet").is_file():
+        return pd.read_parquet(path.with_suffix(".parquet"))
+    if "google.colab" in sys.modules:  # where make is not, and each notebook may start on a new machine
+        how = "run that notebook first, with drive=True in both and the same profile."
+    else:
+        how = (f"run notebooks/{notebook}.ipynb with profile '{settings.name}' first, or "
+               f"`make reproduce PROFILE={settings.name}`.")
+    raise UserError(f"{paths.shown(path)} (or .parquet), which notebook {notebook} writes, is missing; {how}")
 
 
 class Stage:
@@ -29,13 +45,8 @@ class Stage:
         return store.write_csv(self.folder / f"{name}.csv", table, keep_if_same=True)
 
     def read_table(self, notebook: str, name: str) -> pd.DataFrame:
-        """Read another stage's table (csv or parquet); UserError says which notebook makes it."""
-        for path in (self.run / notebook / f"{name}.csv", self.run / notebook / f"{name}.parquet"):
-            if path.is_file():
-                return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-        raise UserError(
-            f"{paths.shown(self.run / notebook / name)} is missing; run notebooks/{notebook}.ipynb "
-            f"with profile '{self.profile.name}' first, or `make reproduce PROFILE={self.profile.name}`.")
+        """Another stage's table, see ``read_table``."""
+        return read_table(self.profile, notebook, name)
 
     def save_statistics(self, table: pd.DataFrame) -> Path:
         """Write this stage's statistics and rebuild the run's ``statistics.csv`` from all stages.

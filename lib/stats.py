@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from lib.errors import UserError
-from lib.golden import melt_table, melt_values, stack
+from lib.tables import melt_table, melt_values, stack
 
 # The paper's order; every table, test key ("later-earlier") and plot follows it.
 METHODS = ("CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised")

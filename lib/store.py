@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from lib.errors import UserError
 from lib.paths import shown
 from lib.progress import Progress
@@ -89,6 +91,43 @@ def write_parquet(path: Path, table, **options: bool) -> Path:
     return write_bytes(path, buffer.getvalue(), **options)
 
 
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, without a byte-order mark; UserError if it is in another encoding."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown(path)} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8."
+                        ) from None
+
+
+def read_jsonl(path: Path) -> dict[int, object]:
+    """What the lines of a JSONL file hold, by their numbers; UserError names one that is not JSON.
+
+    Only line feeds end a line: U+2028 and U+0085 may stand in a JSON text.
+    """
+    rows = {}
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        try:
+            if line.strip():
+                rows[number] = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{shown(path)} line {number} is not JSON ({error.msg}); each line must be "
+                            "one whole JSON object.") from None
+    return rows
+
+
+def read_yaml(path: Path) -> dict:
+    """A YAML file of keys and values; UserError says near which line it is broken."""
+    try:
+        found = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise UserError(f"{shown(path)}: not valid YAML near line {line}; correct it.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{shown(path)}: expected 'key: value' lines; write some.")
+    return found
+
+
 def read_json(path: Path, made_by: str) -> dict:
     """Read a JSON file; UserError names what makes it if it is absent or broken."""
     try:
@@ -119,7 +158,7 @@ class Shards:
         for path in sorted(self.folder.glob(f"shard-{number:05d}-*.jsonl")):
             data = path.read_bytes()
             if sha256_bytes(data)[:12] == path.stem.rsplit("-", 1)[1]:
-                return [json.loads(line) for line in data.decode().splitlines()]
+                return [json.loads(line) for line in data.decode().split("\n") if line]
             print(f"{shown(path)} is damaged; it is set aside and made again.", flush=True)
             path.rename(path.with_suffix(".damaged"))
         return None

@@ -136,17 +136,26 @@ def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[tor
 
 
 def freeze_below(model: nn.Module, layers: int) -> None:
-    """Train only the top ``layers`` blocks (of encoder and of decoder) and the final norms.
+    """Train only the top ``layers`` blocks (of encoder and of decoder), the final norms and the
+    output layer, unless it is the embedding.
 
     A frozen lower half saves a third of a step's arithmetic: nothing flows back through it.
+    UserError if there are fewer blocks, or if they are not found (in a stack's ModuleList).
     """
-    stacks = [stack for stack in (getattr(model, "encoder", None), getattr(model, "decoder", None),
-                                  getattr(model, "model", None)) if stack is not None]
     model.get_input_embeddings().weight.requires_grad_(False)
-    for stack in stacks:
-        blocks = stack.block if hasattr(stack, "block") else stack.layers
+    kind, both = model.config.model_type, model.config.is_encoder_decoder
+    for stack in (model.get_encoder(), model.get_decoder()) if both else (model.get_decoder(),):
+        lists = [part for part in stack.children() if isinstance(part, nn.ModuleList)]
+        if not lists:
+            raise UserError(f"trainable_layers: the layers of a {kind} student are not found; leave "
+                            "it out, or set lora_rank instead.")
+        blocks = max(lists, key=len)
         if layers > len(blocks):
-            raise UserError(f"trainable_layers is {layers}, but the student has {len(blocks)} layers.")
+            raise UserError(f"trainable_layers is {layers}, but the student ({kind}) has "
+                            f"{len(blocks)} layers.")
+        for name, part in stack.named_children():  # positions' embedding and their norm, too
+            if isinstance(part, nn.Embedding) or "emb" in name:
+                part.requires_grad_(False)
         for block in blocks[: len(blocks) - layers]:
             block.requires_grad_(False)
 

@@ -17,8 +17,8 @@ import scikit_posthocs as sp
 from scipy import stats
 
 from lib.errors import UserError
-from lib.golden import melt_table
 from lib.stats import METHODS
+from lib.tables import melt_table
 
 CONSTRUCTS = ("Plausibility", "Understandability", "Completeness", "Satisfaction",
               "Contrastiveness")

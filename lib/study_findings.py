@@ -64,9 +64,10 @@ def decision_findings(multiverse: pd.DataFrame) -> pd.DataFrame:
     number = {verdict: list(table.loc[table["verdict"] == verdict, "conclusion"])
               for verdict in ("always", "depends", "never")}
     decisions = multiverse["specification"].nunique()
+    under = "both" if decisions == 2 else f"all {decisions}"
     return pd.DataFrame([
-        (f"{len(number['always'])} of {len(table)} conclusions on accuracy hold under all "
-         f"{decisions} decisions about outlying runs, {len(number['depends'])} depend on them",
+        (f"{len(number['always'])} of {len(table)} conclusions on accuracy hold under {under} "
+         f"decisions about outlying runs, {len(number['depends'])} depend on them",
          "depending: " + (", ".join(number["depends"]) or "none"), "outlier_decisions in 06")],
         columns=COLUMNS)
 
@@ -82,9 +83,15 @@ def raw_findings(raw: Analyses) -> pd.DataFrame:
     beyond = len(raw.ratings) - alpha["n_after"]
     alike = "measure much the same" if alpha["raw_alpha"] >= 0.8 else "are not one thing"
     means = raw.ratings.groupby("method", observed=True)["Quality"].mean().sort_values()
+    best, second = means.index[-1], means.index[-2]
+    lead = raw.tables["contrasts"].query("lengths == 'as they are'").set_index("pair")["p_holm"]
+    lead = lead[[pair for pair in (f"{best}-{second}", f"{second}-{best}") if pair in lead]].item()
     near = "resemble" if icc["Quality"] > 0.05 else "hardly resemble"
-    rows = [(f"{means.index[-1]} has the highest mean Quality, {means.index[0]} the lowest",
+    rows = [(f"{best} has the highest mean Quality, {means.index[0]} the lowest",
              f"{means.iloc[-1]:.2f} and {means.iloc[0]:.2f}", "means"),
+            (f"The lead of {best} over {second} in Quality is "
+             + ("shown" if lead < 0.05 else "not shown"),
+             f"{means[second]:.2f} on average, Holm p {show_p(lead)}", "mixed model"),
             (f"Ratings by one person {near} each other",
              f"{icc['Quality']:.0%} of Quality's variance lies between persons", "ICC"),
             (f"The five constructs {alike}", f"alpha = {alpha['raw_alpha']:.2f}; without "

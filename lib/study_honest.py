@@ -10,13 +10,13 @@ import pingouin as pg
 from scipy import stats
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
-from lib.golden import melt_table, melt_values, stack
 from lib.stats import anova_table, flag_outliers, tukey_table
 from lib.study import CONSTRUCTS, OUTCOMES, kruskal_table, melt_ratings, order_methods
 from lib.study_mixed import (MixedFit, coefficient_table, contrast_table,
                              effect_table, fit_mixed, likelihood_ratio)
 from lib.study_models import drop_quality_outliers, make_design
 from lib.study_ranks import shuffle
+from lib.tables import melt_table, melt_values, stack
 
 LENGTH_UNIT = 100.0  # the ordinal model's optimiser wants columns of like size
 

@@ -12,9 +12,9 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from lib.errors import UserError
-from lib.golden import melt_table, melt_values
 from lib.study import CONSTRUCTS, CONTROLS, analyse_scores, melt_ratings
 from lib.study_ranks import rank_test_table
+from lib.tables import melt_table, melt_values
 
 # Levels that the others are compared with, as in the paper; else the first in the alphabet.
 REFERENCES = {"gender": "male", "country": "United Kingdom"}

@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from lib import (accuracy, figures, golden, paths, plots_study, stats, study, study_honest,
                  study_mixed, study_models)
+from lib.tables import melt_table
 
 # Mean characters of the rated explanations of each method (paper; equal to the raw ratings').
 LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
@@ -190,7 +191,7 @@ def ratings_statistics(raw: Analyses) -> pd.DataFrame:
         found = [raw.tables[name] for name in ("statistics", "mixed", "alpha")]
         for name, keys in (("icc", ["construct"]), ("constructs", ["construct"]),
                            ("odds", ["construct", "term"]), ("contrasts", ["lengths", "pair"])):
-            found.append(golden.melt_table(raw.tables[name], name, keys).assign(analysis=name))
+            found.append(melt_table(raw.tables[name], name, keys).assign(analysis=name))
         found = pd.concat(found).assign(analysis=lambda table: f"{raw.source} " + table["analysis"])
         tables = [found] if raw.source == PAPER else [*tables, found]  # the paper's has the counts'
     return pd.concat(tables, ignore_index=True)

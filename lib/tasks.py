@@ -5,7 +5,6 @@ function here that turns a row and its place into a Question), the rest are work
 """
 
 import functools
-import json
 import random
 import re
 from collections import Counter
@@ -13,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from lib import paths
+from lib import paths, store
 from lib.errors import UserError
 
 SPLITS = ("train", "dev", "test")
@@ -55,7 +52,7 @@ def lettered(choices: Sequence[str]) -> str:
 def read_commonsenseqa(row: dict, place: str) -> Question:
     """A row in CommonsenseQA's schema: id, question, choices (label, text), answerKey."""
     labels, texts = list(row["choices"]["label"]), tuple(row["choices"]["text"])
-    return Question(row["id"], row["question"].strip(), texts, labels.index(row["answerKey"]))
+    return Question(str(row["id"]), row["question"].strip(), texts, labels.index(row["answerKey"]))
 
 
 def read_strategyqa(row: dict, place: str) -> Question:
@@ -106,10 +103,16 @@ def describe(name: str) -> dict:
     if not path.is_file():
         raise UserError(f"There is no task '{name}'; there are {', '.join(names())}, and a new one is "
                         f"a file {paths.shown(path)}.")
-    found = yaml.safe_load(path.read_text()).get("task") or {}
+    found = store.read_yaml(path).get("task") or {}
     if found.get("reader") not in READERS:
         raise UserError(f"{paths.shown(path)}: task.reader must be one of {', '.join(READERS)}.")
     return found
+
+
+def from_files(task) -> bool:
+    """Whether the questions of a TaskSettings are files that are here, so that nothing is downloaded."""
+    return task.source.startswith("folder:") or (
+        task.source == "default" and "files" in describe(task.name))
 
 
 def load(task, seed: int = 0) -> dict[str, list[Question]]:
@@ -118,7 +121,8 @@ def load(task, seed: int = 0) -> dict[str, list[Question]]:
     ``source``: default (the task's files, or the hub at a pinned revision), published (the authors'
     release: questions that have usable texts) or folder:PATH with train.jsonl and test.jsonl (and
     dev.jsonl) in the schema of the task's reader. Where there is no dev file, 10 % of train, drawn
-    with ``seed``, is dev. UserError if a source is out of reach or a row cannot be read.
+    with ``seed``, is dev. UserError if a source is out of reach, a row cannot be read or asked, an
+    id occurs twice (all texts are kept by id), or a split is empty.
     """
     splits = dict(_load(task.name, task.source, seed))
     for split in SPLITS:
@@ -131,9 +135,18 @@ def load(task, seed: int = 0) -> dict[str, list[Question]]:
 
 
 def letter_counts(splits: dict[str, list[Question]]) -> list[dict]:
-    """How often each letter is the answer, as rows group (a split), letter, count."""
-    counts = Counter((split, LETTERS[q.answer]) for split in splits for q in splits[split])
-    return [{"group": split, "letter": letter, "count": n} for (split, letter), n in counts.items()]
+    """How often each letter is the answer, as rows group (a split), letter, count, even.
+
+    even: the count to expect if every question's answer were drawn evenly from its choices.
+    """
+    rows = []
+    for split, questions in splits.items():
+        counts = Counter(q.answer for q in questions)
+        sizes = Counter(len(q.choices) for q in questions)
+        rows += [{"group": split, "letter": LETTERS[i], "count": counts[i],
+                  "even": sum(n / size for size, n in sizes.items() if i < size)}
+                 for i in range(max(sizes, default=0))]
+    return rows
 
 
 @functools.cache
@@ -153,38 +166,56 @@ def _load(name: str, source: str, seed: int) -> dict[str, list[Question]]:
 def _from_files(name: str, pattern: str, reader, seed: int) -> dict[str, list[Question]]:
     rows = {}
     for split in SPLITS:
-        path = Path(pattern.format(split=split))
-        if not path.is_file():
-            if split == "dev":
-                continue
+        path = Path(pattern.replace("{split}", split))
+        if path.is_file():
+            rows[split] = store.read_jsonl(path)
+        elif split != "dev":
             raise UserError(f"{name}: {paths.shown(path)} is missing; the folder needs train.jsonl "
                             "and test.jsonl.")
-        try:
-            rows[split] = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-        except json.JSONDecodeError as error:
-            raise UserError(f"{paths.shown(path)} is not JSON lines: {error.msg}.") from None
-    return _questions(name, rows, reader, seed)
+    return _questions(name, rows, reader, seed, f"{paths.shown(Path(pattern))} line")
 
 
-def _questions(name: str, rows: dict[str, list], reader, seed: int) -> dict[str, list[Question]]:
-    found = {}
+def _questions(name: str, rows: dict[str, dict[int, dict]], reader, seed: int,
+               where: str = "{split} row") -> dict[str, list[Question]]:
+    found, places = {split: [] for split in rows}, {}
     for split, part in rows.items():
-        found[split] = []
-        for number, row in enumerate(part):
+        for number, (line, row) in enumerate(part.items()):
+            place = f"{where.replace('{split}', split)} {line}"
             try:
                 question = reader(row, f"{split}-{number:05d}")
-            except (KeyError, ValueError, TypeError, AttributeError) as error:
-                raise UserError(f"{name}: {split} row {number + 1} cannot be read "
+            except (LookupError, ValueError, TypeError, AttributeError) as error:
+                raise UserError(f"{name}: {place} cannot be read "
                                 f"({type(error).__name__}: {error}); see {reader.__name__} in "
                                 "lib/tasks.py for the fields that it needs.") from None
-            if question is not None:
-                found[split].append(question)
+            if question is None:
+                continue
+            _check(question, f"{name}: {place}")
+            if places.setdefault(question.id, place) != place:
+                raise UserError(f"{name}: the id '{question.id}' occurs twice, in {places[question.id]} "
+                                f"and {place}; texts and answers are kept by id, so give every "
+                                "question of all splits one of its own.")
+            found[split].append(question)
     if "dev" not in found:
         train = found["train"]
         held = set(random.Random(f"dev {seed}").sample(range(len(train)), -(-len(train) // 10)))
         found["dev"] = [q for i, q in enumerate(train) if i in held]
         found["train"] = [q for i, q in enumerate(train) if i not in held]
+    for split in SPLITS:
+        if not found[split]:
+            raise UserError(f"{name} has no {split} questions; add some (where there is no dev file, "
+                            "dev takes a tenth of train, at least one question).")
     return found
+
+
+def _check(question: Question, place: str) -> None:
+    count = len(question.choices)
+    if not 2 <= count <= len(LETTERS):
+        raise UserError(f"{place} has {count} choices; give it 2 to {len(LETTERS)}.")
+    if not 0 <= question.answer < count:
+        raise UserError(f"{place} has {count} choices, but the answer is number "
+                        f"{question.answer + 1}; correct one of them.")
+    if not all(isinstance(choice, str) and choice.strip() for choice in question.choices):
+        raise UserError(f"{place} has a choice that is empty or no text; write a text in quotes.")
 
 
 def _published(name: str, told: dict, seed: int) -> dict[str, list[Question]]:
@@ -212,7 +243,7 @@ def _from_hub(name: str, hub: dict, reader, seed: int) -> dict[str, list[Questio
     try:
         data = datasets.load_dataset(hub["path"], revision=hub["revision"],
                                      cache_dir=str(paths.RAW / "hub"))
-        rows = {"train": list(data["train"]), "test": list(data[hub["test"]])}
+        rows = {"train": dict(enumerate(data["train"], 1)), "test": dict(enumerate(data[hub["test"]], 1))}
     except Exception as error:  # datasets raises many kinds when the hub is out of reach
         raise UserError(f"Cannot load {hub['path']} at {hub['revision'][:8]} from the hub "
                         f"({type(error).__name__}); check the network, or {instead}.") from error

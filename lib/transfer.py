@@ -51,9 +51,10 @@ def collect(runs: Path) -> pd.DataFrame:
 
 def matrix(settings: Profile, table: pd.DataFrame) -> pd.DataFrame:
     """This run's rows of ``collect``'s table, and those of other runs whose students are of the same
-    sizes, of another task and of no variant: the matrix grows with each such run."""
+    sizes, of another task, of no variant and of a method that there (still) is: the matrix grows
+    with each such run."""
     own, another = table["profile"] == settings.name, table["trained_on"] != settings.task.name
-    others = another & table["size"].isin(table["size"][own]) & ~table["arm"].str.contains(",")
+    others = another & table["size"].isin(table["size"][own]) & table["arm"].isin(figures.ARMS)
     return pd.concat([table[own], table[others]], ignore_index=True)
 
 

@@ -7,12 +7,13 @@ to data/runs/<profile>/tuning.csv.
 
 import argparse
 import itertools
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from lib import evaluate, grid, models, objectives, profile, store, tasks
-from lib.errors import command_line
+from lib.errors import UserError, command_line
 from lib.extraction import extract
 from lib.jobs import teacher_texts
 
@@ -55,6 +56,10 @@ def main() -> None:
     parser.add_argument("--rates", nargs="+", type=float, required=True)
     parser.add_argument("--steps", nargs="+", type=int, required=True)
     chosen = parser.parse_args()
+    for option in ("rates", "steps"):
+        for value in getattr(chosen, option):
+            if not 0 < value < math.inf:
+                raise UserError(f"--{option} {value:g}: a number greater than 0 is needed; correct it.")
     settings = profile.load(chosen.profile)
     path = profile.run_folder(settings) / "tuning.csv"
     for steps, rate, arm in itertools.product(chosen.steps, chosen.rates, chosen.arms):

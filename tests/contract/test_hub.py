@@ -61,7 +61,8 @@ def test_pinned_revision_and_named_split_are_asked_for(name, monkeypatch):
 
     def load_dataset(path, revision, **_):
         asked.update(path=path, revision=revision)
-        return {"train": [ROWS[name]] * 20, hub["test"]: [ROWS[name]] * 3}
+        rows = [ROWS[name] | {key: str(i) for key in ("id", "qid") if key in ROWS[name]} for i in range(23)]
+        return {"train": rows[:20], hub["test"]: rows[20:]}
 
     hub = tasks.describe(name)["hub"]
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)

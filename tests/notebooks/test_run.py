@@ -28,7 +28,7 @@ total = 2 * 3"""
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     """Function that writes notebooks/NAME.ipynb with cells; all that is built goes to tmp_path."""
-    for name, folder in {"NOTEBOOKS": "notebooks", "BUILT": "", "RUNS": "data/runs",
+    for name, folder in {"ROOT": "", "NOTEBOOKS": "notebooks", "BUILT": "", "RUNS": "data/runs",
                          "FIGURES": "figures"}.items():
         monkeypatch.setattr(paths, name, tmp_path / folder)
     monkeypatch.setenv("HONEY_HOME", "")  # lib.run sets these two: undone after each test
@@ -135,7 +135,7 @@ def test_unknown_names(write, capsys):
     assert run.main(["--check", "--profile", "smoke"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "There is no notebook '01_alhpa' in notebooks; did you mean '01_alpha'?"] + [
-        "There is no profile 'smok' in notebooks/profiles; did you mean 'smoke'?"] * 2
+        f"There is no profile 'smok' in {paths.PROFILES}; did you mean 'smoke'?"] * 2
 
 
 def test_a_failed_notebook_is_kept_aside_until_it_succeeds(write, tmp_path, capsys):

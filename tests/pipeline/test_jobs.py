@@ -126,7 +126,7 @@ def test_variants_are_students_of_their_own(settings):
     answers = evaluate.all_predictions(few, table)
     assert list(dict.fromkeys(answers["arm"])) == list(table["arm"])
     card = (grid.home(few) / table["folder"][0] / "README.md").read_text()
-    assert "base_model: tiny:t5" in card and "gamma 1 tiny-t5 seed 0" in card and "| explain | 0.5 |" in card
+    assert "from `tiny:t5`" in card and "gamma 1 tiny-t5 seed 0" in card and "| explain | 0.5 |" in card
 
 
 class Elsewhere(jobs._Requeued):

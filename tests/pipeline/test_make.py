@@ -130,7 +130,7 @@ def test_nothing_is_run_twice(done):
     ("lib/people.py", ["05"], ["06"]),
     ("lib/page.html", ["05"], ["06"]),
     ("lib/prompts/common.yaml", ["01", "02"], ["03", "04", "06"]),
-    ("data/minicqa/train.jsonl", ["01", "02"], ["03", "04", "06"]),
+    ("data/minicqa/train.jsonl", ["01", "02", "03", "04"], ["06"]),
     ("data/results/table.csv", ["05"], ["06"]),
     ("data/results/README.md", [], []),
     ("data/models/table.csv", [], []),
@@ -174,6 +174,67 @@ def test_raw_data_that_appears_makes_its_readers_out_of_date(done):
         (raw / name).write_text("")
     assert done.plan()["05"] == "runs: data/raw/study.csv changed"
     assert "04" not in done.plan()
+
+
+QUESTIONS = ["01", "02", "03", "04"]
+
+
+@pytest.mark.parametrize("profile, prompts, path, numbers", [
+    # questions of a task's own file, of a folder, with a name that Make could not read, and plain
+    ("task: {name: claims}", 'task:\n  files: "data/raw/claims/{split}.jsonl"  # mine',
+     "data/raw/claims/train.jsonl", QUESTIONS),
+    ("task: {name: claims}", "task: {files: 'data/raw/claims/{split}.jsonl', reader: esnli}",
+     "data/raw/claims/dev.jsonl", QUESTIONS),
+    ("task:\n  name: claims  # mine", "task:\n  files: data/raw/{split}/a.jsonl  # mine",
+     "data/raw/test/a.jsonl", QUESTIONS),
+    ('task: {name: esnli, source: "folder:HERE/own"}', "", "own/test.jsonl", QUESTIONS),
+    ('task: {name: esnli, source: "folder:HERE/a: b$c"}', "", "a: b$c/train.jsonl", QUESTIONS),
+    ("task: {name: esnli, source: folder:own}", "", "own/dev.jsonl", QUESTIONS),
+    ("evaluation:\n  also:\n  - {name: claims}", "task: {files: 'own/{split}.jsonl'}",
+     "own/test.jsonl", ["04"]),
+    # local models: the teacher is also the reader
+    ('teacher:\n  model: "local:HERE/big"', "", "big/config.json", ["01", "02", "04"]),
+    ('students:\n- {size: 1M, model: "local:HERE/small one", lora_rank: 4}', "",
+     "small one/model.safetensors", ["03"]),
+    ("students:\n  - size: 1M\n    model: local:HERE/small", "", "small/config.json", ["03"]),
+    ("evaluation: {reader: 'local:HERE/small', explained: 4}", "", "small/a.safetensors", ["04"]),
+    # no file of this run
+    ("task: {name: esnli}", "task: {files: 'own/{split}.jsonl'}", "own/test.jsonl", []),
+    ("# model: local:HERE/small", "", "small/config.json", []),
+    ('task: {name: esnli, source: "folder:HERE/own"}', "", "own/other.jsonl", []),
+])
+def test_ones_own_questions_and_models_make_their_readers_out_of_date(
+        done, profile, prompts, path, numbers):
+    own, settings = done.root / path, done.root / "notebooks/profiles/smoke.yaml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("1")
+    settings.write_text("name: smoke\nextends: mine\n")
+    mine = settings.with_name("mine.yaml")
+    mine.write_text("name: mine\n" + profile.replace("HERE", str(done.root)) + "\nseeds: [0]\n")
+    task = done.root / "lib/prompts/claims.yaml"
+    task.write_text(prompts)
+    for file in (own, settings, mine, task):
+        os.utime(file, (1000, 1000))
+    done.pretend(*names(done), time=2000)
+    assert (done.dry_run(), done.plan()) == ([], {})
+    os.utime(own, (3000, 3000))
+    plan = done.plan()
+    told = [number for number, state in plan.items() if state.startswith("runs: ")]
+    assert told == numbers
+    assert all(plan[number].endswith(f"{path} changed") for number in told)
+    assert done.dry_run() == sorted(plan)  # make's own reading of the same files
+
+
+def names(project: Project) -> list[str]:
+    return [path.stem for path in sorted((project.root / "notebooks").glob("*.ipynb"))]
+
+
+def test_a_study_of_ones_own_is_said_to_be_analysed_again(done):
+    """lib.run sets the time of what ran with other parameters, as in `make study`, to 0."""
+    os.utime(done.root / f"data/runs/smoke/notebooks/{FIFTH}.ipynb", (2000, 0))
+    assert done.plan() == {"05": "runs: it last ran with other parameters",
+                           "06": "runs if the tables of 05 come out different"}
+    assert done.dry_run() == ["05", "06"]
 
 
 def test_closure_follows_imports_of_every_form(project, monkeypatch):

@@ -71,6 +71,10 @@ def test_all_stages_and_outputs(home, first):
         assert all((figures / f"{name}.{kind}").stat().st_size > 0 for kind in ("pdf", "csv", "json"))
         record = json.loads((figures / f"{name}.json").read_text())
         assert record["profile"] == "smoke" and record["command"] == "make reproduce PROFILE=smoke"
+    for stage in STAGES[:3]:  # warnings of packages at their import or use
+        cells = json.loads((home / f"data/runs/smoke/notebooks/{stage}.ipynb").read_text())["cells"]
+        assert not [output for cell in cells for output in cell.get("outputs", [])
+                    if output.get("name") == "stderr"], stage
     statistics = pd.read_csv(home / "data" / "runs" / "smoke" / "statistics.csv")
     assert list(statistics) == ["analysis", "statistic", "group", "term", "value"]
     paper = statistics.query("analysis == 'paper after' and group == 'method:size' and term == 'F'")

@@ -242,7 +242,7 @@ def test_ratings_of_another_run_are_told_and_left_out(stage, tmp_path, capsys):
     RATED.drop(columns=["Quality", "question"]).to_csv(own, index=False)
     assert agreement.compare(str(own), explain(LENGTHS)).empty
     assert "The ratings lack the column(s) question" in capsys.readouterr().out
-    with pytest.raises(UserError, match="cannot be read as a CSV table of ratings"):
+    with pytest.raises(UserError, match="none.csv: no such folder or file; name the folder of your"):
         agreement.compare(str(tmp_path / "none.csv"), explain(LENGTHS))
 
 

@@ -199,11 +199,17 @@ def test_figure_shows_the_pairs_and_a_line_at_zero():
                                   pairs.sort_values(**order))
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     for ax, (_, part) in zip(figure.axes, shown.groupby("size", sort=False), strict=True):
-        points = ax.containers[0].lines[0]
-        assert list(points.get_xdata()) == part["difference"].tolist()
-        assert [names[int(y)] for y in points.get_ydata()] == part["pair"].tolist()
-        ends = [(one[0][0], one[1][0]) for one in ax.containers[0].lines[2][0].get_segments()]
-        np.testing.assert_allclose(ends, part[["low", "high"]])
+        seen = {}
+        for container, filling in zip(ax.containers, ("black", "white"), strict=True):
+            points, _, (bars,) = container.lines
+            for x, y, bar in zip(*points.get_data(), bars.get_segments(), strict=True):
+                seen[names[int(y)]] = (x, bar[0][0], bar[1][0], filling)
+            assert points.get_markerfacecolor() == filling
+        assert len(seen) == len(part)
+        for row in part.itertuples():
+            clear = row.low > 0 or row.high < 0
+            assert seen[row.pair][:3] == pytest.approx((row.difference, row.low, row.high))
+            assert seen[row.pair][3] == ("black" if clear else "white")
         assert any(set(line.get_xdata()) == {0} for line in ax.lines)
         assert ax.get_xlim()[0] < min(part["low"].min(), 0)
         assert ax.get_xlim()[1] > max(part["high"].max(), 0)

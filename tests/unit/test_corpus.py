@@ -115,13 +115,49 @@ def test_zero_shot_is_a_setting(make):
 
 @pytest.mark.parametrize("change", [
     {"model": "tiny:t5"}, {"precision": "bfloat16"}, {"shots": 1}, {"prefixes": 3}, {"chat": True},
-    {"batch_size": 4}, {"answer_in_revision": False}, {"engine": "server"},
+    {"batch_size": 4}, {"engine": "server"},
     {"max_new_tokens": profile.TokenLimits(explanation=9)}, {"seed": 1}, {"task": {"train": 19}}])
 def test_any_other_setting_starts_a_new_folder(make, change):
     def folder(made):
         return store.Shards(paths.TEXTS, "explanation", made.plan_key("explanation")).folder
 
     assert folder(make()) == folder(make()) != folder(make(**change))
+
+
+@pytest.mark.parametrize(("change", "kinds"), [
+    ({"answer_in_revision": False}, {"revision"}), ({"counterfactuals": "all"}, {"counterfactual"}),
+    ({"max_new_tokens": profile.TokenLimits(**dict.fromkeys(prompt.KINDS, 8) | {"critique": 9})},
+     {"critique"}), ({"shots": 1}, set(prompt.KINDS))])
+def test_a_setting_of_one_kind_rewrites_that_kind(make, change, kinds):
+    before, after = make(), make(**change)
+    assert {kind for kind in prompt.KINDS if before.plan_key(kind, given(before))
+            != after.plan_key(kind, given(after))} == kinds
+
+
+def test_earlier_texts_are_in_the_key_of_those_that_go_on_from_them(make):
+    made = make()
+    texts = given(made)
+    other = {id: row | {"critique": "Long."} for id, row in texts.items()}
+    assert made.plan_key("critique", texts) == made.plan_key("critique", other)
+    assert made.plan_key("revision", texts) != made.plan_key("revision", other)
+    other = {id: row | {"explanation": "Since."} for id, row in texts.items()}
+    assert made.plan_key("critique", texts) != made.plan_key("critique", other)
+    assert made.plan_key("explanation", texts) == made.plan_key("explanation")
+
+
+def test_no_mixture_of_settings_stays_on_disk(make, monkeypatch):
+    """Stage 02 on explanations of other settings, then both again: as if it had never happened."""
+    class Echo:
+        def texts(self, prompts, limit):
+            return [store.key_of([p.head, p.tail, p.opening]) for p in prompts]
+
+    monkeypatch.setattr(corpus.Corpus, "teacher", Echo())
+    old, new = make().settings, make(shots=1).settings
+    whole = corpus.write_revisions(new, corpus.write_explanations(new))
+    monkeypatch.setattr(paths, "TEXTS", paths.TEXTS.parent / "again")
+    mixed = corpus.write_revisions(new, corpus.write_explanations(old))
+    again = corpus.write_revisions(new, corpus.write_explanations(new))
+    assert again.equals(whole) and not mixed["critique"].eq(whole["critique"]).any()
 
 
 def test_other_prompts_and_another_revision_start_a_new_folder(make, monkeypatch, tmp_path):

@@ -67,10 +67,11 @@ def make_costs(students):
 
 def make_texts():
     rng = np.random.default_rng(2)
-    before = pd.DataFrame({"id": range(20), "kind": "explanation",
+    before = pd.DataFrame({"id": range(20), "kind": "explanation", "text": "A.",
                            "characters": rng.integers(50, 200, 20),
                            "mentions_other_choices": rng.integers(0, 3, 20) / 4})
-    after = before.assign(kind="revision", characters=before["characters"] + 30,
+    after = before.assign(kind="revision", text=["A."] * 5 + ["B."] * 15,
+                          characters=before["characters"] + 30,
                           mentions_other_choices=before["mentions_other_choices"] + 0.25)
     return pd.concat([before, after], ignore_index=True)
 
@@ -177,6 +178,16 @@ def test_an_axis_that_starts_elsewhere_says_so():
     assert ax.get_xlabel() == "Share" and ax.get_xlim() == (0, 100)
     plots.frame(ax, "y", "Share", [0.0, np.nan], 0, 100)  # a single value has a frame, too
     assert ax.get_ylim() == (0, 5)
+    plots.frame(ax, "x", "n = 9", [-0.19, 0.1], -1, 1)
+    assert ax.get_xlabel() == "n = 9; axis from −0.25"
+    assert ax.get_xlim() == pytest.approx((-0.25, 0.15))
+
+
+@pytest.mark.parametrize("numbers, noun, said", [
+    ([180, 180], "question", "180 questions"), ([1], "seed", "1 seed"),
+    ([6, 5], "run", "5 to 6 runs"), (pd.Series([1114]), "", "1,114")])
+def test_how_many_in_words(numbers, noun, said):
+    assert plots.count(numbers, noun) == said
 
 
 # Saving
@@ -233,6 +244,9 @@ def test_accuracy_of_published_cells():
     figure, table = plots.accuracy_figure(accuracy.published_cells())
     assert list(table["panel"].unique()) == ["all runs", "without the paper's outliers"]
     assert list(table["method"][:4]) == list(stats.METHODS)
+    assert [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes] == [
+        ["220M\n(6, 6, 6, 6 runs)", "770M\n(6, 5, 5, 6 runs)"],
+        ["220M\n(5, 5, 4, 6 runs)", "770M\n(5, 5, 4, 5 runs)"]]
     first = table.iloc[0]
     half = 2.570581835636314 * 4.13732568117254 / np.sqrt(6)  # t, 5 degrees of freedom
     assert (first["n"], first["mean"]) == (6, pytest.approx(53.1661097466667))
@@ -252,16 +266,37 @@ def test_student_accuracy_has_wilson_intervals_and_chance():
         stats.wilson_interval(row["correct"], row["total"]))
     assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
     assert figure.axes[0].get_ylim() == (0, 100)
+    assert figure.axes[0].get_title() == "small students (40 questions)"
 
 
-def test_loss_curves_leave_the_weighted_sum_out():
+def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
     history = make_history(make_students(seeds=2))
     figure, table = plots.loss_curves(history)
     assert set(table["task"]) == set(plots.TASKS) and len(figure.axes) == 8
     assert len(table) == (history["task"] != "loss").sum()
-    assert sum(len(ax.lines) for ax in figure.axes) == len(table) / 3
+    curves = [line for ax in figure.axes for line in ax.lines if line.get_linestyle() != "None"]
+    assert len(curves) == len(table) / 3 / 2  # three steps, two seeds
+    for curve in curves:
+        np.testing.assert_allclose(curve.get_ydata(), [3.05, 1.55, 1.05])
+    bands = [band.get_paths()[0].get_extents() for band in figure.axes[0].collections]
+    assert {(band.y0, band.y1) for band in bands} == {(1.0, 3.1)}
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == [
+        "dev, 2 seeds", "train, 2 seeds"]
     with pytest.raises(UserError, match="empty"):
         plots.loss_curves(history[history["task"] == "loss"])
+
+
+def test_loss_curves_that_coincide_can_be_told_apart():
+    """Each arm's markers lie on its dev curve, none on those of another, also with few steps."""
+    figure, _ = plots.loss_curves(make_history(make_students(1)))
+    for ax in figure.axes:
+        marks = [line for line in ax.lines if line.get_linestyle() == "None"]
+        assert len({(line.get_marker(), line.get_markerfacecolor()) for line in marks}) == len(marks)
+        places = np.concatenate([line.get_xdata() for line in marks])
+        assert len(places) == 4 * len(marks) == len(set(places))
+        for line in marks:
+            np.testing.assert_allclose(line.get_ydata(), np.interp(
+                line.get_xdata(), range(3), [3, 1.5, 1]))
 
 
 def test_costs_are_means_over_seeds():
@@ -313,6 +348,9 @@ def test_effects_have_the_interval_of_the_brunner_munzel_test(scores):
     assert abs((row["A"] - 0.5) / se) == pytest.approx(
         abs(distributions.brunnermunzel(x, y).statistic))
     figure, table = plots_study.effect_figure(effects, "A", "A", 0.5)
+    key, = figure.legends
+    assert [text.get_text() for text in key.get_texts()] == ["95 % interval without 0.5", "with 0.5"]
+    assert [mark.get_markerfacecolor() for mark in key.get_lines()] == ["black", "white"]
     np.testing.assert_allclose(np.sort(np.concatenate([drawn(ax, "x") for ax in figure.axes])),
                                np.sort(table["A"]))
 
@@ -386,7 +424,7 @@ def test_findings_name_the_front_and_the_distance_to_it(scores):
     cells = accuracy.published_cells()
     found = plots_tradeoff.tradeoff_findings(plots_tradeoff.published_points(
         cells[cells["panel"] == "all runs"], scores)).set_index("finding")
-    ahead = found.loc["MT:Unrevised (770M) is on the Pareto front"]
+    ahead = found.loc["MT:Unrevised (770M) is on the Pareto front by its means"]
     assert ahead["accuracy"] == "75.6 [74.6, 76.5]"
     behind = found.loc["CF:Unrevised (770M) is behind MT:Unrevised (770M)"]
     assert (behind["accuracy"], behind["quality"]) == ("-9.3", "-0.15")
@@ -418,6 +456,10 @@ def test_revision_changes_are_pairs():
     change = table[table["texts"] == "change"].set_index("measure")
     assert change["n"].tolist() == [18, 18]  # one question left out, one without a pair
     assert change["mean"].tolist() == [30, 0.25]
+    same = table.set_index("measure").loc["unchanged"]
+    assert (same["texts"], same["n"], same["mean"]) == ("Revised", 18, 4 / 18)
+    assert (same["low"], same["high"]) == stats.wilson_interval(4, 18)
+    assert figure.axes[0].get_title() == "Change of length, 18 pairs (4 unchanged)"
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == pytest.approx(100)
     with pytest.raises(UserError, match="unrevised and a revised text"):
         plots_texts.revision_changes(texts[texts["kind"] == "revision"])

@@ -94,6 +94,15 @@ def test_a_random_wrong_choice_is_seeded_and_usable():
     assert found[3] == objectives.pair("counterfactual", many, texts, False, wrong_choice="random", seed=3)
 
 
+@pytest.mark.parametrize("wrong_choice", ["first", "random"])
+@pytest.mark.parametrize("texts", [["", "Water is wet.", ""], [None, "Water is wet.", None]])
+def test_without_a_counterfactual_text_the_rationale_is_empty(wrong_choice, texts):
+    found = objectives.pair("counterfactual", QUESTION, TEXTS | {"counterfactuals": texts}, False,
+                            wrong_choice=wrong_choice, seed=3)
+    assert found == (f"[counterfactual] Where do fish live? Choices: {LETTERED} Rationale: ",
+                     "So the answer is tree.")
+
+
 @pytest.mark.parametrize(("tags", "start"), [("words", "[explain] Where"), ("numbers", "[2] Where"),
                                              ("none", "Where"), ("twice", "[explain] [explain] Where")])
 def test_tags(tags, start):

@@ -115,8 +115,10 @@ def test_findings_and_statistics_of_real_ratings_say_whose_they_are(simulated, s
     found = study_findings.plain_findings(raw)
     label = {PAPER: "paper, raw", OWN: "own study"}[source]
     assert found.loc[found["ratings"] == label, "from"].value_counts().to_dict() == {
-        "mixed model": 7, "four tests": 5, "likelihood ratio": 3, "ICC": 1, "1.5 IQR": 1,
+        "mixed model": 8, "four tests": 5, "likelihood ratio": 3, "ICC": 1, "1.5 IQR": 1,
         "means": 1, "Cronbach's alpha": 1, "Wilks' lambda of ranks": 1}
+    lead = "The lead of MT+CF:Revised over MT:Unrevised in Quality is "
+    assert found["finding"].str.startswith(lead).sum() == 1
     assert not found.isna().any(axis=None) and not found["number"].str.contains("nan").any()
     table = study_report.ratings_statistics(raw)
     assert {f"{source} {name}" for name in ("explainability", "mixed_model", "icc", "odds",
@@ -129,7 +131,7 @@ def test_findings_and_statistics_of_real_ratings_say_whose_they_are(simulated, s
 
 def test_paper_findings_name_the_outlier_decisions():
     found = study_findings.decision_findings(study_report.published_decisions()).iloc[0]
-    assert "conclusions on accuracy hold under all 2 decisions" in found["finding"] or (
+    assert "conclusions on accuracy hold under both decisions" in found["finding"] or (
         "all 4 decisions" in found["finding"])
     assert "method:size" in found["number"]
 
@@ -146,6 +148,7 @@ def test_an_own_study_of_three_methods_and_few_people_is_analysed(make_ratings):
 
 def test_what_was_done_with_answer_files_is_told(tmp_path):
     assert "make survey" in own_study.show_ingest("").data
+    (tmp_path / "ratings.csv").write_text("")
     assert "no answer files" in own_study.show_ingest(str(tmp_path / "ratings.csv")).data
     with pytest.raises(UserError, match="no answer file"):
         own_study.show_ingest(str(tmp_path))
@@ -161,8 +164,29 @@ def test_a_study_of_errors_alone_leaves_the_ratings_to_others(monkeypatch, tmp_p
     assert own_study.analyse(str(tmp_path), 0) == (PAPER, "the paper's")
     table = own_study.show_errors(str(tmp_path))
     assert table["measure"].tolist()[0] == "correct" and table["difference"].tolist()[0] == 0
+    (tmp_path / "ratings.csv").write_text("")
     for own in ("", str(tmp_path / "ratings.csv")):
         assert "--task errors" in own_study.show_errors(own).data
+
+
+def test_own_ratings_count_from_the_repository_as_notebooks_run_in_their_folder(
+        monkeypatch, tmp_path):
+    root, home = tmp_path / "root", tmp_path / "home"
+    for folder in (root / "notebooks", root / "data/raw/answers", home / "data/raw/mine"):
+        folder.mkdir(parents=True)
+    for name, folder in (("ROOT", root), ("BUILT", home)):
+        monkeypatch.setattr(paths, name, folder)
+    monkeypatch.chdir(root / "notebooks")
+    seen = []
+    monkeypatch.setattr(answers, "ingest", lambda folder: seen.append(folder) or ({}, pd.DataFrame(
+        columns=["participant"])))
+    for own in ("data/raw/answers", "data/raw/mine", "../data/raw/answers"):
+        answers.load_study(own), own_study.show_ingest(own), own_study.show_errors(own)
+    assert [folder.resolve() for folder in seen] == [
+        root / "data/raw/answers"] * 3 + [home / "data/raw/mine"] * 3 + [root / "data/raw/answers"] * 3
+    for ask in (answers.load_study, answers.save, own_study.show_ingest, own_study.show_errors):
+        with pytest.raises(UserError, match="^data/raw/x: no such folder or file; name the folder"):
+            ask("data/raw/x")
 
 
 def test_plain_findings_of_the_published_ratings():

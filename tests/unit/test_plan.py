@@ -1,5 +1,7 @@
 """The plan counts what a profile asks for without loading anything."""
 
+import json
+
 from lib import plan, profile
 
 
@@ -21,9 +23,9 @@ def test_sizes_are_those_of_the_source(tmp_path):
 
     assert sizes(name="esnli", source="published") == {"train": 9884, "dev": 1099, "test": 9824}
     assert sizes(name="esnli", test=50)["test"] == 50 and sizes(name="esnli")["train"] == 494430
-    row = '{"qid": "a", "question": "Is it?", "answer": true}\n'
-    (tmp_path / "train.jsonl").write_text(20 * row)
-    (tmp_path / "test.jsonl").write_text(3 * row)
+    row = '{"qid": "%s", "question": "Is it?", "answer": true}\n'
+    (tmp_path / "train.jsonl").write_text("".join(row % i for i in range(20)))
+    (tmp_path / "test.jsonl").write_text("".join(row % f"t{i}" for i in range(3)))
     assert sizes(name="strategyqa", source=f"folder:{tmp_path}") == {"train": 18, "dev": 2, "test": 3}
 
 
@@ -42,3 +44,23 @@ def test_other_tasks_and_the_reader_are_downloaded_too():
     assert plan.downloads(settings.model_copy(update={"evaluation": evaluation})) == [
         "questions ChilleD/StrategyQA at 705562638fe1d8ca6bb98c66fc8f94d45fda8c83",
         "model owner/name@1"]
+
+
+def test_counterfactuals_are_counted_by_each_questions_choices(tmp_path):
+    """The worked examples have five choices, these questions two, three or four."""
+    for split, count in (("train", 20), ("test", 1)):
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps({
+            "id": f"{split}-{i}", "question": "Why?", "answerKey": "A",
+            "choices": {"label": list("ABCD")[:2 + i % 3], "text": list("wxyz")[:2 + i % 3]}}) + "\n"
+            for i in range(count)))
+    settings = profile.load("paper").model_copy(update={
+        "task": profile.TaskSettings(name="commonsenseqa", source=f"folder:{tmp_path}")})
+    counts = plan.text_counts(settings)
+    assert counts["explanation"] == 20 and counts["counterfactual"] == 7 * 2 + 7 * 3 + 6 * 4
+
+
+def test_variants_that_differ_in_steps_show_the_range():
+    settings = profile.load("learning_curve").model_copy(update={"variants": {
+        "few": {"steps": 7}, "many": {"steps": 1200, "batch_size": 8}}})
+    assert ("4 trainings (2 arms x 2 variants x 1 size x 1 seed) of 7 to 1,200 steps x 4 to 8 questions"
+            in "\n".join(plan.describe(settings)))

@@ -145,6 +145,7 @@ def test_plot_shows_every_outcome_and_says_simulated():
     axes, = figure.axes
     pd.testing.assert_frame_equal(shown, table)
     assert "SIMULATED" in axes.get_title() and axes.get_ylim()[0] == 0
+    assert "5 studies a point, 95 % Wilson intervals" in axes.get_title()
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(study.OUTCOMES)
     matplotlib.pyplot.close(figure)
 

@@ -58,6 +58,34 @@ def test_shards_make_only_what_is_missing_and_set_damage_aside(tmp_path, capsys)
     assert store.read_json(shards.folder / "manifest.json", "x")["records"] == 5
 
 
+def test_a_text_with_other_line_ends_is_read_back(tmp_path, capsys):
+    """U+2028 and U+0085 end a line for str.splitlines, but not in JSON lines."""
+    shards = store.Shards(tmp_path, "texts", {})
+    records = [{"text": "one\u2028two\x85three\nfour"}, {"text": "five"}]
+    shards.write(0, records)
+    assert shards.read(0) == records and capsys.readouterr().out == ""
+
+
+def test_json_lines_name_the_line_that_is_broken(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes('\ufeff{"a": "x\u2028\x85y"}\r\n\n[2]'.encode())
+    assert store.read_jsonl(path) == {1: {"a": "x\u2028\x85y"}, 3: [2]}
+    path.write_text('{"a": 1}\n\n{"a": \n')
+    with pytest.raises(UserError, match="a.jsonl line 3 is not JSON .Expecting value."):
+        store.read_jsonl(path)
+    path.write_bytes(b'{"a": "\xe9"}')
+    with pytest.raises(UserError, match="a.jsonl is not UTF-8 .at byte 8.; save it as UTF-8"):
+        store.read_jsonl(path)
+
+
+def test_broken_yaml_is_a_sentence(tmp_path):
+    path = tmp_path / "a.yaml"
+    for text, sentence in (("a: [", "not valid YAML near line 1"), ("- a", "expected 'key: value' lines")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=f"a.yaml: {sentence}"):
+            store.read_yaml(path)
+
+
 def test_other_settings_use_another_folder(tmp_path):
     folders = {store.Shards(tmp_path, "texts", {"model": m}).folder for m in "ab"}
     assert len(folders) == 2

@@ -280,7 +280,7 @@ def test_the_students_answer_is_shown_as_the_choice_is_written(run, said, shown)
     (["build", "smoke"], "04_evaluation"),
     (["build", "nothing"], "no profile"),
     (["build", "cpu", "--consent", "absent.txt"], "cannot be read"),
-    (["ingest", "absent"], "no answer file")])
+    (["ingest", "absent"], "no such folder or file")])
 def test_mistakes_give_one_sentence(run, arguments, message):
     with pytest.raises(SystemExit) as stopped:
         survey.main(arguments)

@@ -14,6 +14,19 @@ def write(folder, split, rows):
     (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def some(row, count):
+    """So many rows like this one, each with its own id (where rows have ids)."""
+    key = next((key for key in ("id", "qid") if key in row), None)
+    return [row | ({key: f"{row[key]}{i}"} if key else {}) for i in range(count)]
+
+
+def strategyqa(folder, train, test=({"qid": "t", "question": "x?", "answer": True},), **more):
+    """The task of a folder with these rows."""
+    for split, rows in {"train": train, "test": test, **more}.items():
+        write(folder, split, rows)
+    return TaskSettings(name="strategyqa", source=f"folder:{folder}")
+
+
 def test_minicqa_sizes_and_schema():
     splits = tasks.load(TaskSettings(name="minicqa", train=10, test=5))
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 10, "dev": 40, "test": 5}
@@ -39,7 +52,7 @@ def test_too_many_questions_asked_for():
      tasks.Question("q", "Why?", ("x", "x"), 1)),
 ])
 def test_a_folder_is_a_source_for_every_task(name, row, expected, tmp_path):
-    write(tmp_path / name, "train", [row] * 20)
+    write(tmp_path / name, "train", some(row, 20))
     write(tmp_path / name, "test", [row])
     found = tasks.load(TaskSettings(name=name, source=f"folder:{tmp_path / name}"))
     assert found["test"] == [expected]
@@ -51,7 +64,7 @@ def test_a_relative_folder_is_meant_from_the_repository(tmp_path, monkeypatch):
     from lib import paths
 
     row = {"qid": "1", "question": "x?", "answer": True}
-    write(tmp_path / "data", "train", [row] * 10)
+    write(tmp_path / "data", "train", some(row, 10))
     write(tmp_path / "data", "test", [row])
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     assert len(tasks.load(TaskSettings(name="strategyqa", source="folder:data"))["train"]) == 9
@@ -60,7 +73,7 @@ def test_a_relative_folder_is_meant_from_the_repository(tmp_path, monkeypatch):
 def test_dev_is_seeded(tmp_path):
     rows = [{"qid": str(i), "question": f"Is it {i}?", "answer": True} for i in range(30)]
     write(tmp_path, "train", rows)
-    write(tmp_path, "test", rows[:1])
+    write(tmp_path, "test", [rows[0] | {"qid": "t"}])
     a, b, c = (tasks.load(TaskSettings(name="strategyqa", source=f"folder:{tmp_path}"), seed)["dev"]
                for seed in (0, 0, 1))
     assert a == b != c and len(a) == 3
@@ -70,13 +83,13 @@ def test_bad_rows_and_files_are_sentences(tmp_path):
     write(tmp_path, "train", [{"qid": "1", "question": "x?"}])
     write(tmp_path, "test", [])
     settings = TaskSettings(name="strategyqa", source=f"folder:{tmp_path}")
-    with pytest.raises(UserError, match=r"strategyqa: train row 1 cannot be read \(KeyError: 'answer'\)"):
+    with pytest.raises(UserError, match=r"strategyqa: .*train\.jsonl line 1 cannot be read \(KeyError: 'answer'\)"):
         tasks.load(settings)
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(UserError, match=r"test\.jsonl is missing; the folder needs"):
         tasks.load(settings, seed=5)
     (tmp_path / "train.jsonl").write_text("{")
-    with pytest.raises(UserError, match="is not JSON lines"):
+    with pytest.raises(UserError, match=r"train\.jsonl line 1 is not JSON \(Expecting"):
         tasks.load(settings, seed=6)
 
 
@@ -98,15 +111,87 @@ def test_hub_out_of_reach_names_the_alternatives(monkeypatch):
 
 def test_snli_rows_without_an_agreed_label_are_left_out():
     rows = [{"premise": "A", "hypothesis": "B", "label": label} for label in (0, -1, 2)]
-    found = tasks._questions("esnli", {"train": rows, "dev": [], "test": []}, tasks.read_esnli, 0)
+    parts = {split: dict(enumerate(rows, 1)) for split in tasks.SPLITS}
+    found = tasks._questions("esnli", parts, tasks.read_esnli, 0)
     assert [(q.id, q.answer) for q in found["train"]] == [("esnli-train-00000", 0),
                                                           ("esnli-train-00002", 2)]
 
 
 def test_letters_are_counted_by_split():
-    question = tasks.Question("q", "Why?", ("x", "y"), 1)
-    assert tasks.letter_counts({"train": [question] * 2, "test": [question]}) == [
-        {"group": "train", "letter": "B", "count": 2}, {"group": "test", "letter": "B", "count": 1}]
+    """Even: what to expect of a letter if answers were drawn evenly from the choices that there are."""
+    two, four = (tasks.Question("q", "Why?", tuple("wxyz")[:size], 1) for size in (2, 4))
+    assert [tuple(row.values()) for row in tasks.letter_counts({"train": [two] * 2 + [four], "test": [two]})] == [
+        ("train", "A", 0, 1.25), ("train", "B", 3, 1.25), ("train", "C", 0, 0.25), ("train", "D", 0, 0.25),
+        ("test", "A", 0, 0.5), ("test", "B", 1, 0.5)]
+
+
+def test_the_even_split_is_drawn_by_letter(style):
+    import pandas as pd
+
+    from lib import plots_texts
+
+    two, four = (tasks.Question("q", "Why?", tuple("wxyz")[:size], 1) for size in (2, 4))
+    figure, table = plots_texts.letter_distribution(pd.DataFrame(tasks.letter_counts({"test": [two] * 2 + [four]})))
+    assert table["share"].tolist() == [0, 100, 0, 0]
+    drawn = figure.axes[0].collections[-1].get_segments()
+    assert [line[0][1] for line in drawn] == pytest.approx([125 / 3, 125 / 3, 25 / 3, 25 / 3])
+
+
+@pytest.mark.parametrize(("split", "sentence"), [
+    ("train", r"the id 'a3' occurs twice, in .*train\.jsonl line 4 and .*train\.jsonl line 11; "),
+    ("dev", r"the id 'a3' occurs twice, in .*train\.jsonl line 4 and .*dev\.jsonl line 1; "),
+    ("test", r"the id 'a3' occurs twice, in .*train\.jsonl line 4 and .*test\.jsonl line 1; ")])
+def test_an_id_that_occurs_twice_is_a_mistake(split, sentence, tmp_path):
+    """Else a question would get the texts of another one."""
+    train = some({"qid": "a", "question": "x?", "answer": True}, 10)
+    rows = {"train": train}
+    rows[split] = [*rows.get(split, []), {"qid": "a3", "question": "Another?", "answer": False}]
+    with pytest.raises(UserError, match=sentence + "texts and answers are kept by id"):
+        tasks.load(strategyqa(tmp_path, **rows))
+
+
+@pytest.mark.parametrize(("texts", "sentence"), [
+    (list("abcdefghi"), r"commonsenseqa: .*test\.jsonl line 1 has 9 choices; give it 2 to 8"),
+    (["a"], "line 1 has 1 choices; give it 2 to 8"),
+    (["a", " "], "line 1 has a choice that is empty or no text"),
+    (["a", 7], "line 1 has a choice that is empty or no text")])
+def test_choices_that_cannot_be_asked(texts, sentence, tmp_path):
+    row = {"id": "q", "question": "Why?", "answerKey": "A", "choices": {"label": ["A", "B"], "text": ["x", "y"]}}
+    write(tmp_path, "train", some(row, 10))
+    write(tmp_path, "test", [row | {"choices": {"label": list("ABCDEFGHI")[:len(texts)], "text": texts}}])
+    with pytest.raises(UserError, match=sentence):
+        tasks.load(TaskSettings(name="commonsenseqa", source=f"folder:{tmp_path}"))
+    write(tmp_path, "test", [row | {"answerKey": "C", "choices": {"label": ["A", "B", "C"], "text": ["x", "y"]}}])
+    with pytest.raises(UserError, match="line 1 has 2 choices, but the answer is number 3; correct"):
+        tasks.load(TaskSettings(name="commonsenseqa", source=f"folder:{tmp_path}"))
+
+
+def test_every_split_needs_questions(tmp_path):
+    row = {"qid": "a", "question": "x?", "answer": True}
+    with pytest.raises(UserError, match="strategyqa has no test questions; add some"):
+        tasks.load(strategyqa(tmp_path, some(row, 10), test=[]))
+    with pytest.raises(UserError, match="has no train questions; add some .where there is no dev file, dev takes"):
+        tasks.load(strategyqa(tmp_path, [row]))
+    settings = strategyqa(tmp_path, [row], dev=[row | {"qid": "b"}])
+    assert [len(part) for part in tasks.load(settings).values()] == [1, 1, 1]
+
+
+def test_the_check_reads_questions_that_are_files(tmp_path, monkeypatch, capsys):
+    from lib import profile, run
+
+    smoke = profile.load("smoke")
+    row = {"qid": "a", "question": "x?", "answer": True}
+
+    def check(**task):
+        found = strategyqa(tmp_path, some(row, 10)).model_copy(update=task)
+        monkeypatch.setattr(profile, "load", lambda name: smoke.model_copy(update={"task": found}))
+        return run.main(["--check"]), capsys.readouterr().err
+
+    assert check() == (0, "")
+    assert check(train=20) == (2, "strategyqa has 9 train questions; the profile asks for 20: lower "
+                                  "task.train.\n")
+    assert "absent/train.jsonl is missing" in check(source=f"folder:{tmp_path}/absent")[1]
+    assert check(source="default")[1] == "", "nothing is downloaded"
 
 
 @pytest.mark.parametrize("name", ["commonsenseqa", "strategyqa", "esnli", "minicqa"])
@@ -165,7 +250,7 @@ def test_a_new_task_is_one_file(monkeypatch, tmp_path):
     rows = [{"id": f"m{i}", "question": f"What is {i}?", "answerKey": "A",
              "choices": {"label": ["A", "B"], "text": ["x", "y"]}} for i in range(20)]
     write(tmp_path / "mytask", "train", rows)
-    write(tmp_path / "mytask", "test", rows[:4])
+    write(tmp_path / "mytask", "test", [row | {"id": f"t{i}"} for i, row in enumerate(rows[:4])])
     example = {"question": "Why?", "choices": ["x", "y"], "answer": "x", "explanation": "So.",
                "draft": "It is.", "critique": "Vague.", "revision": "So, and y is not."}
     (prompts / "mytask.yaml").write_text(yaml.safe_dump({

@@ -1,10 +1,12 @@
 """Invariants of training, on tiny models of both architectures."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 
 from lib import models, objectives, train
@@ -279,14 +281,61 @@ def test_t5_is_never_in_half_precision(monkeypatch):
     assert used["quantization_config"].bnb_4bit_compute_dtype == torch.float32
 
 
+LLAMA = ["lm_head.weight", "model.norm.weight"]
+T5 = ["decoder.final_layer_norm.weight", "encoder.final_layer_norm.weight"]
+
+
 def test_freezing_trains_only_the_top(student):
     model, _ = student
     freeze_below(model, 1)
     names = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert not any(".0." in name for name in names if "layers" in name) or model.config.is_encoder_decoder
-    assert any("1." in name for name in names) and not any("embed_tokens" in name for name in names)
-    with pytest.raises(UserError, match="trainable_layers is 9, but the student has 2 layers"):
+    top = {name for name in names if re.search(r"(layers|block)\.1\.", name)}
+    assert sorted(names - top) == (T5 if model.config.is_encoder_decoder else LLAMA)
+    assert len(top) == (23 if model.config.is_encoder_decoder else 9)
+    with pytest.raises(UserError, match=r"trainable_layers is 9, but the student \(\w+\) has 2 layers"):
         freeze_below(model, 9)
+
+
+@pytest.mark.parametrize("kind, config, frozen, trained", [
+    ("GPT2", {"n_embd": 8, "n_head": 2, "n_layer": 3, "n_positions": 16},
+     ["transformer.wte", "transformer.wpe", "transformer.h.0"], ["transformer.h.1", "transformer.ln_f"]),
+    ("GPTNeoX", {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3,
+                 "intermediate_size": 8}, ["gpt_neox.embed_in", "gpt_neox.layers.0"],
+     ["gpt_neox.layers.1", "gpt_neox.final_layer_norm", "lm_head"]),
+    ("OPT", {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3, "ffn_dim": 8,
+             "word_embed_proj_dim": 8, "max_position_embeddings": 16},
+     ["model.decoder.embed_tokens", "model.decoder.embed_positions", "model.decoder.layers.0"],
+     ["model.decoder.layers.1", "model.decoder.final_layer_norm"]),
+    ("Bart", {"d_model": 8, "encoder_layers": 3, "decoder_layers": 4, "encoder_attention_heads": 2,
+              "decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8,
+              "max_position_embeddings": 16},
+     ["model.shared", "model.encoder.embed_positions", "model.encoder.layernorm_embedding",
+      "model.decoder.layernorm_embedding", "model.encoder.layers.0", "model.decoder.layers.1"],
+     ["model.encoder.layers.1", "model.decoder.layers.2"])])
+def test_freezing_finds_the_blocks_of_other_models(kind, config, frozen, trained):
+    made = getattr(transformers, f"{kind}Config")(
+        vocab_size=20, pad_token_id=1, bos_token_id=2, eos_token_id=2, **config)
+    auto = transformers.AutoModelForSeq2SeqLM if kind == "Bart" else transformers.AutoModelForCausalLM
+    model = auto.from_config(made)
+    freeze_below(model, 2)
+    for names, trains in ((frozen, False), (trained, True)):
+        for module in names:
+            assert {p.requires_grad for p in model.get_submodule(module).parameters()} == {trains}, module
+    ids = torch.tensor([[3, 4, 5]])
+    model(input_ids=ids, labels=ids).loss.backward()
+    assert all((p.grad is None) != p.requires_grad for p in model.parameters())
+    with pytest.raises(UserError, match=f"trainable_layers is 99, but .* \\({made.model_type}\\) has 3"):
+        freeze_below(model, 99)
+
+
+def test_blocks_that_are_not_found_are_said(student):
+    model, _ = student
+    if model.config.is_encoder_decoder:
+        model.encoder.block = torch.nn.Sequential(*model.encoder.block)
+    else:
+        model.model.layers = torch.nn.Sequential(*model.model.layers)
+    with pytest.raises(UserError, match=f"the layers of a {model.config.model_type} student are not"):
+        freeze_below(model, 1)
 
 
 def test_four_bit_gradients_survive_a_generation():

@@ -137,6 +137,17 @@ def test_matrix_grows_with_students_of_the_same_size_and_another_task(tmp_path):
         [name, "label-only", task] for name in ("smoke", "yesno") for task in (*MINI, *YESNO)]
 
 
+def test_matrix_leaves_out_methods_of_other_runs_that_are_gone(tmp_path):
+    smoke = profile.load("smoke")
+    write(tmp_path, pd.concat([
+        results("smoke", "minicqa", MINI | YESNO),
+        results("yesno", "minicqa_yesno", MINI | YESNO, ("label-only", "rationale-first:Unrevised"))]))
+    found = transfer.matrix(smoke, transfer.collect(tmp_path))
+    assert found[["profile", "arm"]].drop_duplicates().values.tolist() == [
+        ["smoke", "label-only"], ["yesno", "label-only"]]
+    assert len(transfer.cells(found)) == 4
+
+
 def test_statistics_are_long(tmp_path):
     long = transfer.statistics(results("a", "minicqa", MINI | YESNO))
     assert list(long) == ["analysis", "statistic", "group", "term", "value"] and len(long) == 16
