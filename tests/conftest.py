@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.common.methods import PAPER_ARMS
+
 matplotlib.use("Agg")  # draws without a screen
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,7 +28,7 @@ def style():
     """The house style for the figures of one test, which are closed after it."""
     import matplotlib.pyplot as plt
 
-    from lib import figures
+    from lib.figures import style as figures
 
     with plt.rc_context():
         figures.use_style()
@@ -38,16 +40,16 @@ def style():
 def make_ratings():
     """Function that simulates checked ratings: each person rates each of the four methods in so
     many slots; effect lifts the last method."""
-    from lib import study
+    from lib.human_study import study
 
     def make(people=24, effect=0.0, seed=0, slots=2):
         rng = np.random.default_rng(seed)
         rows = []
         for person in range(people):
             level = rng.normal(3.4, 0.7)
-            for m, method in enumerate(study.METHODS):
+            for m, method in enumerate(PAPER_ARMS):
                 for slot in range(slots):
-                    lift = effect * (m == len(study.METHODS) - 1)
+                    lift = effect * (m == len(PAPER_ARMS) - 1)
                     values = np.clip(np.rint(level + lift + rng.normal(0, 0.8, 5)), 1, 5)
                     rows.append([str(person), method, rng.integers(100, 400), f"{m}-{slot}", *values,
                                  "male" if person % 3 else "female"])

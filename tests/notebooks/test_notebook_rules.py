@@ -7,8 +7,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import badges
-
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROSE = re.compile(r"[A-Za-z]{2,}")
@@ -81,18 +79,9 @@ def test_parameters_come_first_then_the_door_and_the_stage(path, code):
     assert f'stage = Stage("{path.stem}", profile)' in code[2].source
 
 
-def test_the_door_is_the_same_in_all_and_does_what_pyproject_says(path, notebook, code):
+def test_the_door_is_the_same_in_all(code):
     first = nbformat.read(NOTEBOOKS[0], as_version=nbformat.NO_CONVERT)
     assert code[1].source == [cell for cell in first.cells if cell.cell_type == "code"][1].source
-    repository, tag = badges.stored()
-    link = badges.badge(repository, tag, path.stem)
-    if repository:  # `make badges` was run
-        assert f'url, tag = "https://github.com/{repository}", "{tag}"' in code[1].source
-        assert notebook.cells[0].source.split("\n\n")[1] == link
-        assert link in (ROOT / "README.md").read_text(encoding="utf-8")
-    else:
-        assert 'url, tag = "", ""' in code[1].source
-        assert "Open in Colab" not in notebook.cells[0].source
 
 
 def test_every_figure_is_in_the_list_of_figures(path, notebook, code):

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from lib import run
+from lib.runner import run
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/honey"

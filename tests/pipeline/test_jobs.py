@@ -14,8 +14,12 @@ import yaml
 from safetensors.torch import load_file
 from submitit.core.utils import cloudpickle
 
-from lib import corpus, evaluate, grid, jobs, paths, profile, store, tasks
-from lib.errors import UserError
+from lib.common import files, paths, profile
+from lib.common.errors import UserError
+from lib.evaluation import answers as evaluate
+from lib.questions import splits
+from lib.students import grid, jobs
+from lib.teacher import texts as corpus
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def settings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "MODELS", tmp_path / "data" / "models")
     chosen = profile.load("smoke")
     texts = corpus.write_revisions(chosen, corpus.write_explanations(chosen))
-    store.write_parquet(profile.run_folder(chosen) / "02_critique_revision" / "teacher.parquet", texts)
+    files.write_parquet(profile.run_folder(chosen) / "02_critique_revision" / "teacher.parquet", texts)
     return chosen
 
 
@@ -88,7 +92,7 @@ def test_two_processes_train_what_one_trains(settings, number):
     shutil.rmtree(found.folder)
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "lib.jobs", "smoke", "--only", str(number)],
+         "-m", "lib.students.jobs", "smoke", "--only", str(number)],
         cwd=paths.ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
         timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -102,8 +106,8 @@ def test_training_never_sees_the_test_split(settings, monkeypatch):
             assert split != "test", "the test split was read in training"
             return super().__getitem__(split)
 
-    whole = tasks.load
-    monkeypatch.setattr(tasks, "load", lambda *args: Sealed(whole(*args)))
+    whole = splits.load
+    monkeypatch.setattr(splits, "load", lambda *args: Sealed(whole(*args)))
     few = settings.model_copy(update={"students": settings.students[:1], "seeds": [0],
                                       "arms": ["MT+CF:Revised"]})
     assert len(grid.train_all(few, jobs.teacher_texts(settings))) == 1
@@ -136,7 +140,7 @@ class Elsewhere(jobs._Requeued):
         import os
         from pathlib import Path
 
-        from lib import paths
+        from lib.common import paths
 
         paths.PROFILES = Path(os.environ["TEST_PROFILES"])
         return super().__call__(number)
@@ -153,7 +157,7 @@ def test_a_killed_cluster_job_is_requeued_and_goes_on(settings, monkeypatch, tmp
     monkeypatch.setattr(paths, "PROFILES", folder)
     monkeypatch.setattr(jobs, "_Requeued", Elsewhere)
     slow = profile.load("slow")
-    store.write_parquet(profile.run_folder(slow) / "02_critique_revision" / "teacher.parquet",
+    files.write_parquet(profile.run_folder(slow) / "02_critique_revision" / "teacher.parquet",
                         jobs.teacher_texts(settings))
     (job,) = jobs.submit(slow, [2], "local", timeout_min=5)
     found = grid.place(slow, grid.students(slow)[2], jobs.teacher_texts(slow))

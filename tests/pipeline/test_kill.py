@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from lib import corpus, paths, profile, store
+from lib.common import files, paths, profile
+from lib.teacher import texts
 
 
 @pytest.fixture
@@ -29,15 +30,15 @@ def write_in_child(settings, log) -> int:
             import torch
 
             torch.set_num_threads(1)
-            write = store.Shards.write
+            write = files.Shards.write
 
             def note(self, number, records):
                 write(self, number, records)
                 with open(log, "a") as file:
                     file.write(f"{number}\n")
 
-            store.Shards.write = note
-            corpus.Corpus(settings).write("explanation")
+            files.Shards.write = note
+            texts.Corpus(settings).write("explanation")
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -45,12 +46,12 @@ def write_in_child(settings, log) -> int:
 
 
 def test_twenty_kills(settings, tmp_path, monkeypatch):
-    import lib.teacher  # noqa: F401  (torch is loaded once, before forking)
+    import lib.teacher.teacher  # noqa: F401  (torch is loaded once, before forking)
 
     started = time.monotonic()
     assert os.waitpid(write_in_child(settings, tmp_path / "whole.log"), 0)[1] == 0
     whole = time.monotonic() - started
-    expected = corpus.Corpus(settings).write("explanation")
+    expected = texts.Corpus(settings).write("explanation")
     shards = len((tmp_path / "whole.log").read_text().split())
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "broken")
     log, rng, seen = tmp_path / "shards.log", random.Random(0), []
@@ -62,18 +63,18 @@ def test_twenty_kills(settings, tmp_path, monkeypatch):
         seen.append(len(log.read_text().split()) if log.is_file() else 0)
     assert os.waitpid(write_in_child(settings, log), 0)[1] == 0
     assert any(0 < count < shards for count in seen), f"no kill in mid-run: {seen} of {shards}"
-    assert corpus.Corpus(settings).write("explanation") == expected
+    assert texts.Corpus(settings).write("explanation") == expected
     finished = Counter(log.read_text().split())
     assert len(finished) == shards and max(finished.values()) == 1, "a shard was made twice"
 
 
 def test_a_changed_setting_starts_a_new_folder(settings):
-    first = corpus.Corpus(settings).plan_key("explanation")
+    first = texts.Corpus(settings).plan_key("explanation")
     teacher = settings.teacher.model_copy(update={"shots": 1})
     other = settings.model_copy(update={"teacher": teacher})
-    assert store.key_of(first) != store.key_of(corpus.Corpus(other).plan_key("explanation"))
+    assert files.key_of(first) != files.key_of(texts.Corpus(other).plan_key("explanation"))
     limits = settings.teacher.max_new_tokens.model_copy(update={"revision": 9})
     teacher = settings.teacher.model_copy(update={"max_new_tokens": limits})
     other = settings.model_copy(update={"teacher": teacher})
-    assert corpus.Corpus(other).plan_key("explanation") == first, "a later kind's limit"
-    assert corpus.Corpus(other).plan_key("revision") != corpus.Corpus(settings).plan_key("revision")
+    assert texts.Corpus(other).plan_key("explanation") == first, "a later kind's limit"
+    assert texts.Corpus(other).plan_key("revision") != texts.Corpus(settings).plan_key("revision")

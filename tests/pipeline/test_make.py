@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import depends, install
+from lib.runner import depends
+from lib.setup import install
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, SECOND, FIFTH = "01_generation", "02_critique_revision", "05_human_study"
@@ -19,7 +20,7 @@ OPEN = """import sys
 
 sys.path.insert(0, "..")
 from lib import store
-from lib.stage import Stage
+from lib.common.stage import Stage
 import pandas as pd
 
 stage = Stage("{name}", profile)
@@ -69,7 +70,7 @@ class Project:
 
     def plan(self) -> dict[str, str]:
         """Number -> what the plan says of that notebook, if it is not up to date."""
-        done = subprocess.run([sys.executable, "-I", "lib/depends.py", "smoke", "--plan"],
+        done = subprocess.run([sys.executable, "-I", "lib/runner/depends.py", "smoke", "--plan"],
                               cwd=self.root, text=True, capture_output=True, check=True)
         states = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
         assert len(states) == 6
@@ -106,7 +107,7 @@ def done(project):
     lib = project.root / "lib"
     (lib / "common.py").write_text("")
     (lib / "texts.py").write_text(
-        "def f():\n    import lib.deep\n\nfrom lib.paths import PROMPTS\n")
+        "def f():\n    import lib.deep\n\nfrom lib.common.paths import PROMPTS\n")
     (lib / "deep.py").write_text("from lib import common\n")
     (lib / "people.py").write_text("RESULTS  # shows page.html\n")
     for name in ("minicqa/train.jsonl", "results/table.csv", "results/README.md",
@@ -134,7 +135,7 @@ def test_nothing_is_run_twice(done):
     ("data/results/table.csv", ["05"], ["06"]),
     ("data/results/README.md", [], []),
     ("data/models/table.csv", [], []),
-    ("lib/train.py", [], []),
+    ("lib/students/train.py", [], []),
     ("notebooks/04_evaluation.ipynb", ["04"], ["06"]),
     ("notebooks/profiles/smoke.yaml", ["01", "02", "03", "04", "05", "06"], []),
     ("notebooks/profiles/cpu.yaml", [], []),
@@ -230,7 +231,7 @@ def names(project: Project) -> list[str]:
 
 
 def test_a_study_of_ones_own_is_said_to_be_analysed_again(done):
-    """lib.run sets the time of what ran with other parameters, as in `make study`, to 0."""
+    """lib.runner.run sets the time of what ran with other parameters, as in `make study`, to 0."""
     os.utime(done.root / f"data/runs/smoke/notebooks/{FIFTH}.ipynb", (2000, 0))
     assert done.plan() == {"05": "runs: it last ran with other parameters",
                            "06": "runs if the tables of 05 come out different"}

@@ -1,0 +1,194 @@
+"""Files that are whole or absent: atomic writes, hashes, and shards that carry their own hash."""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from lib.common.errors import UserError
+from lib.common.paths import shown
+from lib.common.progress import Progress
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read block by block."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(settings: object) -> str:
+    """Eight hexadecimal digits that change whenever a setting changes (JSON with sorted keys)."""
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return sha256_bytes(text.encode())[:8]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a protected folder into a UserError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {shown(path)}: {error.strerror or error}; free space or make the folder "
+            "writable, then run the same command again (finished work is kept)."
+        ) from error
+
+
+def write_bytes(path: Path, data: bytes, *, keep_if_same: bool = False) -> Path:
+    """Write atomically: a temporary file beside the target, flushed, then renamed over it.
+
+    ``keep_if_same`` leaves an identical file untouched, so that Make sees no change. UserError as
+    in ``writing``.
+    """
+    path = Path(path)
+    if keep_if_same and path.is_file() and path.read_bytes() == data:
+        return path
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str, **options: bool) -> Path:
+    """Write a text file (UTF-8) atomically."""
+    return write_bytes(path, text.encode(), **options)
+
+
+def write_json(path: Path, value: object, **options: bool) -> Path:
+    """Write a JSON file atomically, keys in the order given."""
+    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", **options)
+
+
+def write_csv(path: Path, table, **options: bool) -> Path:
+    """Write a DataFrame as CSV at full precision, atomically, without its index."""
+    return write_text(path, table.to_csv(index=False), **options)
+
+
+def write_parquet(path: Path, table, **options: bool) -> Path:
+    """Write a DataFrame as parquet, atomically, without its index."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return write_bytes(path, buffer.getvalue(), **options)
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, without a byte-order mark; UserError if it is in another encoding."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown(path)} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8."
+                        ) from None
+
+
+def read_jsonl(path: Path) -> dict[int, object]:
+    """What the lines of a JSONL file hold, by their numbers; UserError names one that is not JSON.
+
+    Only line feeds end a line: U+2028 and U+0085 may stand in a JSON text.
+    """
+    rows = {}
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        try:
+            if line.strip():
+                rows[number] = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{shown(path)} line {number} is not JSON ({error.msg}); each line must be "
+                            "one whole JSON object.") from None
+    return rows
+
+
+def read_yaml(path: Path) -> dict:
+    """A YAML file of keys and values; UserError says near which line it is broken."""
+    try:
+        found = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise UserError(f"{shown(path)}: not valid YAML near line {line}; correct it.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{shown(path)}: expected 'key: value' lines; write some.")
+    return found
+
+
+def read_json(path: Path, made_by: str) -> dict:
+    """Read a JSON file; UserError names what makes it if it is absent or broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)} is missing; run {made_by} first.") from None
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{shown(path)} is damaged ({error.msg} in line {error.lineno}); delete it and run "
+            f"{made_by} again."
+        ) from None
+
+
+class Shards:
+    """Finished records in shards named ``shard-<number>-<sha256[:12]>.jsonl`` in one folder.
+
+    A shard is written once, atomically, and its name holds the hash of its content: a damaged one
+    is noticed when read, set aside as ``*.damaged`` and counts as not done. ``settings`` says how
+    the records were made; they live in ``settings.json`` and in the folder's name.
+    """
+
+    def __init__(self, parent: Path, name: str, settings: dict):
+        self.settings = settings
+        self.folder = Path(parent) / f"{name}-{key_of(settings)}"
+
+    def read(self, number: int) -> list[dict] | None:
+        """The records of one shard, or None if it is not (wholly) there."""
+        for path in sorted(self.folder.glob(f"shard-{number:05d}-*.jsonl")):
+            data = path.read_bytes()
+            if sha256_bytes(data)[:12] == path.stem.rsplit("-", 1)[1]:
+                return [json.loads(line) for line in data.decode().split("\n") if line]
+            print(f"{shown(path)} is damaged; it is set aside and made again.", flush=True)
+            path.rename(path.with_suffix(".damaged"))
+        return None
+
+    def write(self, number: int, records: list[dict]) -> None:
+        """Write one shard, whole."""
+        lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records]
+        data = ("\n".join(lines) + "\n").encode()
+        write_bytes(self.folder / f"shard-{number:05d}-{sha256_bytes(data)[:12]}.jsonl", data)
+
+    def complete(self, batches: list[list], make: Callable[[list], list[dict]],
+                 progress: Progress) -> list[dict]:
+        """All records in batch order: those on disk are read, the others made by ``make(batch)``.
+
+        Batches are fixed units, so an interrupted run that goes on gives the same texts as one
+        that was never interrupted. Ends by writing ``manifest.json`` (counts, hash, settings).
+        """
+        write_json(self.folder / "settings.json", self.settings, keep_if_same=True)
+        records: list[dict] = []
+        for number, batch in enumerate(batches):
+            found = self.read(number)
+            if found is None:
+                found = make(batch)
+                self.write(number, found)
+                progress.step(len(batch))
+            else:
+                progress.skip(len(batch))
+            records.extend(found)
+        text = json.dumps(records, ensure_ascii=False, sort_keys=True)
+        manifest = {"records": len(records), "shards": len(batches),
+                    "sha256": sha256_bytes(text.encode()), "settings": self.settings}
+        write_json(self.folder / "manifest.json", manifest, keep_if_same=True)
+        return records

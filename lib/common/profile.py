@@ -1,0 +1,291 @@
+"""One run's settings, typed and checked before anything starts (notebooks/profiles/*.yaml)."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lib.common import files, methods, paths
+from lib.common.errors import UserError, hint
+from lib.questions import splits
+
+
+class Settings(BaseModel):
+    """Base: unknown keys and silently converted types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class TaskSettings(Settings):
+    """Which questions, and how many of each split (null = all)."""
+
+    name: str
+    source: str = Field("default", pattern=r"^(default|published|folder:.+)$")
+    train: int | None = Field(None, gt=0)
+    dev: int | None = Field(None, gt=0)
+    test: int | None = Field(None, gt=0)
+
+
+class TokenLimits(Settings):
+    """Longest new text of each kind, in tokens of the teacher."""
+
+    explanation: int = Field(160, gt=0)
+    counterfactual: int = Field(160, gt=0)
+    critique: int = Field(300, gt=0)
+    revision: int = Field(300, gt=0)
+
+
+class ServerSettings(Settings):
+    """An OpenAI-compatible completions server; ``timeout`` of one request and ``patience`` in s."""
+
+    url: str = Field(pattern=r"^https?://")
+    concurrency: int = Field(16, gt=0)
+    timeout: float = Field(300, gt=0)
+    patience: float = Field(600, ge=0)
+
+
+class TeacherSettings(Settings):
+    """The large model that writes explanations, and how it is asked.
+
+    ``source`` published takes the authors' released texts instead of writing any.
+    """
+
+    source: Literal["generate", "published"] = "generate"
+    model: str | None = None
+    engine: Literal["local", "server"] = "local"
+    server: ServerSettings | None = None
+    precision: Literal["float32", "bfloat16", "8bit", "4bit", "auto"] = "auto"
+    shots: int = Field(7, ge=0, le=7)
+    prefixes: int = Field(8, gt=0)
+    chat: bool | None = None
+    counterfactuals: Literal["first", "all"] = "all"
+    answer_in_revision: bool = True
+    batch_size: int = Field(64, gt=0)
+    max_new_tokens: TokenLimits = TokenLimits()
+
+
+class StudentModel(Settings):
+    """A checkpoint to fine-tune and the name of its size in tables and figures.
+
+    All weights are trained, or the top ``trainable_layers``, or LoRA adapters of ``lora_rank`` on
+    the full or, with ``base`` 4bit (QLoRA), on the quantised checkpoint.
+    """
+
+    size: str = Field(pattern=r"^[\w.+-]+$")
+    model: str
+    trainable_layers: int | None = Field(None, gt=0)
+    lora_rank: int | None = Field(None, gt=0)
+    base: Literal["full", "4bit"] = "full"
+
+
+class TrainingSettings(Settings):
+    """How every student is trained (steps and batches count questions).
+
+    ``alpha``, ``beta``, ``gamma`` (between 0 and 1), ``cf_loss``, ``factual_from``, ``wrong_choice``
+    and ``tags``: see lib.students.objectives. ``share``: the part of the train questions that is used.
+    """
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    accumulation: int = Field(1, gt=0)
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    weight_decay: float = Field(0.0, ge=0)
+    precision: Literal["float32", "bfloat16", "auto"] = "auto"
+    evaluate_every: int = Field(gt=0)
+    checkpoint_every: int | None = Field(None, gt=0)
+    alpha: float = 0.5
+    beta: float = 0.5
+    gamma: float = 0.5
+    cf_loss: Literal["weighted", "sum"] = "weighted"
+    factual_from: Literal["explanation", "counterfactual"] = "explanation"
+    wrong_choice: Literal["first", "random"] = "first"
+    tags: Literal["words", "numbers", "none", "twice"] = "words"
+    share: float = Field(1.0, gt=0, le=1)
+
+
+class EvaluationSettings(Settings):
+    """How students answer the test questions, and who reads their explanations.
+
+    Students explain the first ``explained`` test questions (null = all).
+    ``reader``: the model that reads the explanations of the first ``reader_questions`` questions
+    (lib.evaluation.simulator); none takes a local teacher. ``also``: other tasks that every student answers.
+    """
+
+    batch_size: int = Field(64, gt=0)
+    answer_tokens: int = Field(24, gt=0)
+    explanation_tokens: int = Field(160, gt=0)
+    explained: int | None = Field(None, gt=0)
+    reader: str | None = None
+    reader_questions: int = Field(60, gt=0)
+    also: list[TaskSettings] = []
+
+
+class Profile(Settings):
+    """All settings of a run; ``arms`` lists method:texts pairs such as ``MT+CF:Revised``.
+
+    ``variants``: name -> training settings that differ; every arm is trained once in each.
+    """
+
+    name: str
+    description: str
+    seed: int = Field(0, ge=0, lt=2**32)
+    task: TaskSettings
+    teacher: TeacherSettings
+    students: list[StudentModel] = Field(min_length=1)
+    arms: list[str] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=1)
+    training: TrainingSettings
+    variants: dict[str, dict[str, float | int | str]] = {}
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def possible(self) -> "Profile":
+        """Combinations that cannot work are refused here, in words."""
+        allowed = methods.arms()
+        for arm in self.arms:
+            if arm not in allowed:
+                raise ValueError(f"arms: '{arm}' is not one of {', '.join(allowed)}")
+        for field in ("arms", "seeds"):
+            values = getattr(self, field)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{field}: an entry stands twice")
+        if len({student.size for student in self.students}) < len(self.students):
+            raise ValueError("students: two have the same size name")
+        if (self.teacher.source == "published") != (self.task.source == "published"):
+            raise ValueError("teacher.source and task.source are either both published or neither")
+        if self.teacher.source == "generate" and not self.teacher.model:
+            raise ValueError("teacher: a model is needed to generate texts")
+        if (self.teacher.engine == "server") != (self.teacher.server is not None):
+            raise ValueError("teacher: engine server goes with a server section (url), local without")
+        if self.teacher.engine == "server" and self.teacher.chat:
+            raise ValueError("teacher: chat goes with engine local; a server is sent plain prompts")
+        asked = [task.name for task in (self.task, *self.evaluation.also)]
+        for name in asked:
+            if name not in splits.names():
+                raise ValueError(f"task '{name}' is not one of {', '.join(splits.names())}")
+        if len(set(asked)) < len(asked):
+            raise ValueError("evaluation.also: task and also name a task twice; name each once")
+        for student in self.students:
+            if student.lora_rank and student.trainable_layers:
+                raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")
+            if student.base == "4bit" and not student.lora_rank:
+                raise ValueError(f"students: {student.size} has base 4bit, which needs a lora_rank")
+        for variant in self.variants or [""]:
+            self._check_training(variant)
+        return self
+
+    def _check_training(self, variant: str) -> None:
+        if "," in variant:
+            raise ValueError(f"variants: '{variant}': a name holds no comma")
+        where = f"variants: '{variant}'" if variant else "training"
+        try:
+            training = self.training_of(variant)
+        except ValidationError as error:
+            raise ValueError(f"{where}: {words(error, TrainingSettings)}") from None
+        for name in ("alpha", "beta", "gamma"):
+            if not 0 < getattr(training, name) < 1:
+                raise ValueError(f"{where}: {name} must be above 0 and below 1, as all tasks are asked")
+        if training.batch_size % training.accumulation:
+            raise ValueError(f"{where}: batch_size must be a multiple of accumulation")
+        if self.teacher.source == "generate" and self.teacher.counterfactuals == "first":
+            for name, value in (("wrong_choice", "random"), ("factual_from", "counterfactual")):
+                if getattr(training, name) == value:
+                    raise ValueError(f"{where}: {name} {value} needs teacher.counterfactuals all")
+
+    @property
+    def models(self) -> list[str]:
+        """References of all models that a run loads: teacher (unless a server has it), students, reader."""
+        teacher = self.teacher.model if self.teacher.engine == "local" else None
+        wanted = [teacher, *(s.model for s in self.students), self.evaluation.reader]
+        return [name for name in dict.fromkeys(wanted) if name]
+
+    def training_of(self, variant: str = "") -> TrainingSettings:
+        """The training settings of a variant (none: the profile's own)."""
+        return TrainingSettings(**self.training.model_dump() | self.variants.get(variant, {}))
+
+
+def names() -> list[str]:
+    """Names of the profiles that exist."""
+    return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
+
+
+def words(error: ValidationError, model: type[Settings]) -> str:
+    """What is wrong first in settings of a class, where, and what to do."""
+    first = error.errors()[0]
+    where, given = ".".join(map(str, first["loc"])), first["input"]
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        tip = hint(first["loc"][-1], _fields(model, first["loc"][:-1]), "known keys:")
+        return f"unknown key '{where}'; {tip}"
+    if first["type"] == "missing":
+        return f"'{where}' is missing; add it."
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:
+        return message if message[-1] in ".?" else f"{message}; correct it and try again."
+    # To YAML a power of ten without point or sign is text.
+    power = first["type"] == "float_type" and re.fullmatch(r"(\d+\.?\d*)e([+-]?\d+)", str(given), re.I)
+    tip = f"write {float(power[1])}e{int(power[2]):+d}" if power else "correct it and try again"
+    return f"{where}: {message} (found {given!r}); {tip}."
+
+
+def _fields(model: type[Settings], location: tuple) -> list[str]:
+    for part in (part for part in location if isinstance(part, str)):
+        annotation = model.model_fields[part].annotation
+        inner = getattr(annotation, "__args__", (annotation,))
+        model = next(a for a in inner if isinstance(a, type) and issubclass(a, BaseModel))
+    return list(model.model_fields)
+
+
+def load(name: str) -> Profile:
+    """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
+    if name not in names():
+        raise UserError(f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; "
+                        + hint(name, names()))
+    return parse(paths.PROFILES / f"{name}.yaml")
+
+
+def parse(path: Path) -> Profile:
+    """Read and check one profile file."""
+    try:
+        profile = Profile.model_validate(_read(path))
+    except ValidationError as error:
+        raise UserError(f"{paths.shown(path)}: {words(error, Profile)}") from None
+    if profile.name != path.stem:
+        raise UserError(f"{paths.shown(path)}: name is '{profile.name}'; make it '{path.stem}'.")
+    return profile
+
+
+def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
+    """The file's settings; what it does not say, but its name, comes from the one it ``extends``."""
+    raw, children = files.read_yaml(path), (*children, path.stem)
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw
+    others = [name for name in names() if name not in children]
+    if parent not in others:
+        raise UserError(f"{paths.shown(path)}: extends: '{parent}' is no other profile; "
+                        + hint(parent, others))
+    below = _read(paths.PROFILES / f"{parent}.yaml", children)
+    below.pop("name", None)
+    return _merge(below, raw)
+
+
+def _merge(below: object, above: object, levels: int = 9) -> object:
+    """Sections key by key, however deep; a variant, like a list, is replaced as a whole."""
+    if not (levels and isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: _merge(below.get(key), value, 1 if key == "variants" else levels - 1)
+                    for key, value in above.items()}
+
+
+def ancestors(name: str) -> list[str]:
+    """The profiles that a profile ``extends``, nearest first."""
+    parent = files.read_yaml(paths.PROFILES / f"{name}.yaml").get("extends")
+    return [parent, *ancestors(parent)] if parent else []
+
+
+def run_folder(profile: Profile) -> Path:
+    """Where all stage outputs of the profile go."""
+    return paths.RUNS / profile.name

@@ -1,0 +1,178 @@
+"""Measures of an explanation that need no people: each a short function of its text.
+
+None is quality: they say how long, repetitive, copied or telling a text is. A word is a run of
+letters and digits, also with apostrophes or hyphens inside; case does not count.
+"""
+
+import re
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lib.common.paths import ROOT
+from lib.models.embeddings import cosines
+from lib.questions.mentions import mentioned, name_pattern
+
+EXAMPLES = ROOT / "data" / "measures" / "ten_explanations.csv"
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+MEASURES = {  # column -> what it says, in the order of every table
+    "characters": "length in characters",
+    "words": "length in words",
+    "empty": "1 if it has no word at all",
+    "repetition": "share of word triples that came before",
+    "copied": "share of word triples taken from question or choices",
+    "new_words": "share of distinct words that are not in question or choices",
+    "names_answer": "1 if it names the student's own answer",
+    "mentions_other_choices": "share of the other choices that it names",
+    "reading_grade": "Automated Readability Index: US school grade (higher is harder)",
+    "rouge_l": "ROUGE-L F1 with the teacher's text",
+    "similarity": "cosine of sentence embeddings with the teacher's text",
+}
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return [word.replace("’", "'") for word in WORD.findall(text.lower())]
+
+
+def triples(text: str) -> list[tuple[str, ...]]:
+    """The runs of three words of a text (trigrams), in order."""
+    found = words(text)
+    return list(zip(found, found[1:], found[2:], strict=False))
+
+
+def repetition(text: str) -> float:
+    """1 - distinct trigrams / trigrams: 0 says nothing twice; nan below three words.
+
+    seq-rep-n of Welleck et al. 2020 (arXiv 1908.04319), here with n = 3 for short texts.
+    """
+    found = triples(text)
+    return 1 - len(set(found)) / len(found) if found else np.nan
+
+
+def copied(text: str, question: str, choices: list[str]) -> float:
+    """Share of the text's trigrams that the question or a choice has; nan below three words.
+
+    1 - share of novel trigrams (See et al. 2017, arXiv 1704.04368) against question and choices.
+    """
+    source = {triple for part in (question, *choices) for triple in triples(part)}
+    found = triples(text)
+    return sum(triple in source for triple in found) / len(found) if found else np.nan
+
+
+def new_words(text: str, question: str, choices: list[str]) -> float:
+    """Share of the text's distinct words that question and choices lack; nan without a word.
+
+    Novel unigrams (See et al. 2017, arXiv 1704.04368). Function words count too: compare texts, do
+    not read it as a level. A text that only turns the question around is low.
+    """
+    source = {word for part in (question, *choices) for word in words(part)}
+    found = set(words(text))
+    return len(found - source) / len(found) if found else np.nan
+
+
+def names_answer(text: str, choices: list[str], answer: int | None) -> float:
+    """1.0 if the text names the student's own answer, else 0.0; nan if it gave none.
+
+    The literal side of label leakage (Hase et al. 2020, arXiv 2010.04119). Names as in
+    lib.questions.mentions; longer choices go first: "store" is not found within "grocery store".
+    """
+    if answer is None:
+        return np.nan
+    own = choices[answer].strip()
+    longer = {choice.strip() for choice in choices if len(choice.strip()) > len(own)}
+    for choice in sorted(longer, key=lambda name: (-len(name), name)):
+        text = name_pattern(choice).sub(" | ", text)
+    return float(bool(own) and name_pattern(own).search(text) is not None)
+
+
+def rouge_l(text: str, teacher: str) -> float:
+    """ROUGE-L F1: 2PR / (P + R), P and R = longest common subsequence / words of each text.
+
+    Lin 2004 (ACL W04-1013), by the package rouge-score without stemming, which reads only a-z and
+    0-9 in lower case. 0 for an empty explanation; nan where the teacher's text is blank.
+    """
+    return _scorer().score(teacher, text)["rougeL"].fmeasure if teacher.strip() else np.nan
+
+
+@lru_cache(maxsize=1)
+def _scorer():
+    from rouge_score.rouge_scorer import RougeScorer  # brings nltk
+
+    return RougeScorer(["rougeL"])
+
+
+def reading_grade(text: str) -> float:
+    """4.71 characters / words + 0.5 words / sentences - 21.43; nan without a word.
+
+    Automated Readability Index, a US school grade (Senter & Smith 1967, AMRL-TR-66-220): it needs
+    no guess at syllables, as Flesch's formula does. Characters are those of the words; a sentence
+    ends with . ! or ? before a blank or the end. Texts of one short sentence may be below 0.
+    """
+    found = words(text)
+    if not found:
+        return np.nan
+    sentences = sum(bool(words(part)) for part in re.split(r"[.!?]+(?=\s|$)", text))
+    return 4.71 * sum(map(len, found)) / len(found) + 0.5 * len(found) / sentences - 21.43
+
+
+def explanation_measures(table: pd.DataFrame, teacher_texts: pd.Series) -> pd.DataFrame:
+    """One row an explanation (all columns of the table are kept), one column a measure.
+
+    ``table`` has id, question, choices (lists), gold and answered (indices; answered may be NA)
+    and explanation; rows whose explanation is NA (label-only students) are left out.
+    ``teacher_texts`` is indexed by question id. "Other" choices are relative to the student's own
+    answer, else to the gold one. nan where a measure is undefined: see each function; rouge_l and
+    similarity also where the teacher has no text, similarity also for blank explanations.
+    """
+    table = table[table["explanation"].notna()].reset_index(drop=True)
+    teacher = table["id"].map(teacher_texts.to_dict()).astype(object).fillna("").tolist()
+    rows = map(_measure, table.to_dict("records"), teacher)
+    table = table.assign(**pd.DataFrame(rows, columns=[m for m in MEASURES if m != "similarity"]))
+    return table.assign(similarity=cosines(table["explanation"].tolist(), teacher))
+
+
+def _measure(row: dict, teacher: str) -> dict:
+    text, question, choices = row["explanation"], row["question"], list(row["choices"])
+    own = None if pd.isna(row["answered"]) else int(row["answered"])
+    other = mentioned(text, choices, int(row["gold"]) if own is None else own)
+    return {"characters": len(text), "words": len(words(text)), "empty": not words(text),
+            "repetition": repetition(text), "copied": copied(text, question, choices),
+            "new_words": new_words(text, question, choices),
+            "names_answer": names_answer(text, choices, own), "mentions_other_choices": other,
+            "reading_grade": reading_grade(text), "rouge_l": rouge_l(text, teacher)}
+
+
+def means(measured: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean of each measure per group with a 95 % interval: by, measure, n, mean, low, high.
+
+    ``n``: explanations where the measure is defined. The interval is scipy's percentile bootstrap
+    over questions, each with all of its explanations (seeds): it speaks of other questions, not of
+    other training runs; nan below two questions.
+    """
+    rows = []
+    for key, part in measured.groupby(list(by), observed=True, sort=False, dropna=False):
+        for name in (name for name in MEASURES if name in measured.columns):
+            rows.append((*key, name, *mean_over_questions(part[name].astype(float), part["id"])))
+    return pd.DataFrame(rows, columns=[*by, "measure", "n", "mean", "low", "high"])
+
+
+def mean_over_questions(values: pd.Series, ids: pd.Series) -> tuple[int, float, float, float]:
+    """n (values that are there), mean, low, high: see ``means``; ids: the question of each value."""
+    each = values.groupby(ids).agg(["sum", "count"]).query("count > 0")
+    if len(each) < 2:
+        return int(values.count()), values.mean(), np.nan, np.nan
+    found = stats.bootstrap(
+        (each["sum"].to_numpy(), each["count"].to_numpy()), lambda s, c, axis: s.sum(axis) / c.sum(axis),
+        paired=True, vectorized=True, n_resamples=2000, batch=200, method="percentile",
+        rng=np.random.default_rng(0))
+    return int(values.count()), values.mean(), *found.confidence_interval
+
+
+def load_examples() -> tuple[pd.DataFrame, pd.Series]:
+    """Ten hand-made explanations of one question (column kind), and the teacher's text by id."""
+    table = pd.read_csv(EXAMPLES, keep_default_na=False)
+    table["choices"] = table["choices"].str.split("|", regex=False)
+    return table.drop(columns="teacher"), table.groupby("id")["teacher"].first()

@@ -1,0 +1,110 @@
+"""Atomic files, shards that notice damage, progress lines."""
+
+import errno
+import os
+
+import pytest
+
+from lib.common import files
+from lib.common.errors import UserError
+from lib.common.progress import Progress, duration
+
+
+def test_write_is_atomic_and_keeps_identical_files(tmp_path):
+    path = files.write_text(tmp_path / "deep" / "a.txt", "one")
+    before = path.stat().st_mtime_ns
+    os.utime(path, ns=(before - 10**9, before - 10**9))
+    files.write_text(path, "one", keep_if_same=True)
+    assert path.stat().st_mtime_ns == before - 10**9
+    files.write_text(path, "two", keep_if_same=True)
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"], "no temporary file is left"
+
+
+def test_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = files.write_text(tmp_path / "a.txt", "old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(UserError, match=r"Cannot write .*a\.txt: No space left on device; free space"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_key_changes_with_any_setting():
+    assert files.key_of({"a": 1, "b": 2}) == files.key_of({"b": 2, "a": 1})
+    assert files.key_of({"a": 1}) != files.key_of({"a": 2})
+
+
+def test_shards_make_only_what_is_missing_and_set_damage_aside(tmp_path, capsys):
+    shards = files.Shards(tmp_path, "texts", {"model": "x"})
+    batches, made = [[1, 2], [3], [4, 5]], []
+
+    def make(batch):
+        made.append(batch)
+        return [{"n": n} for n in batch]
+
+    first = shards.complete(batches, make, Progress("texts", 5))
+    assert first == [{"n": n} for n in range(1, 6)] and made == batches
+    again = shards.complete(batches, make, Progress("texts", 5))
+    assert again == first and made == batches, "nothing is made twice"
+    victim = sorted(shards.folder.glob("shard-00001-*"))[0]
+    victim.write_bytes(victim.read_bytes()[:-4])
+    again = shards.complete(batches, make, Progress("texts", 5))
+    assert again == first and made == [*batches, [3]]
+    assert "is damaged" in capsys.readouterr().out
+    assert files.read_json(shards.folder / "manifest.json", "x")["records"] == 5
+
+
+def test_a_text_with_other_line_ends_is_read_back(tmp_path, capsys):
+    """U+2028 and U+0085 end a line for str.splitlines, but not in JSON lines."""
+    shards = files.Shards(tmp_path, "texts", {})
+    records = [{"text": "one\u2028two\x85three\nfour"}, {"text": "five"}]
+    shards.write(0, records)
+    assert shards.read(0) == records and capsys.readouterr().out == ""
+
+
+def test_json_lines_name_the_line_that_is_broken(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes('\ufeff{"a": "x\u2028\x85y"}\r\n\n[2]'.encode())
+    assert files.read_jsonl(path) == {1: {"a": "x\u2028\x85y"}, 3: [2]}
+    path.write_text('{"a": 1}\n\n{"a": \n')
+    with pytest.raises(UserError, match="a.jsonl line 3 is not JSON .Expecting value."):
+        files.read_jsonl(path)
+    path.write_bytes(b'{"a": "\xe9"}')
+    with pytest.raises(UserError, match="a.jsonl is not UTF-8 .at byte 8.; save it as UTF-8"):
+        files.read_jsonl(path)
+
+
+def test_broken_yaml_is_a_sentence(tmp_path):
+    path = tmp_path / "a.yaml"
+    for text, sentence in (("a: [", "not valid YAML near line 1"), ("- a", "expected 'key: value' lines")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=f"a.yaml: {sentence}"):
+            files.read_yaml(path)
+
+
+def test_other_settings_use_another_folder(tmp_path):
+    folders = {files.Shards(tmp_path, "texts", {"model": m}).folder for m in "ab"}
+    assert len(folders) == 2
+
+
+def test_broken_json_names_its_maker(tmp_path):
+    with pytest.raises(UserError, match="is missing; run notebook 3 first"):
+        files.read_json(tmp_path / "a.json", "notebook 3")
+    (tmp_path / "a.json").write_text('{"a": 1,')
+    with pytest.raises(UserError, match="is damaged .* run notebook 3 again"):
+        files.read_json(tmp_path / "a.json", "notebook 3")
+
+
+def test_progress_lines(capsys):
+    progress = Progress("texts", 4, every=1e9)
+    progress.skip(2)
+    progress.step()
+    progress.step()
+    out = capsys.readouterr().out
+    assert out.startswith("texts 4/4 items | 2 found on disk | ") and "took" in out
+    assert out.count("\n") == 1
+    assert [duration(s) for s in (5, 65, 7500)] == ["5s", "1m05s", "2h05m"]

@@ -1,0 +1,478 @@
+"""The data behind every figure, its style and layout, and the four files that are saved of it."""
+
+import json
+import shutil
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
+from scipy import stats as distributions
+
+from lib.common import files, methods, paths
+from lib.common.errors import UserError
+from lib.common.intervals import wilson
+from lib.common.methods import PAPER_ARMS, order_arms
+from lib.common.stage import Stage
+from lib.evaluation import accuracy
+from lib.figures import study as plots_study
+from lib.figures import style, tradeoff, training
+from lib.figures import texts as plots_texts
+from lib.human_study import reference, report, study
+
+TASKS = {"label-only": ["predict"], "CF": ["factual", "counterfactual"],
+         "MT": ["predict", "explain"]}
+
+
+pytestmark = pytest.mark.usefixtures("style")
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    return Stage("05_human_study", "smoke")
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return report.published_scores()
+
+
+def make_students(seeds=3, sizes=("small", "large"), arms=style.ARMS, n=40):
+    rng = np.random.default_rng(0)
+    rows = [(arm, size, seed, n, int(rng.binomial(n, 0.3 + 0.05 * i))) for size in sizes
+            for i, arm in enumerate(arms) for seed in range(seeds)]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "n", "correct"])
+
+
+def make_explanations(students, questions=6):
+    rng = np.random.default_rng(1)
+    rows = [(row.arm, row.size, row.seed, f"q{q}", rng.integers(0, 300), False,
+             rng.integers(0, 5) / 4) for row in students.itertuples()
+            if row.arm != "label-only" for q in range(questions)]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "id", "characters", "empty",
+                                       "mentions_other_choices"])
+
+
+def make_history(students):
+    rows = [(row.arm, row.size, row.seed, step, split, task, 3 / (1 + step) + row.seed / 10)
+            for row in students.itertuples() for split in ("train", "dev") for step in range(3)
+            for task in [*TASKS.get(row.arm.split(":")[0], training.TASKS), "loss"]]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "step", "split", "task", "loss"])
+
+
+def make_costs(students):
+    return students[["arm", "size", "seed"]].assign(
+        seconds=60.0 * (1 + students["seed"]), peak_memory_gb=2.5, tokens_per_second=400.0)
+
+
+def make_texts():
+    rng = np.random.default_rng(2)
+    before = pd.DataFrame({"id": range(20), "kind": "explanation", "text": "A.",
+                           "characters": rng.integers(50, 200, 20),
+                           "mentions_other_choices": rng.integers(0, 3, 20) / 4})
+    after = before.assign(kind="revision", text=["A."] * 5 + ["B."] * 15,
+                          characters=before["characters"] + 30,
+                          mentions_other_choices=before["mentions_other_choices"] + 0.25)
+    return pd.concat([before, after], ignore_index=True)
+
+
+def all_figures():
+    """Every figure, in the fullest and the barest form that it takes."""
+    scores, cells = report.published_scores(), accuracy.published_cells()
+    counts = reference.load_rating_counts()
+    full, bare = make_students(), make_students(1, ("135M",), style.ARMS[:4])
+    for students in (full, bare):
+        yield training.student_accuracy(students, 0.2)
+        yield training.loss_curves(make_history(students))
+        yield training.cost_figure(make_costs(students))
+        yield tradeoff.tradeoff_figure(tradeoff.student_points(
+            students, make_explanations(students)), "Wrong choices that the\nexplanation names (%)")
+    yield training.accuracy_figure(cells)
+    yield plots_study.ratings_figure(scores, report.LENGTHS)
+    yield plots_study.ratings_figure(scores)
+    yield plots_study.rating_distribution(counts)
+    yield plots_study.effect_figure(report.vda_intervals(scores), "A", "A", 0.5)
+    yield plots_study.length_figure(scores.assign(length=300, Quality=scores["score"]))
+    decisions = report.published_decisions()
+    yield plots_study.specification_plot(decisions)
+    others = decisions.replace({"all runs": "without run 0", "1.5 IQR (paper)": "3 IQR"})
+    yield plots_study.specification_plot(pd.concat([decisions, others]))
+    yield tradeoff.tradeoff_figure(tradeoff.published_points(
+        cells[cells["panel"] == "all runs"], scores), "Mean of five ratings (1 to 5)", (1, 5))
+    yield plots_texts.text_lengths(make_explanations(full).rename(columns={"arm": "kind"}))
+    yield plots_texts.letter_distribution(pd.DataFrame({
+        "group": np.repeat(["train", "dev", "test"], 5), "letter": list("ABCDE") * 3,
+        "count": range(1, 16)}))
+    yield plots_texts.revision_changes(make_texts())
+
+
+# Style
+
+
+def test_every_arm_of_a_profile_has_a_look_of_its_own():
+    arms = methods.arms()
+    assert sorted(arms) == sorted(style.ARMS)
+    looks = {(style.point(a)["color"], style.point(a)["markerfacecolor"]) for a in arms}
+    bars = {(style.bar(a)["edgecolor"], style.bar(a)["hatch"]) for a in arms}
+    lines = {(style.line(a)["color"], style.line(a)["linestyle"]) for a in arms}
+    assert len(looks) == len(bars) == len(lines) == len(arms)
+    assert len(set(style.MARKERS.values())) == len(style.MARKERS) == len(methods.methods())
+
+
+def test_colours_differ_in_greyscale():
+    rgb = np.array([to_rgb(colour) for colour in style.COLOURS.values()])
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    lightness = np.sort(116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16)  # CIE L*
+    assert np.diff(lightness).min() > 10 and lightness.max() < 75  # and none fades into white
+
+
+def test_open_marks_are_unrevised():
+    assert [style.is_open(arm) for arm in style.ARMS] == [False] + [True] * 3 + [False] * 3
+    assert style.bar("MT:Revised")["hatch"] is None
+    assert style.point("MT:Unrevised")["markerfacecolor"] == "white"
+
+
+def test_arms_stand_in_one_order_and_unknown_ones_are_named():
+    assert order_arms(["MT+CF:Revised", "CF:Unrevised", "label-only", "CF:Unrevised"]) == [
+        "label-only", "CF:Unrevised", "MT+CF:Revised"]
+    assert [a for a in style.ARMS if a in PAPER_ARMS] == list(PAPER_ARMS)  # the paper's
+    with pytest.raises(UserError, match="no style for the arm 'Standard'"):
+        order_arms(["Standard"])
+
+
+def test_every_figure_is_readable_unclipped_and_no_wider_than_a_page():
+    for figure, table in all_figures():
+        figure.canvas.draw()
+        assert not table.empty
+        assert figure.get_figwidth() <= style.DOUBLE
+        legends = [legend.get_window_extent() for legend in figure.legends]
+        drawn = [text for text in figure.findobj(Text) if text.get_text().strip()]
+        assert min(text.get_fontsize() for text in drawn) >= 7
+        boxes = [ax.get_tightbbox() for ax in figure.axes]  # ticks, labels, titles, texts
+        assert not any(legend.overlaps(box) for legend in legends for box in boxes)
+        around = [text.get_window_extent() for text in figure.texts]
+        assert not any(legend.overlaps(box) for legend in legends for box in around)
+        for ax in figure.axes:
+            inside = [text.get_window_extent() for text in ax.texts]
+            assert not any(a.overlaps(b) for a, b in combinations(inside, 2)), table
+        for box in boxes + legends + around:
+            assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1, table
+            assert box.y0 >= -1 and box.y1 <= figure.bbox.y1 + 1, table
+        plt.close(figure)
+
+
+def test_bars_start_at_zero():
+    for figure, _ in (training.cost_figure(make_costs(make_students())),
+                      plots_texts.letter_distribution(pd.DataFrame({
+                          "group": "test", "letter": ["A", "B"], "count": [1, 3]}))):
+        for ax in figure.axes:
+            low = ax.get_xlim()[0] if ax.get_xlabel() in training.COSTS.values() else ax.get_ylim()[0]
+            assert low == 0
+
+
+def test_an_axis_that_starts_elsewhere_says_so():
+    _, ax = plt.subplots()
+    training.frame(ax, "y", "Accuracy (%)", [51.0, 79.0], 0, 100)
+    assert ax.get_ylabel() == "Accuracy (%); axis from 45" and ax.get_ylim() == (45, 85)
+    training.frame(ax, "x", "Share", [0.0, 99.0], 0, 100)
+    assert ax.get_xlabel() == "Share" and ax.get_xlim() == (0, 100)
+    training.frame(ax, "y", "Share", [0.0, np.nan], 0, 100)  # a single value has a frame, too
+    assert ax.get_ylim() == (0, 5)
+    training.frame(ax, "x", "n = 9", [-0.19, 0.1], -1, 1)
+    assert ax.get_xlabel() == "n = 9; axis from −0.25"
+    assert ax.get_xlim() == pytest.approx((-0.25, 0.15))
+
+
+@pytest.mark.parametrize("numbers, noun, said", [
+    ([180, 180], "question", "180 questions"), ([1], "seed", "1 seed"),
+    ([6, 5], "run", "5 to 6 runs"), (pd.Series([1114]), "", "1,114")])
+def test_how_many_in_words(numbers, noun, said):
+    assert training.count(numbers, noun) == said
+
+
+# Saving
+
+
+def test_save_writes_four_files_that_belong_together(stage, scores):
+    figure, table = plots_study.ratings_figure(scores, report.LENGTHS)
+    assert style.save(figure, "ratings", table, stage, title="Ratings", extra=[1]) is None
+    folder = paths.FIGURES / "smoke"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f"ratings.{kind}" for kind in ("csv", "json", "pdf", "png")]
+    record = json.loads((folder / "ratings.json").read_text())
+    assert record["title"] == "Ratings" and record["extra"] == [1]
+    assert record["notebook"] == "notebooks/05_human_study.ipynb"
+    assert {"commit", "profile", "seeds", "packages", "requirements_sha256", "matplotlib",
+            "command", "figure"} <= set(record)
+    assert record["table_sha256"] == files.sha256_file(folder / "ratings.csv")
+    assert record["files"] == {f"ratings.{kind}": files.sha256_file(folder / f"ratings.{kind}")
+                               for kind in ("pdf", "png", "csv")}
+    again = pd.read_csv(folder / "ratings.csv")
+    np.testing.assert_array_equal(again["mean"], table["mean"])  # full precision
+
+
+def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage, scores):
+    folder = paths.FIGURES / "smoke"
+    found = []
+    for _ in range(2):
+        figure, table = plots_study.ratings_figure(scores, report.LENGTHS)
+        style.save(figure, "ratings", table, stage, title="Ratings")
+        found.append({p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()})
+    assert found[0] == found[1]
+
+
+def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(stage, scores):
+    figure, table = plots_study.ratings_figure(scores)
+    style.save(figure, "ratings", table, stage, title="Ratings")
+    pdf = (paths.FIGURES / "smoke" / "ratings.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
+    with Image.open(paths.FIGURES / "smoke" / "ratings.png") as image:
+        assert image.size == tuple(int(200 * inches) for inches in figure.get_size_inches())
+        assert "Software" not in image.info
+
+
+# The data behind the figures
+
+
+def drawn(ax, axis="y"):
+    """Centres of all points with intervals in an axis, in the order drawn."""
+    lines = [container.lines[0] for container in ax.containers]
+    return np.concatenate([np.asarray(getattr(line, f"get_{axis}data")(), float) for line in lines])
+
+
+def test_accuracy_of_published_cells():
+    figure, table = training.accuracy_figure(accuracy.published_cells())
+    assert list(table["panel"].unique()) == ["all runs", "without the paper's outliers"]
+    assert list(table["method"][:4]) == list(PAPER_ARMS)
+    assert [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes] == [
+        ["220M\n(6, 6, 6, 6 runs)", "770M\n(6, 5, 5, 6 runs)"],
+        ["220M\n(5, 5, 4, 6 runs)", "770M\n(5, 5, 4, 5 runs)"]]
+    first = table.iloc[0]
+    half = 2.570581835636314 * 4.13732568117254 / np.sqrt(6)  # t, 5 degrees of freedom
+    assert (first["n"], first["mean"]) == (6, pytest.approx(53.1661097466667))
+    assert first["high"] - first["mean"] == pytest.approx(half)
+    one = table[table["panel"] == "all runs"].sort_values(["method", "size"])
+    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(one["mean"]))
+    alone = training.accuracy_figure(accuracy.published_cells().assign(n=1))[1]
+    assert alone["low"].isna().all() and alone["mean"].notna().all()
+
+
+def test_student_accuracy_has_wilson_intervals_and_chance():
+    students = make_students()
+    figure, table = training.student_accuracy(students, chance=0.2)
+    assert len(table) == len(students) and len(figure.axes) == 2
+    row = table.iloc[0]
+    assert (row["low"] / 100, row["high"] / 100) == pytest.approx(
+        wilson(row["correct"], row["total"]))
+    assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
+    assert figure.axes[0].get_ylim() == (0, 100)
+    assert figure.axes[0].get_title() == "small students (40 questions)"
+
+
+def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
+    history = make_history(make_students(seeds=2))
+    figure, table = training.loss_curves(history)
+    assert set(table["task"]) == set(training.TASKS) and len(figure.axes) == 8
+    assert len(table) == (history["task"] != "loss").sum()
+    curves = [line for ax in figure.axes for line in ax.lines if line.get_linestyle() != "None"]
+    assert len(curves) == len(table) / 3 / 2  # three steps, two seeds
+    for curve in curves:
+        np.testing.assert_allclose(curve.get_ydata(), [3.05, 1.55, 1.05])
+    bands = [band.get_paths()[0].get_extents() for band in figure.axes[0].collections]
+    assert {(band.y0, band.y1) for band in bands} == {(1.0, 3.1)}
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == [
+        "dev, 2 seeds", "train, 2 seeds"]
+    with pytest.raises(UserError, match="empty"):
+        training.loss_curves(history[history["task"] == "loss"])
+
+
+def test_loss_curves_that_coincide_can_be_told_apart():
+    """Each arm's markers lie on its dev curve, none on those of another, also with few steps."""
+    figure, _ = training.loss_curves(make_history(make_students(1)))
+    for ax in figure.axes:
+        marks = [line for line in ax.lines if line.get_linestyle() == "None"]
+        assert len({(line.get_marker(), line.get_markerfacecolor()) for line in marks}) == len(marks)
+        places = np.concatenate([line.get_xdata() for line in marks])
+        assert len(places) == 4 * len(marks) == len(set(places))
+        for line in marks:
+            np.testing.assert_allclose(line.get_ydata(), np.interp(
+                line.get_xdata(), range(3), [3, 1.5, 1]))
+
+
+def test_costs_are_means_over_seeds():
+    figure, table = training.cost_figure(make_costs(make_students()))
+    assert set(table.loc[table["cost"] == "seconds", "mean"]) == {120.0}
+    assert {bar.get_width() for bar in figure.axes[0].patches} == {2.0}  # minutes
+    assert (table["seeds"] == 3).all() and len(table) == 3 * 2 * len(style.ARMS)
+
+
+def test_ratings_are_the_published_means_with_t_intervals(scores):
+    figure, table = plots_study.ratings_figure(scores, report.LENGTHS)
+    r = reference.load_golden()["explainability"]["descriptives"]
+    for row in table.itertuples():
+        theirs = r[row.method][row.construct]
+        assert row.mean == pytest.approx(theirs["mean"])
+        half = distributions.t.ppf(0.975, theirs["n"] - 1) * theirs["se"]
+        assert (row.low, row.high) == pytest.approx((theirs["mean"] - half, theirs["mean"] + half))
+    assert figure.axes[0].get_ylim() == (1, 5)
+    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(table["mean"]))
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [246, 215, 227, 409]
+
+
+def test_lengths_are_those_of_the_raw_ratings(shared):
+    ratings = study.load_ratings(shared / "published" / "study.csv")
+    means = ratings.groupby("method", observed=True)["length"].mean().round().astype(int)
+    assert means.to_dict() == report.LENGTHS
+
+
+def test_rating_distribution_is_in_percent_around_the_middle():
+    counts = reference.load_rating_counts()
+    figure, table = plots_study.rating_distribution(counts)
+    whole = table.groupby(["construct", "method"])["share"].sum()
+    assert whole.tolist() == pytest.approx([100] * 20)
+    assert table["count"].sum() == 5 * 1114
+    bars = figure.axes[0].patches  # of Plausibility: four methods of each score in turn
+    assert bars[8].get_x() + bars[8].get_width() / 2 == pytest.approx(0)  # score 3, CF:Unrevised
+    assert bars[0].get_width() == pytest.approx(100 * 8 / 277)
+
+
+def test_effects_have_the_interval_of_the_brunner_munzel_test(scores):
+    effects = report.vda_intervals(scores)
+    assert len(effects) == 30
+    row = effects[(effects["construct"] == "Completeness")
+                  & (effects["pair"] == "CF:Unrevised - MT+CF:Revised")].iloc[0]
+    assert row["A"] == pytest.approx(0.423467026355113)
+    part = scores[scores["construct"] == "Completeness"]
+    x, y = (part.loc[part["method"] == m, "score"] for m in ("CF:Unrevised", "MT+CF:Revised"))
+    se = (row["upr"] - row["A"]) / distributions.norm.ppf(0.975)
+    assert abs((row["A"] - 0.5) / se) == pytest.approx(
+        abs(distributions.brunnermunzel(x, y).statistic))
+    figure, table = plots_study.effect_figure(effects, "A", "A", 0.5)
+    key, = figure.legends
+    assert [text.get_text() for text in key.get_texts()] == ["95 % interval without 0.5", "with 0.5"]
+    assert [mark.get_markerfacecolor() for mark in key.get_lines()] == ["black", "white"]
+    np.testing.assert_allclose(np.sort(np.concatenate([drawn(ax, "x") for ax in figure.axes])),
+                               np.sort(table["A"]))
+
+
+def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    _, two = plots_study.specification_plot(report.published_decisions())
+    assert two.groupby("specification", sort=False)["n"].first().to_dict() == {
+        "all runs": 46, "1.5 IQR (paper)": 39}
+    shutil.copy(shared / "published" / "experiment.csv", tmp_path)
+    figure, four = plots_study.specification_plot(report.published_decisions())
+    assert four["specification"].nunique() == 4
+    verdicts = four.set_index("conclusion")["verdict"]
+    assert verdicts["method:size"].unique().tolist() == ["depends"]
+    assert verdicts["770M MT:Unrevised-CF:Unrevised"].unique().tolist() == ["always"]
+    both = two.merge(four, on=["specification", "conclusion"])
+    np.testing.assert_allclose(both["p_x"], both["p_y"], rtol=1e-6, atol=1e-9)
+    filled = [line.get_markerfacecolor() == "black" for line in figure.axes[0].lines]
+    assert filled == list(four["holds"])
+
+
+def test_published_points_have_rs_quality_and_a_wide_enough_interval(scores):
+    cells = accuracy.published_cells()
+    points = tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
+    r = reference.load_golden()["explainability"]["descriptives"]
+    for row in points.itertuples():
+        theirs = r[row.arm]["Quality"]
+        assert row.quality == pytest.approx(theirs["mean"])
+        assert 1 < (row.quality_high - row.quality) / 1.96 / theirs["se"] < 1.35
+    assert list(points.loc[points["pareto"], "arm"]) == ["MT:Unrevised", "MT+CF:Revised"]
+
+
+def test_pareto_front():
+    front = tradeoff.pareto_front(pd.Series([1, 2, 2, 3, 4.0]),
+                                        pd.Series([5, 5, 4, 4.5, np.nan]))
+    assert front.tolist() == [False, True, False, True, False]
+    assert tradeoff.pareto_front(pd.Series([1, 1]), pd.Series([2, 2])).all()  # equals tie
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_points_of_students(seeds):
+    students = make_students(seeds, ("135M",), ("MT:Unrevised", "label-only"))
+    explanations = make_explanations(students)
+    explanations.loc[0, ["empty", "mentions_other_choices"]] = [True, np.nan]
+    points = tradeoff.student_points(students, explanations).set_index("arm")
+    assert list(points.index) == ["label-only", "MT:Unrevised"]
+    assert np.isnan(points.loc["label-only", "quality"])
+    row, part = points.loc["MT:Unrevised"], students[students["arm"] == "MT:Unrevised"]
+    shares = explanations["mentions_other_choices"].fillna(0)  # the empty one names nothing
+    over = "id" if seeds < 3 else "seed"
+    means = 100 * shares.groupby(explanations[over]).mean()
+    assert row["accuracy"] == pytest.approx(100 * part["correct"].mean() / 40)
+    assert row["quality"] == pytest.approx(100 * shares.mean())
+    half = distributions.t.ppf(0.975, len(means) - 1) * means.std() / np.sqrt(len(means))
+    assert row["quality_high"] == pytest.approx(min(100, means.mean() + half))
+    if seeds < 3:
+        assert row["accuracy_low"] == pytest.approx(
+            100 * wilson(part["correct"].mean(), 40)[0])
+    assert row["intervals"] == ("over questions" if seeds < 3 else "over seeds")
+
+
+def test_a_run_without_explanations_has_no_trade_off():
+    students = make_students(arms=("label-only",))
+    points = tradeoff.student_points(students, pd.DataFrame())
+    assert not points["pareto"].any() and tradeoff.tradeoff_findings(points).empty
+    with pytest.raises(UserError, match="add an arm other than label-only"):
+        tradeoff.tradeoff_figure(points, "quality")
+
+
+def test_findings_name_the_front_and_the_distance_to_it(scores):
+    cells = accuracy.published_cells()
+    found = tradeoff.tradeoff_findings(tradeoff.published_points(
+        cells[cells["panel"] == "all runs"], scores)).set_index("finding")
+    ahead = found.loc["MT:Unrevised (770M) is on the Pareto front by its means"]
+    assert ahead["accuracy"] == "75.6 [74.6, 76.5]"
+    behind = found.loc["CF:Unrevised (770M) is behind MT:Unrevised (770M)"]
+    assert (behind["accuracy"], behind["quality"]) == ("-9.3", "-0.15")
+
+
+def test_text_lengths_are_shares_of_each_kind():
+    texts = pd.DataFrame({"kind": ["revision"] * 5 + ["critique"] * 2,
+                          "characters": [1, 2, 3, 4, 10, 0, 8]})
+    figure, table = plots_texts.text_lengths(texts)
+    assert list(table["kind"]) == ["revision", "critique"]
+    assert table.loc[0, ["n", "mean", "min", "q1", "median", "q3", "max"]].tolist() == [
+        5, 4, 1, 2, 3, 4, 10]
+    for ax in figure.axes:
+        assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
+    assert figure.axes[0].get_title("left") == "revision: n = 5, median 3"
+
+
+def test_letters_are_shares_of_their_group():
+    counts = pd.DataFrame({"group": ["a", "a", "b", "b"], "letter": ["A", "B", "A", "B"],
+                           "count": [1, 3, 5, 5]})
+    figure, table = plots_texts.letter_distribution(counts)
+    assert table["share"].tolist() == [25, 75, 50, 50]
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [25, 75, 50, 50]
+
+
+def test_revision_changes_are_pairs():
+    texts = make_texts()
+    figure, table = plots_texts.revision_changes(texts[texts["id"] != 3].iloc[:-1])
+    change = table[table["texts"] == "change"].set_index("measure")
+    assert change["n"].tolist() == [18, 18]  # one question left out, one without a pair
+    assert change["mean"].tolist() == [30, 0.25]
+    same = table.set_index("measure").loc["unchanged"]
+    assert (same["texts"], same["n"], same["mean"]) == ("Revised", 18, 4 / 18)
+    assert (same["low"], same["high"]) == wilson(4, 18)
+    assert figure.axes[0].get_title() == "Change of length, 18 pairs (4 unchanged)"
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == pytest.approx(100)
+    with pytest.raises(UserError, match="unrevised and a revised text"):
+        plots_texts.revision_changes(texts[texts["kind"] == "revision"])
+
+
+@pytest.mark.parametrize("draw", [training.accuracy_figure, training.loss_curves, training.cost_figure,
+                                  plots_texts.text_lengths, plots_study.ratings_figure])
+def test_a_table_without_its_columns_gets_one_sentence(draw):
+    with pytest.raises(UserError, match="needs the column"):
+        draw(pd.DataFrame({"x": [1]}))

