@@ -51,8 +51,16 @@ def make_ratings():
                 for slot in range(slots):
                     lift = effect * (m == len(PAPER_ARMS) - 1)
                     values = np.clip(np.rint(level + lift + rng.normal(0, 0.8, 5)), 1, 5)
-                    rows.append([str(person), method, rng.integers(100, 400), f"{m}-{slot}", *values,
-                                 "male" if person % 3 else "female"])
+                    rows.append(
+                        [
+                            str(person),
+                            method,
+                            rng.integers(100, 400),
+                            f"{m}-{slot}",
+                            *values,
+                            "male" if person % 3 else "female",
+                        ]
+                    )
         columns = ["participant", "method", "length", "slot", *study.CONSTRUCTS, "gender"]
         return study.check_ratings(pd.DataFrame(rows, columns=columns))
 

@@ -27,7 +27,7 @@ def build_splits(groups: list[dict]) -> dict[str, list[dict]]:
     rng.shuffle(groups)
     splits, start = {}, 0
     for split, size in SIZES.items():
-        rows = [row for group in groups[start:start + size] for row in _questions(group, rng)]
+        rows = [row for group in groups[start : start + size] for row in _questions(group, rng)]
         rng.shuffle(rows)
         splits[split] = rows
         start += size
@@ -41,9 +41,14 @@ def _questions(group: dict, rng: random.Random) -> list[dict]:
         texts = [choice for choice in group["choices"] if choice != answer]
         rng.shuffle(texts)
         texts.insert(letters[i], answer)
-        rows.append({"id": f"{group['group']}-{i}", "question": question,
-                     "choices": {"label": list(LETTERS), "text": texts},
-                     "answerKey": LETTERS[letters[i]]})
+        rows.append(
+            {
+                "id": f"{group['group']}-{i}",
+                "question": question,
+                "choices": {"label": list(LETTERS), "text": texts},
+                "answerKey": LETTERS[letters[i]],
+            }
+        )
     return rows
 
 

@@ -19,12 +19,14 @@ class UserError(Exception):
 
 def command_line(main):
     """Decorates a ``main``: a user's mistake ends the command with its sentence and exit code 1."""
+
     @functools.wraps(main)
     def wrapped(*arguments):
         try:
             return main(*arguments)
         except UserError as error:
             sys.exit(str(error))
+
     return wrapped
 
 

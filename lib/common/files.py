@@ -96,8 +96,9 @@ def read_text(path: Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{shown(path)} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8."
-                        ) from None
+        raise UserError(
+            f"{shown(path)} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8."
+        ) from None
 
 
 def read_jsonl(path: Path) -> dict[int, object]:
@@ -111,8 +112,10 @@ def read_jsonl(path: Path) -> dict[int, object]:
             if line.strip():
                 rows[number] = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{shown(path)} line {number} is not JSON ({error.msg}); each line must be "
-                            "one whole JSON object.") from None
+            raise UserError(
+                f"{shown(path)} line {number} is not JSON ({error.msg}); each line must be "
+                "one whole JSON object."
+            ) from None
     return rows
 
 
@@ -169,8 +172,9 @@ class Shards:
         data = ("\n".join(lines) + "\n").encode()
         write_bytes(self.folder / f"shard-{number:05d}-{sha256_bytes(data)[:12]}.jsonl", data)
 
-    def complete(self, batches: list[list], make: Callable[[list], list[dict]],
-                 progress: Progress) -> list[dict]:
+    def complete(
+        self, batches: list[list], make: Callable[[list], list[dict]], progress: Progress
+    ) -> list[dict]:
         """All records in batch order: those on disk are read, the others made by ``make(batch)``.
 
         Batches are fixed units, so an interrupted run that goes on gives the same texts as one
@@ -188,7 +192,11 @@ class Shards:
                 progress.skip(len(batch))
             records.extend(found)
         text = json.dumps(records, ensure_ascii=False, sort_keys=True)
-        manifest = {"records": len(records), "shards": len(batches),
-                    "sha256": sha256_bytes(text.encode()), "settings": self.settings}
+        manifest = {
+            "records": len(records),
+            "shards": len(batches),
+            "sha256": sha256_bytes(text.encode()),
+            "settings": self.settings,
+        }
         write_json(self.folder / "manifest.json", manifest, keep_if_same=True)
         return records

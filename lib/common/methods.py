@@ -37,7 +37,9 @@ def arms() -> list[str]:
     """Every arm in order: methods that learn from explanations once for each kind of text."""
     explained = [method for method, asked in methods().items() if set(asked) - {"predict"}]
     others = [method for method in methods() if method not in explained]
-    return others + [f"{method}:{texts}" for texts in ("Unrevised", "Revised") for method in explained]
+    return others + [
+        f"{method}:{texts}" for texts in ("Unrevised", "Revised") for method in explained
+    ]
 
 
 def order_arms(names) -> list[str]:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lib.common import files, methods, paths
 from lib.common.errors import UserError, hint
-from lib.questions import splits
 
 
 class Settings(BaseModel):
@@ -159,18 +158,22 @@ class Profile(Settings):
         if self.teacher.source == "generate" and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
-            raise ValueError("teacher: engine server goes with a server section (url), local without")
+            raise ValueError(
+                "teacher: engine server goes with a server section (url), local without"
+            )
         if self.teacher.engine == "server" and self.teacher.chat:
             raise ValueError("teacher: chat goes with engine local; a server is sent plain prompts")
         asked = [task.name for task in (self.task, *self.evaluation.also)]
         for name in asked:
-            if name not in splits.names():
-                raise ValueError(f"task '{name}' is not one of {', '.join(splits.names())}")
+            if name not in task_names():
+                raise ValueError(f"task '{name}' is not one of {', '.join(task_names())}")
         if len(set(asked)) < len(asked):
             raise ValueError("evaluation.also: task and also name a task twice; name each once")
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
-                raise ValueError(f"students: {student.size} has both lora_rank and trainable_layers")
+                raise ValueError(
+                    f"students: {student.size} has both lora_rank and trainable_layers"
+                )
             if student.base == "4bit" and not student.lora_rank:
                 raise ValueError(f"students: {student.size} has base 4bit, which needs a lora_rank")
         for variant in self.variants or [""]:
@@ -187,7 +190,9 @@ class Profile(Settings):
             raise ValueError(f"{where}: {words(error, TrainingSettings)}") from None
         for name in ("alpha", "beta", "gamma"):
             if not 0 < getattr(training, name) < 1:
-                raise ValueError(f"{where}: {name} must be above 0 and below 1, as all tasks are asked")
+                raise ValueError(
+                    f"{where}: {name} must be above 0 and below 1, as all tasks are asked"
+                )
         if training.batch_size % training.accumulation:
             raise ValueError(f"{where}: batch_size must be a multiple of accumulation")
         if self.teacher.source == "generate" and self.teacher.counterfactuals == "first":
@@ -205,6 +210,11 @@ class Profile(Settings):
     def training_of(self, variant: str = "") -> TrainingSettings:
         """The training settings of a variant (none: the profile's own)."""
         return TrainingSettings(**self.training.model_dump() | self.variants.get(variant, {}))
+
+
+def task_names() -> list[str]:
+    """Names of the tasks: the files in lib/prompts, but what they share."""
+    return sorted(path.stem for path in paths.PROMPTS.glob("*.yaml") if path.stem != "common")
 
 
 def names() -> list[str]:
@@ -225,7 +235,9 @@ def words(error: ValidationError, model: type[Settings]) -> str:
     if not where:
         return message if message[-1] in ".?" else f"{message}; correct it and try again."
     # To YAML a power of ten without point or sign is text.
-    power = first["type"] == "float_type" and re.fullmatch(r"(\d+\.?\d*)e([+-]?\d+)", str(given), re.I)
+    power = first["type"] == "float_type" and re.fullmatch(
+        r"(\d+\.?\d*)e([+-]?\d+)", str(given), re.I
+    )
     tip = f"write {float(power[1])}e{int(power[2]):+d}" if power else "correct it and try again"
     return f"{where}: {message} (found {given!r}); {tip}."
 
@@ -241,8 +253,9 @@ def _fields(model: type[Settings], location: tuple) -> list[str]:
 def load(name: str) -> Profile:
     """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
     if name not in names():
-        raise UserError(f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; "
-                        + hint(name, names()))
+        raise UserError(
+            f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; " + hint(name, names())
+        )
     return parse(paths.PROFILES / f"{name}.yaml")
 
 
@@ -265,8 +278,9 @@ def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
         return raw
     others = [name for name in names() if name not in children]
     if parent not in others:
-        raise UserError(f"{paths.shown(path)}: extends: '{parent}' is no other profile; "
-                        + hint(parent, others))
+        raise UserError(
+            f"{paths.shown(path)}: extends: '{parent}' is no other profile; " + hint(parent, others)
+        )
     below = _read(paths.PROFILES / f"{parent}.yaml", children)
     below.pop("name", None)
     return _merge(below, raw)
@@ -276,8 +290,10 @@ def _merge(below: object, above: object, levels: int = 9) -> object:
     """Sections key by key, however deep; a variant, like a list, is replaced as a whole."""
     if not (levels and isinstance(below, dict) and isinstance(above, dict)):
         return above
-    return below | {key: _merge(below.get(key), value, 1 if key == "variants" else levels - 1)
-                    for key, value in above.items()}
+    return below | {
+        key: _merge(below.get(key), value, 1 if key == "variants" else levels - 1)
+        for key, value in above.items()
+    }
 
 
 def ancestors(name: str) -> list[str]:

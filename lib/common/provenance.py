@@ -8,15 +8,26 @@ from importlib import metadata
 
 from lib.common import files, paths
 
-PACKAGES = ("torch", "transformers", "datasets", "peft", "accelerate", "bitsandbytes", "numpy",
-            "pandas", "pingouin", "statsmodels")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "numpy",
+    "pandas",
+    "pingouin",
+    "statsmodels",
+)
 
 
 def git(*arguments: str) -> str | None:
     """Output of a git command in the repository, or None outside a checkout or without git."""
     try:
-        return subprocess.run(["git", *arguments], cwd=paths.ROOT, check=True, text=True,
-                              capture_output=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=paths.ROOT, check=True, text=True, capture_output=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -46,7 +57,9 @@ def cpu_name() -> str:
     """The processor's name as Linux gives it, else what Python knows."""
     try:
         with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
         return names[0] if names else platform.machine()
     except OSError:
         return platform.processor() or platform.machine()

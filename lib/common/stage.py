@@ -18,12 +18,18 @@ def read_table(settings: profile.Profile, notebook: str, name: str) -> pd.DataFr
         return pd.read_csv(path)
     if path.with_suffix(".parquet").is_file():
         return pd.read_parquet(path.with_suffix(".parquet"))
-    if "google.colab" in sys.modules:  # where make is not, and each notebook may start on a new machine
+    if (
+        "google.colab" in sys.modules
+    ):  # where make is not, and each notebook may start on a new machine
         how = "run that notebook first, with drive=True in both and the same profile."
     else:
-        how = (f"run notebooks/{notebook}.ipynb with profile '{settings.name}' first, or "
-               f"`make reproduce PROFILE={settings.name}`.")
-    raise UserError(f"{paths.shown(path)} (or .parquet), which notebook {notebook} writes, is missing; {how}")
+        how = (
+            f"run notebooks/{notebook}.ipynb with profile '{settings.name}' first, or "
+            f"`make reproduce PROFILE={settings.name}`."
+        )
+    raise UserError(
+        f"{paths.shown(path)} (or .parquet), which notebook {notebook} writes, is missing; {how}"
+    )
 
 
 class Stage:
@@ -64,8 +70,14 @@ class Stage:
     def provenance(self, **more: object) -> dict:
         """What stands beside every figure of this stage."""
         settings = self.profile.model_dump(mode="json")
-        return provenance.stamp(**{
-            "notebook": f"notebooks/{self.notebook}.ipynb", "profile": self.profile.name,
-            "profile_sha256": files.key_of(settings), "seed": self.profile.seed,
-            "seeds": list(self.profile.seeds),
-            "command": f"make reproduce PROFILE={self.profile.name}", **more})
+        return provenance.stamp(
+            **{
+                "notebook": f"notebooks/{self.notebook}.ipynb",
+                "profile": self.profile.name,
+                "profile_sha256": files.key_of(settings),
+                "seed": self.profile.seed,
+                "seeds": list(self.profile.seeds),
+                "command": f"make reproduce PROFILE={self.profile.name}",
+                **more,
+            }
+        )

@@ -17,8 +17,14 @@ def melt_table(wide: pd.DataFrame, statistic: str, keys: list[str]) -> pd.DataFr
 
 def melt_values(values: dict[str, float], statistic: str, group: str = "all") -> pd.DataFrame:
     """Numbers by term as rows (statistic, group, term, value)."""
-    return pd.DataFrame({"statistic": statistic, "group": group, "term": list(values),
-                         "value": [float(value) for value in values.values()]})
+    return pd.DataFrame(
+        {
+            "statistic": statistic,
+            "group": group,
+            "term": list(values),
+            "value": [float(value) for value in values.values()],
+        }
+    )
 
 
 def stack(analysis: str, tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -15,8 +15,11 @@ LABELS = {"gamma": "gamma: weight of MT within MT+CF", "share": "Share of the tr
 def varied(settings: Profile) -> str | None:
     """The one training setting, a number, in which the variants differ, or None."""
     names = {name for changes in settings.variants.values() for name in changes}
-    values = [getattr(settings.training_of(variant), name)  # its own, or the profile's
-              for variant in settings.variants for name in names]
+    values = [
+        getattr(settings.training_of(variant), name)  # its own, or the profile's
+        for variant in settings.variants
+        for name in names
+    ]
     numbers = all(isinstance(value, (int, float)) for value in values)
     return names.pop() if len(names) == 1 and numbers else None
 
@@ -31,14 +34,23 @@ def variant_table(settings: Profile, students: pd.DataFrame) -> pd.DataFrame:
     parts = students["arm"].str.partition(", ")
     table = students.assign(arm=parts[0], variant=parts[2], source="this run")
     if name:
-        value = {variant: float(getattr(settings.training_of(variant), name))
-                 for variant in settings.variants}
+        value = {
+            variant: float(getattr(settings.training_of(variant), name))
+            for variant in settings.variants
+        }
         table["value"] = table["variant"].map(value)
     if name == "gamma":
         theirs = pd.read_csv(paths.PUBLISHED / "gamma_ablation.csv")
-        theirs = pd.DataFrame({"arm": "MT+CF:Unrevised", "size": "770M", "value": theirs["gamma"],
-                               "variant": "gamma " + theirs["gamma"].astype(str), "accuracy":
-                               theirs["accuracy"], "source": "the paper (T5-large, CommonsenseQA)"})
+        theirs = pd.DataFrame(
+            {
+                "arm": "MT+CF:Unrevised",
+                "size": "770M",
+                "value": theirs["gamma"],
+                "variant": "gamma " + theirs["gamma"].astype(str),
+                "accuracy": theirs["accuracy"],
+                "source": "the paper (T5-large, CommonsenseQA)",
+            }
+        )
         table = pd.concat([table, theirs], ignore_index=True)
     columns = ["source", "arm", "size", "seed", "variant", "value", "accuracy", "low", "high"]
     return table[[column for column in columns if column in table]]
@@ -52,16 +64,29 @@ def variant_figure(settings: Profile, table: pd.DataFrame, chance: float) -> tup
     figure, ax = plt.subplots(figsize=(style.COLUMN, 2.6))
     arms = order_arms(ours["arm"])
     step = min(np.diff(sorted(set(ours["value"]))) if name else [], default=1.0)
-    for arm, offset in zip(arms, style.spread(len(arms), 0.5 * step if len(arms) > 1 else 0.0),
-                           strict=True):
+    for arm, offset in zip(
+        arms, style.spread(len(arms), 0.5 * step if len(arms) > 1 else 0.0), strict=True
+    ):
         part = ours[ours["arm"] == arm]
         x = part["value"] if name else part["variant"].map(variants.index)
-        training.draw_points(ax, x + offset, 100 * part["accuracy"], 100 * part["low"],
-                          100 * part["high"], arm, clip_on=False)
+        training.draw_points(
+            ax,
+            x + offset,
+            100 * part["accuracy"],
+            100 * part["low"],
+            100 * part["high"],
+            arm,
+            clip_on=False,
+        )
     theirs = table[table["source"] != "this run"]
     if len(theirs):
-        ax.plot(theirs["value"], 100 * theirs["accuracy"], "x", color=style.GREY,
-                label=theirs["source"].iloc[0])
+        ax.plot(
+            theirs["value"],
+            100 * theirs["accuracy"],
+            "x",
+            color=style.GREY,
+            label=theirs["source"].iloc[0],
+        )
         ax.legend(loc="upper left")
     if not name:
         ax.set_xticks(range(len(variants)), variants)

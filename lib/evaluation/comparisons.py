@@ -19,8 +19,19 @@ from lib.common.errors import UserError
 from lib.common.methods import order_arms
 from lib.common.tables import melt_table
 
-TESTS = ["size", "a", "b", "seed", "n", "both_right", "only_a", "only_b", "difference", "p",
-         "p_holm"]
+TESTS = [
+    "size",
+    "a",
+    "b",
+    "seed",
+    "n",
+    "both_right",
+    "only_a",
+    "only_b",
+    "difference",
+    "p",
+    "p_holm",
+]
 PAIRS = ["size", "a", "b", "n", "seeds", "over", "difference", "low", "high"]
 RESAMPLES = 10_000
 BLOCK = 2_000_000  # drawn questions at a time: about 60 MB
@@ -42,21 +53,33 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
         for a, b in combinations(order_arms(right.columns.unique("arm")), 2):
             for seed in right[a].columns.intersection(right[b].columns):
                 one, other = right[a, seed], right[b, seed]
-                counts = [[(one & other).sum(), (one & ~other).sum()],
-                          [(~one & other).sum(), (~one & ~other).sum()]]
-                rows.append({"size": size, "a": a, "b": b, "seed": seed, "n": len(right),
-                             "both_right": counts[0][0], "only_a": counts[0][1],
-                             "only_b": counts[1][0],
-                             "difference": 100 * (counts[1][0] - counts[0][1]) / len(right),
-                             "p": float(mcnemar(counts, exact=True).pvalue)})
+                counts = [
+                    [(one & other).sum(), (one & ~other).sum()],
+                    [(~one & other).sum(), (~one & ~other).sum()],
+                ]
+                rows.append(
+                    {
+                        "size": size,
+                        "a": a,
+                        "b": b,
+                        "seed": seed,
+                        "n": len(right),
+                        "both_right": counts[0][0],
+                        "only_a": counts[0][1],
+                        "only_b": counts[1][0],
+                        "difference": 100 * (counts[1][0] - counts[0][1]) / len(right),
+                        "p": float(mcnemar(counts, exact=True).pvalue),
+                    }
+                )
     table = pd.DataFrame(rows, columns=TESTS)
     for _, part in table.groupby(["size", "seed"]):
         table.loc[part.index, "p_holm"] = multipletests(part["p"], method="holm")[1]
     return table.sort_values(["size", "seed"], kind="stable", ignore_index=True)
 
 
-def differences(predictions: pd.DataFrame, column: str = "correct",
-                resamples: int = RESAMPLES) -> pd.DataFrame:
+def differences(
+    predictions: pd.DataFrame, column: str = "correct", resamples: int = RESAMPLES
+) -> pd.DataFrame:
     """Difference in accuracy of each pair of arms at each size, over their common seeds, paired.
 
     Columns: size, a, b, n (questions), seeds, over ("questions" or "seeds x questions": what was
@@ -72,13 +95,22 @@ def differences(predictions: pd.DataFrame, column: str = "correct",
             if len(seeds):
                 drawn = _over_seeds(means[b][seeds] - means[a][seeds])
                 exact = (right[b][seeds].to_numpy() - right[a][seeds].to_numpy()).mean()
-                rows.append({"size": size, "a": a, "b": b, **_summary(right, seeds),
-                             "difference": 100 * exact, **_interval(100 * drawn)})
+                rows.append(
+                    {
+                        "size": size,
+                        "a": a,
+                        "b": b,
+                        **_summary(right, seeds),
+                        "difference": 100 * exact,
+                        **_interval(100 * drawn),
+                    }
+                )
     return pd.DataFrame(rows, columns=PAIRS)
 
 
-def bootstrap_accuracy(predictions: pd.DataFrame, column: str = "correct",
-                       resamples: int = RESAMPLES) -> pd.DataFrame:
+def bootstrap_accuracy(
+    predictions: pd.DataFrame, column: str = "correct", resamples: int = RESAMPLES
+) -> pd.DataFrame:
     """Mean accuracy of each arm at each size over its seeds, with a bootstrap interval.
 
     Columns: size, arm, n (questions), seeds, over (what was resampled), accuracy, low, high
@@ -87,18 +119,28 @@ def bootstrap_accuracy(predictions: pd.DataFrame, column: str = "correct",
     rows = []
     for size, right in _by_size(predictions, column):
         means = _resampled_means(right, resamples)
-        rows += [{"size": size, "arm": arm, **_summary(right, right[arm].columns),
-                  "accuracy": right[arm].to_numpy().mean(),
-                  **_interval(_over_seeds(means[arm]))} for arm in order_arms(right.columns.unique("arm"))]
+        rows += [
+            {
+                "size": size,
+                "arm": arm,
+                **_summary(right, right[arm].columns),
+                "accuracy": right[arm].to_numpy().mean(),
+                **_interval(_over_seeds(means[arm])),
+            }
+            for arm in order_arms(right.columns.unique("arm"))
+        ]
     return pd.DataFrame(rows)
 
 
-def comparison_statistics(tests: pd.DataFrame, pairs: pd.DataFrame,
-                          accuracies: pd.DataFrame) -> pd.DataFrame:
+def comparison_statistics(
+    tests: pd.DataFrame, pairs: pd.DataFrame, accuracies: pd.DataFrame
+) -> pd.DataFrame:
     """The three tables above as rows analysis, statistic, group ("770M B - A"), term, value."""
-    keys = {"mcnemar": (tests, ["size", "b", "a", "seed"]),
-            "paired_bootstrap": (pairs, ["size", "b", "a"]),
-            "bootstrap": (accuracies, ["size", "arm"])}
+    keys = {
+        "mcnemar": (tests, ["size", "b", "a", "seed"]),
+        "paired_bootstrap": (pairs, ["size", "b", "a"]),
+        "bootstrap": (accuracies, ["size", "arm"]),
+    }
     parts = []
     for statistic, (table, names) in keys.items():
         if len(table):
@@ -116,8 +158,10 @@ def _by_size(predictions: pd.DataFrame, column: str):
     twice = predictions.duplicated(["size", "arm", "seed", "id"])
     if twice.any():
         row = predictions[twice].iloc[0]
-        raise UserError(f"{row['arm']} ({row['size']}, seed {row['seed']}) answers the question "
-                        f"{row['id']} twice; keep one of its two rows.")
+        raise UserError(
+            f"{row['arm']} ({row['size']}, seed {row['seed']}) answers the question "
+            f"{row['id']} twice; keep one of its two rows."
+        )
     for size, part in predictions.groupby("size"):
         right = part.pivot(index="id", columns=["arm", "seed"], values=column).sort_index()
         lacking = right.isna()
@@ -125,9 +169,11 @@ def _by_size(predictions: pd.DataFrame, column: str):
             example = lacking.any(axis=1).idxmax()
             lacks = lacking.loc[example]
             (arm, seed), (other, its) = right.columns[lacks][0], right.columns[~lacks][0]
-            raise UserError(f"{arm} (seed {seed}) and {other} (seed {its}) of size {size} were not "
-                            f"asked the same questions: {arm} lacks {example}; evaluate both on "
-                            "one test split.")
+            raise UserError(
+                f"{arm} (seed {seed}) and {other} (seed {its}) of size {size} were not "
+                f"asked the same questions: {arm} lacks {example}; evaluate both on "
+                "one test split."
+            )
         yield size, right.astype(float).sort_index(axis=1)
 
 
@@ -156,8 +202,11 @@ def _over_seeds(means: pd.DataFrame) -> np.ndarray:
 
 
 def _summary(right: pd.DataFrame, seeds: pd.Index) -> dict:
-    return {"n": len(right), "seeds": len(seeds),
-            "over": "seeds x questions" if len(seeds) > 1 else "questions"}
+    return {
+        "n": len(right),
+        "seeds": len(seeds),
+        "over": "seeds x questions" if len(seeds) > 1 else "questions",
+    }
 
 
 def _interval(drawn: np.ndarray) -> dict[str, float]:

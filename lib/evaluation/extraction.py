@@ -87,14 +87,19 @@ def _folded(text: str) -> str:
 
 
 # By name, the narrowest first; "standard" is the one that all results use.
-RULES = {"strict": extract_strict, "ending": extract_ending, "standard": extract,
-         "lenient": extract_lenient}
+RULES = {
+    "strict": extract_strict,
+    "ending": extract_ending,
+    "standard": extract,
+    "lenient": extract_lenient,
+}
 
 
 def is_right(answered: int | None, gold: int, choices: list[str]) -> bool:
     """Whether a read answer is the right one; a wrong index with the right choice's text counts."""
     return answered is not None and (
-        answered == gold or _folded(choices[answered]) == _folded(choices[gold]))
+        answered == gold or _folded(choices[answered]) == _folded(choices[gold])
+    )
 
 
 def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -108,9 +113,13 @@ def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
         accuracy,  # brings statistics libraries that reading one answer does not need
     )
 
-    rules = {rule: [read(text, tuple(choices)) for text, choices in
-                    zip(predictions["prediction"], predictions["choices"], strict=True)]
-             for rule, read in RULES.items()}
+    rules = {
+        rule: [
+            read(text, tuple(choices))
+            for text, choices in zip(predictions["prediction"], predictions["choices"], strict=True)
+        ]
+        for rule, read in RULES.items()
+    }
     rules["likelihood"] = predictions["likeliest"].tolist()
     parts = []
     for rule, found in rules.items():

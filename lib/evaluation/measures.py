@@ -138,11 +138,18 @@ def _measure(row: dict, teacher: str) -> dict:
     text, question, choices = row["explanation"], row["question"], list(row["choices"])
     own = None if pd.isna(row["answered"]) else int(row["answered"])
     other = mentioned(text, choices, int(row["gold"]) if own is None else own)
-    return {"characters": len(text), "words": len(words(text)), "empty": not words(text),
-            "repetition": repetition(text), "copied": copied(text, question, choices),
-            "new_words": new_words(text, question, choices),
-            "names_answer": names_answer(text, choices, own), "mentions_other_choices": other,
-            "reading_grade": reading_grade(text), "rouge_l": rouge_l(text, teacher)}
+    return {
+        "characters": len(text),
+        "words": len(words(text)),
+        "empty": not words(text),
+        "repetition": repetition(text),
+        "copied": copied(text, question, choices),
+        "new_words": new_words(text, question, choices),
+        "names_answer": names_answer(text, choices, own),
+        "mentions_other_choices": other,
+        "reading_grade": reading_grade(text),
+        "rouge_l": rouge_l(text, teacher),
+    }
 
 
 def means(measured: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -165,9 +172,15 @@ def mean_over_questions(values: pd.Series, ids: pd.Series) -> tuple[int, float, 
     if len(each) < 2:
         return int(values.count()), values.mean(), np.nan, np.nan
     found = stats.bootstrap(
-        (each["sum"].to_numpy(), each["count"].to_numpy()), lambda s, c, axis: s.sum(axis) / c.sum(axis),
-        paired=True, vectorized=True, n_resamples=2000, batch=200, method="percentile",
-        rng=np.random.default_rng(0))
+        (each["sum"].to_numpy(), each["count"].to_numpy()),
+        lambda s, c, axis: s.sum(axis) / c.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        batch=200,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
     return int(values.count()), values.mean(), *found.confidence_interval
 
 

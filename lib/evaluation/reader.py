@@ -23,8 +23,19 @@ READ = {  # what the reader and the swapped rationales say, after measures.MEASU
     "gain": "followed minus anyway",
 }
 LABELS = measures.MEASURES | READ
-READINGS = ["arm", "size", "seed", "id", "answered", "correct", "read_question", "read_both",
-            "read_explanation", "p_question", "p_both"]
+READINGS = [
+    "arm",
+    "size",
+    "seed",
+    "id",
+    "answered",
+    "correct",
+    "read_question",
+    "read_both",
+    "read_explanation",
+    "p_question",
+    "p_both",
+]
 
 
 def teacher_texts(settings: Profile) -> pd.Series:
@@ -55,7 +66,7 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     if name is None:
         print("This profile names no reader (evaluation.reader), so nobody reads.", flush=True)
         return predictions.head(0).reindex(columns=[*predictions, *READINGS[6:]])
-    ids = predictions["id"].unique()[:settings.evaluation.reader_questions]
+    ids = predictions["id"].unique()[: settings.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
     columns = ["id", "arm", "size", "seed", "answered", "explanation"]
     key = files.key_of([checkpoints.identity(name), table[columns].astype(str).values.tolist()])
@@ -71,10 +82,13 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
 def reader_measures(table: pd.DataFrame) -> dict[str, float]:
     """All that the reader says of one method's explanations (see lib.evaluation.simulator)."""
     las = simulator.simulatability(table)
-    return {"consistency": simulator.consistency(table), "las": las["las"],
-            "leak_rate": las["leak_rate"],
-            "errors_found_without": simulator.error_finding(table, "question"),
-            "errors_found_with": simulator.error_finding(table, "both")}
+    return {
+        "consistency": simulator.consistency(table),
+        "las": las["las"],
+        "leak_rate": las["leak_rate"],
+        "errors_found_without": simulator.error_finding(table, "question"),
+        "errors_found_with": simulator.error_finding(table, "both"),
+    }
 
 
 def reader_table(read: pd.DataFrame, resamples: int = 500) -> pd.DataFrame:
@@ -83,11 +97,20 @@ def reader_table(read: pd.DataFrame, resamples: int = 500) -> pd.DataFrame:
     for group, part in read.groupby(BY, sort=False):
         rng = np.random.default_rng(0)
         of_id = [np.flatnonzero(part["id"] == id) for id in part["id"].unique()]
-        again = pd.DataFrame([reader_measures(part.iloc[np.concatenate(
-            [of_id[i] for i in rng.integers(len(of_id), size=len(of_id))])])
-            for _ in range(resamples if len(of_id) > 1 else 0)])
+        again = pd.DataFrame(
+            [
+                reader_measures(
+                    part.iloc[
+                        np.concatenate(
+                            [of_id[i] for i in rng.integers(len(of_id), size=len(of_id))]
+                        )
+                    ]
+                )
+                for _ in range(resamples if len(of_id) > 1 else 0)
+            ]
+        )
         for name, value in reader_measures(part).items():
-            low, high = (again[name].quantile([0.025, 0.975]) if len(again) else (np.nan, np.nan))
+            low, high = again[name].quantile([0.025, 0.975]) if len(again) else (np.nan, np.nan)
             rows.append((*group, name, len(part), value, low, high))
     return pd.DataFrame(rows, columns=[*BY, "measure", "n", "mean", "low", "high"])
 
@@ -100,18 +123,24 @@ def faithfulness(settings: Profile, trained: pd.DataFrame, texts: pd.DataFrame) 
     """
     rows = texts.set_index("id")["counterfactuals"]
     questions = [q for q in splits.load(settings.task, settings.seed)["dev"] if q.id in rows.index]
-    questions = questions[:settings.evaluation.reader_questions]
+    questions = questions[: settings.evaluation.reader_questions]
     parts = []
     for student, folder in grid.finished(settings, trained):
         if "counterfactual" not in grid.task_weights(settings, student):
             continue
         checkpoints.quiet()
         found = simulator.following(
-            *answers.load_student(student, folder), questions, [rows[q.id] for q in questions],
-            settings.training_of(student.variant).tags)
+            *answers.load_student(student, folder),
+            questions,
+            [rows[q.id] for q in questions],
+            settings.training_of(student.variant).tags,
+        )
         parts.append(found.assign(arm=student.name, size=student.model.size, seed=student.seed))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(
-        columns=["id", "choice", "followed", "anyway", "arm", "size", "seed"])
+    return (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame(columns=["id", "choice", "followed", "anyway", "arm", "size", "seed"])
+    )
 
 
 def faithfulness_table(followed: pd.DataFrame) -> pd.DataFrame:
@@ -119,16 +148,21 @@ def faithfulness_table(followed: pd.DataFrame) -> pd.DataFrame:
     difference; intervals over questions, each with all its wrong choices and seeds."""
     table = followed.astype({"followed": float, "anyway": float})
     rows = []
-    for group, part in table.assign(gain=table["followed"] - table["anyway"]).groupby(BY, sort=False):
-        rows += [(*group, name, *measures.mean_over_questions(part[name], part["id"]))
-                 for name in ("followed", "anyway", "gain")]
+    for group, part in table.assign(gain=table["followed"] - table["anyway"]).groupby(
+        BY, sort=False
+    ):
+        rows += [
+            (*group, name, *measures.mean_over_questions(part[name], part["id"]))
+            for name in ("followed", "anyway", "gain")
+        ]
     return pd.DataFrame(rows, columns=[*BY, "measure", "n", "mean", "low", "high"])
 
 
 def statistics(table: pd.DataFrame) -> pd.DataFrame:
     """A table of means as rows analysis, statistic, group, term, value."""
     long = table.assign(group=table["arm"] + " " + table["size"], statistic=table["measure"]).melt(
-        id_vars=["group", "statistic"], value_vars=["n", "mean", "low", "high"], var_name="term")
+        id_vars=["group", "statistic"], value_vars=["n", "mean", "low", "high"], var_name="term"
+    )
     return long.assign(analysis="explanations")
 
 

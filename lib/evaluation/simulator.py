@@ -34,19 +34,33 @@ def readings(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
     table = table[table["explanation"].notna() & table["answered"].notna()]
     found = pd.DataFrame(index=table.index)
     for view in ("question", "both", "explanation"):
-        texts = [reader_prompt(row.question, list(row.choices), row.explanation, view)
-                 for row in table.itertuples()]
+        texts = [
+            reader_prompt(row.question, list(row.choices), row.explanation, view)
+            for row in table.itertuples()
+        ]
         first = {text: i for i, text in reversed(list(enumerate(texts)))}
         prompts = [tokenizer(text)["input_ids"] for text in first]
-        options = [[tokenizer(f" {choice}.", add_special_tokens=False)["input_ids"]
-                    for choice in table["choices"].iloc[i]] for i in first.values()]
+        options = [
+            [
+                tokenizer(f" {choice}.", add_special_tokens=False)["input_ids"]
+                for choice in table["choices"].iloc[i]
+            ]
+            for i in first.values()
+        ]
         progress = Progress(f"reader [{view}]", len(prompts), "prompts")
-        scores = dict(zip(first, likelihood.option_scores(model, prompts, options, progress=progress),
-                          strict=True))
+        scores = dict(
+            zip(
+                first,
+                likelihood.option_scores(model, prompts, options, progress=progress),
+                strict=True,
+            )
+        )
         found[f"read_{view}"] = likelihood.best([scores[text] for text in texts])
         if view != "explanation":
-            found[f"p_{view}"] = [softmax(scores[text])[int(answer)] for text, answer in
-                                  zip(texts, table["answered"], strict=True)]
+            found[f"p_{view}"] = [
+                softmax(scores[text])[int(answer)]
+                for text, answer in zip(texts, table["answered"], strict=True)
+            ]
     return found
 
 
@@ -66,11 +80,15 @@ def simulatability(table: pd.DataFrame) -> dict[str, float]:
     part empty, LAS is the other.
     """
     gain = (table["read_both"] == table["answered"]).astype(int) - (
-        table["read_question"] == table["answered"]).astype(int)
+        table["read_question"] == table["answered"]
+    ).astype(int)
     leaks = table["read_explanation"] == table["answered"]
     parts = {"leaking": gain[leaks].mean(), "other": gain[~leaks].mean()}
-    return {"las": float(pd.Series(parts).mean()), **{k: float(v) for k, v in parts.items()},
-            "leak_rate": float(leaks.mean())}
+    return {
+        "las": float(pd.Series(parts).mean()),
+        **{k: float(v) for k, v in parts.items()},
+        "leak_rate": float(leaks.mean()),
+    }
 
 
 def error_finding(table: pd.DataFrame, view: str) -> float:
@@ -87,8 +105,13 @@ def error_finding(table: pd.DataFrame, view: str) -> float:
     return float((ranks[right].sum() - right.sum() * (right.sum() + 1) / 2) / pairs)
 
 
-def following(model, tokenizer, questions: list[Question], rationales: list[list[str | None]],
-              tags: str = "words") -> pd.DataFrame:
+def following(
+    model,
+    tokenizer,
+    questions: list[Question],
+    rationales: list[list[str | None]],
+    tags: str = "words",
+) -> pd.DataFrame:
     """Counterfactual faithfulness: whether a student's answer follows a rationale for another choice.
 
     A row a question and wrong choice with a rationale (``rationales``: by choice): ``followed`` if
@@ -96,16 +119,31 @@ def following(model, tokenizer, questions: list[Question], rationales: list[list
     with an empty rationale. For students of methods with the counterfactual task.
     """
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    cases = [(q, i) for q, texts in zip(questions, rationales, strict=True)
-             for i in q.wrong if i < len(texts) and texts[i]]
+    cases = [
+        (q, i)
+        for q, texts in zip(questions, rationales, strict=True)
+        for i in q.wrong
+        if i < len(texts) and texts[i]
+    ]
     texts = {q.id: row for q, row in zip(questions, rationales, strict=True)}
-    options = [[encoder.target(objectives.answer(choice)) for choice in q.choices] for q, _ in cases]
+    options = [
+        [encoder.target(objectives.answer(choice)) for choice in q.choices] for q, _ in cases
+    ]
     found = []
     for given in (True, False):
         progress = Progress("rationales " + ("given" if given else "empty"), len(cases), "prompts")
-        prompts = [encoder.prompt(objectives.source(
-            "counterfactual", q, texts[q.id][i] if given else "", tags)) for q, i in cases]
-        found.append(likelihood.best(likelihood.option_scores(
-            model, prompts, options, progress=progress)))
-    return pd.DataFrame([{"id": q.id, "choice": i, "followed": a == i, "anyway": b == i}
-                         for (q, i), a, b in zip(cases, *found, strict=True)])
+        prompts = [
+            encoder.prompt(
+                objectives.source("counterfactual", q, texts[q.id][i] if given else "", tags)
+            )
+            for q, i in cases
+        ]
+        found.append(
+            likelihood.best(likelihood.option_scores(model, prompts, options, progress=progress))
+        )
+    return pd.DataFrame(
+        [
+            {"id": q.id, "choice": i, "followed": a == i, "anyway": b == i}
+            for (q, i), a, b in zip(cases, *found, strict=True)
+        ]
+    )

@@ -17,8 +17,21 @@ from lib.figures import style, training
 from lib.figures.answers import MINUS
 from lib.students import grid
 
-COLUMNS = ["trained_on", "arm", "size", "seed", "task", "n", "correct", "unanswered", "accuracy",
-           "low", "high", "likelihood", "chance"]
+COLUMNS = [
+    "trained_on",
+    "arm",
+    "size",
+    "seed",
+    "task",
+    "n",
+    "correct",
+    "unanswered",
+    "accuracy",
+    "low",
+    "high",
+    "likelihood",
+    "chance",
+]
 STUDENT = ["trained_on", "size", "profile", "arm"]  # a row of the heat map; its seeds are averaged
 
 
@@ -26,8 +39,11 @@ def answers(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
     """A row a student (of ``trained``, notebook 03's table) and task, its own or one of
     ``evaluation.also``: COLUMNS, in shares."""
     asked = {settings.task.name: None} | {task.name: task for task in settings.evaluation.also}
-    parts = [score(evaluate.predictions(settings, *student, task)).assign(task=name)
-             for student in grid.finished(settings, trained) for name, task in asked.items()]
+    parts = [
+        score(evaluate.predictions(settings, *student, task)).assign(task=name)
+        for student in grid.finished(settings, trained)
+        for name, task in asked.items()
+    ]
     return pd.concat(parts, ignore_index=True).assign(trained_on=settings.task.name)[COLUMNS]
 
 
@@ -37,20 +53,24 @@ def score(predictions: pd.DataFrame) -> pd.DataFrame:
     likely = [*map(is_right, predictions["likeliest"], predictions["gold"], predictions["choices"])]
     groups = predictions.assign(likely=likely).groupby(["arm", "size", "seed"], sort=False)
     return accuracy.student_table(predictions).assign(
-        likelihood=groups["likely"].mean().to_numpy(), chance=accuracy.chance(predictions))
+        likelihood=groups["likely"].mean().to_numpy(), chance=accuracy.chance(predictions)
+    )
 
 
 def statistics(table: pd.DataFrame) -> pd.DataFrame:
     """The table of ``answers`` as rows analysis, statistic, group, term, value."""
     names = table["arm"] + " " + table["size"] + " seed " + table["seed"].astype(str)
     return table.assign(analysis="transfer", statistic=table["task"], group=names).melt(
-        ["analysis", "statistic", "group"], COLUMNS[5:], "term")
+        ["analysis", "statistic", "group"], COLUMNS[5:], "term"
+    )
 
 
 def collect(runs: Path) -> pd.DataFrame:
     """The tables of ``answers`` of all profiles that have been run, with the profile's name."""
-    parts = [pd.read_csv(path, dtype={"size": str}).assign(profile=path.parts[-3])
-             for path in sorted(Path(runs).glob("*/04_evaluation/transfer.csv"))]
+    parts = [
+        pd.read_csv(path, dtype={"size": str}).assign(profile=path.parts[-3])
+        for path in sorted(Path(runs).glob("*/04_evaluation/transfer.csv"))
+    ]
     return pd.concat(parts or [pd.DataFrame(columns=["profile", *COLUMNS])], ignore_index=True)
 
 
@@ -68,9 +88,16 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     choice), chance, low, high, above (chance), in percent, and own: whether it is the task learned.
     Wilson's interval is over questions as of one student: on the wide side with several seeds."""
     training.require(table, ["profile", *COLUMNS], "transfer between tasks")
-    found = table.groupby([*STUDENT, "task"], sort=False).agg(
-        seeds=("seed", "nunique"), n=("n", "max"), accuracy=("likelihood", "mean"),
-        chance=("chance", "mean")).reset_index()
+    found = (
+        table.groupby([*STUDENT, "task"], sort=False)
+        .agg(
+            seeds=("seed", "nunique"),
+            n=("n", "max"),
+            accuracy=("likelihood", "mean"),
+            chance=("chance", "mean"),
+        )
+        .reset_index()
+    )
     bounds = [wilson(row.accuracy * row.n, row.n) for row in found.itertuples()]
     found[["low", "high"]] = bounds
     found[["accuracy", "chance", "low", "high"]] *= 100
@@ -90,9 +117,16 @@ def heat_map(table: pd.DataFrame):
     rows, limit = list(dict.fromkeys(found["student"])), max(10, found["above"].abs().max())
     width = min(style.DOUBLE, 2.2 + len(tasks))
     figure, ax = plt.subplots(figsize=(width, 1.9 + 0.37 * len(rows)))
-    seaborn.heatmap(found.pivot(index="student", columns="task", values="above").loc[rows, tasks],
-                    ax=ax, cmap="PuOr", center=0, vmin=-limit, vmax=limit, linewidths=4, cbar_kws={
-                        "location": "top", "label": "Points above chance"})
+    seaborn.heatmap(
+        found.pivot(index="student", columns="task", values="above").loc[rows, tasks],
+        ax=ax,
+        cmap="PuOr",
+        center=0,
+        vmin=-limit,
+        vmax=limit,
+        linewidths=4,
+        cbar_kws={"location": "top", "label": "Points above chance"},
+    )
     for row in found.itertuples():
         x, y = tasks.index(row.task) + 0.5, rows.index(row.student) + 0.5
         text = f"{row.accuracy:.0f} ({row.above:+.0f})".replace("-", MINUS)
@@ -102,10 +136,15 @@ def heat_map(table: pd.DataFrame):
         ax.text(x, y + 0.02, f"{row.low:.0f} to {row.high:.0f}", va="top", fontsize=7, **look)
         if row.own:
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec="black", clip_on=False))
-    names = {task: f"{task}\nn = {' to '.join(map(str, sorted(set(part['n']))))}\n"
-             f"chance {part['chance'].mean():.0f} %" for task, part in found.groupby("task")}
+    names = {
+        task: f"{task}\nn = {' to '.join(map(str, sorted(set(part['n']))))}\n"
+        f"chance {part['chance'].mean():.0f} %"
+        for task, part in found.groupby("task")
+    }
     ax.set_xticks([x + 0.5 for x in range(len(tasks))], [names[task] for task in tasks], rotation=0)
     ax.tick_params(length=0, grid_linewidth=0)
-    ax.set(ylabel="Student (task learned)",
-           xlabel="Task of the questions\nframed: the one learned\nbold: differs from chance")
+    ax.set(
+        ylabel="Student (task learned)",
+        xlabel="Task of the questions\nframed: the one learned\nbold: differs from chance",
+    )
     return figure, found

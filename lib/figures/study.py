@@ -27,30 +27,49 @@ def ratings_figure(scores: pd.DataFrame, lengths: dict[str, float] | None = None
     """
     require(scores, ["method", "construct", "score"], "ratings")
     table = study.summarise_scores(scores).astype({"method": str, "construct": str})
-    arms, names = order_arms(table["method"]), list(dict.fromkeys(
-        scores["construct"].astype(str)))
+    arms, names = order_arms(table["method"]), list(dict.fromkeys(scores["construct"].astype(str)))
     table = arrange(table, {"construct": names, "method": arms})
     table["low"], table["high"] = mean_interval(table["mean"], table["sd"], table["n"])
     table = table[["construct", "method", "n", "mean", "sd", "low", "high"]]
-    figure, axes = plt.subplots(1, 2 if lengths else 1, figsize=(style.DOUBLE, 3.0),
-                                width_ratios=(5, 1) if lengths else None, squeeze=False)
+    figure, axes = plt.subplots(
+        1,
+        2 if lengths else 1,
+        figsize=(style.DOUBLE, 3.0),
+        width_ratios=(5, 1) if lengths else None,
+        squeeze=False,
+    )
     axes = axes[0]
     for arm, offset in zip(arms, style.spread(len(arms)), strict=True):
         part = table[table["method"] == arm]
-        draw_points(axes[0], part["construct"].map(names.index) + offset, part["mean"],
-                    part["low"], part["high"], arm)
+        draw_points(
+            axes[0],
+            part["construct"].map(names.index) + offset,
+            part["mean"],
+            part["low"],
+            part["high"],
+            arm,
+        )
     axes[0].set_xticks(range(len(names)), names)
-    axes[0].set(ylim=(1, 5), yticks=range(1, 6), xlim=(-0.5, len(names) - 0.5),
-                ylabel="Mean rating (1 low, 5 high)",
-                xlabel=f"{count(table['n'], 'rating')} a point")
+    axes[0].set(
+        ylim=(1, 5),
+        yticks=range(1, 6),
+        xlim=(-0.5, len(names) - 0.5),
+        ylabel="Mean rating (1 low, 5 high)",
+        xlabel=f"{count(table['n'], 'rating')} a point",
+    )
     if lengths:
         table["characters"] = table["method"].map(lengths)
         for place, arm in enumerate(arms):
             axes[1].bar(place, lengths[arm], 0.75, **style.bar(arm))
-            axes[1].text(place, lengths[arm], f"{lengths[arm]:.0f}", ha="center", va="bottom",
-                         fontsize=7)
-        axes[1].set(xticks=[], ylim=(0, 1.1 * max(lengths.values())), xlabel="Methods as left",
-                    ylabel="Mean length (characters)")
+            axes[1].text(
+                place, lengths[arm], f"{lengths[arm]:.0f}", ha="center", va="bottom", fontsize=7
+            )
+        axes[1].set(
+            xticks=[],
+            ylim=(0, 1.1 * max(lengths.values())),
+            xlabel="Methods as left",
+            ylabel="Mean length (characters)",
+        )
     style.legend(figure, arms)
     return figure, table
 
@@ -64,10 +83,15 @@ def length_figure(ratings: pd.DataFrame):
     """
     require(ratings, ["method", "length", "Quality"], "ratings by length")
     ranks = ratings.groupby("method", observed=True)["length"].rank("first", pct=True)
-    cut = ratings.assign(part=np.ceil(4 * ranks - 1e-9).astype(int), method=ratings[
-        "method"].astype(str)).groupby(["method", "part"])
-    table = cut.agg(n=("Quality", "size"), characters=("length", "mean"), mean=("Quality", "mean"),
-                    sd=("Quality", "std")).reset_index()
+    cut = ratings.assign(
+        part=np.ceil(4 * ranks - 1e-9).astype(int), method=ratings["method"].astype(str)
+    ).groupby(["method", "part"])
+    table = cut.agg(
+        n=("Quality", "size"),
+        characters=("length", "mean"),
+        mean=("Quality", "mean"),
+        sd=("Quality", "std"),
+    ).reset_index()
     arms = order_arms(table["method"])
     table = arrange(table, {"method": arms, "part": None})
     table["low"], table["high"] = mean_interval(table["mean"], table["sd"], table["n"])
@@ -77,8 +101,11 @@ def length_figure(ratings: pd.DataFrame):
         ax.plot(part["characters"], part["mean"], linewidth=0.9, **style.line(arm))
         draw_points(ax, part["characters"], part["mean"], part["low"], part["high"], arm)
     frame(ax, "y", "Mean Quality (1 to 5)", table[["mean", "low", "high"]], 1, 5)
-    ax.set(xlim=(0, None), xlabel="Mean length of the explanations (characters)",
-           title=f"{count(table['n'], 'rating')} a point")
+    ax.set(
+        xlim=(0, None),
+        xlabel="Mean length of the explanations (characters)",
+        title=f"{count(table['n'], 'rating')} a point",
+    )
     style.legend(figure, arms, columns=2)
     return figure, table
 
@@ -95,16 +122,30 @@ def rating_distribution(counts: pd.DataFrame):
     table = arrange(table, {"construct": names, "method": arms, "score": None})
     total = table.groupby(["construct", "method"])["count"].transform("sum")
     table["share"] = 100 * table["count"] / total
-    figure, axes = plt.subplots(1, len(names), sharex=True, sharey=True, squeeze=False,
-                                figsize=(style.DOUBLE, 1.0 + 0.25 * len(arms)))
+    figure, axes = plt.subplots(
+        1,
+        len(names),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(style.DOUBLE, 1.0 + 0.25 * len(arms)),
+    )
     for ax, name in zip(axes[0], names, strict=True):
-        wide = table[table["construct"] == name].pivot(index="method", columns="score",
-                                                       values="share")
+        wide = table[table["construct"] == name].pivot(
+            index="method", columns="score", values="share"
+        )
         wide = wide.reindex(arms).reindex(columns=range(1, 6), fill_value=0.0)
         left = -(wide[1] + wide[2] + wide[3] / 2)
         for score, colour in zip(range(1, 6), SCORE_COLOURS, strict=True):
-            ax.barh(range(len(arms)), wide[score], 0.75, left=left, facecolor=colour,
-                    edgecolor="#555555", linewidth=0.4)
+            ax.barh(
+                range(len(arms)),
+                wide[score],
+                0.75,
+                left=left,
+                facecolor=colour,
+                edgecolor="#555555",
+                linewidth=0.4,
+            )
             left = left + wide[score]
         for place, share in enumerate(wide[4] + wide[5]):
             ax.text(102, place, f"{share:.0f}", va="center", fontsize=7)
@@ -115,12 +156,19 @@ def rating_distribution(counts: pd.DataFrame):
         ax.grid(visible=False)
     axes[0, 0].set_yticks(range(len(arms)), arms)
     axes[0, 0].invert_yaxis()
-    figure.legend(handles=[Patch(label=label, facecolor=colour, edgecolor="#555555") for
-                           label, colour in zip(("1 (low)", "2", "3", "4", "5 (high)"),
-                                                SCORE_COLOURS, strict=True)],
-                  loc="outside lower center", ncols=5, title_fontsize=8,
-                  title=f"Share of {count(total, 'rating')} a bar (%), score 3 centred on 0; "
-                  "at the right: scores 4 and 5")
+    figure.legend(
+        handles=[
+            Patch(label=label, facecolor=colour, edgecolor="#555555")
+            for label, colour in zip(
+                ("1 (low)", "2", "3", "4", "5 (high)"), SCORE_COLOURS, strict=True
+            )
+        ],
+        loc="outside lower center",
+        ncols=5,
+        title_fontsize=8,
+        title=f"Share of {count(total, 'rating')} a bar (%), score 3 centred on 0; "
+        "at the right: scores 4 and 5",
+    )
     return figure, table
 
 
@@ -134,15 +182,28 @@ def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: floa
     require(effects, columns, "effects")
     table = effects[columns].reset_index(drop=True)
     names, pairs = list(dict.fromkeys(table["construct"])), list(dict.fromkeys(table["pair"]))
-    figure, axes = plt.subplots(1, len(names), sharex=True, sharey=True, squeeze=False,
-                                figsize=(style.DOUBLE, 0.8 + 0.22 * len(pairs)))
+    figure, axes = plt.subplots(
+        1,
+        len(names),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(style.DOUBLE, 0.8 + 0.22 * len(pairs)),
+    )
     for ax, name in zip(axes[0], names, strict=True):
         for row in table[table["construct"] == name].itertuples():
             place, centre = pairs.index(row.pair), getattr(row, value)
             clear = row.lwr > reference or row.upr < reference
-            ax.errorbar(centre, place, xerr=[[centre - row.lwr], [row.upr - centre]], fmt="o",
-                        color="black", markerfacecolor="black" if clear else "white",
-                        markersize=4, elinewidth=0.9)
+            ax.errorbar(
+                centre,
+                place,
+                xerr=[[centre - row.lwr], [row.upr - centre]],
+                fmt="o",
+                color="black",
+                markerfacecolor="black" if clear else "white",
+                markersize=4,
+                elinewidth=0.9,
+            )
         ax.axvline(reference, color=style.GREY, linestyle=":")
         ax.set_title(name)
         ax.grid(visible=False, axis="y")
@@ -166,14 +227,30 @@ def specification_plot(multiverse: pd.DataFrame):
     figure, ax = plt.subplots(figsize=(style.DOUBLE, 0.9 + 0.2 * len(rows)))
     for row in table.itertuples():
         place = columns.index(row.specification), rows.index(row.conclusion)
-        ax.plot(*place, "o", color="black", markersize=6,
-                markerfacecolor="black" if row.holds else "white")
+        ax.plot(
+            *place,
+            "o",
+            color="black",
+            markersize=6,
+            markerfacecolor="black" if row.holds else "white",
+        )
         size = f"{row.value:+.1f}" if is_pair(row.conclusion) else f"{row.value:.1f}"
-        ax.text(place[0] + 0.08, place[1], f"{size.replace('-', '−')}, p {show_p(row.p)}",
-                va="center", fontsize=7)
+        ax.text(
+            place[0] + 0.08,
+            place[1],
+            f"{size.replace('-', '−')}, p {show_p(row.p)}",
+            va="center",
+            fontsize=7,
+        )
     for place, name in enumerate(rows):
-        ax.text(len(columns) + 0.03, place, verdicts[name], va="center", fontsize=7,
-                fontweight="bold" if verdicts[name] == "depends" else "normal")
+        ax.text(
+            len(columns) + 0.03,
+            place,
+            verdicts[name],
+            va="center",
+            fontsize=7,
+            fontweight="bold" if verdicts[name] == "depends" else "normal",
+        )
     ax.text(len(columns) + 0.03, -1, "Verdict", va="center", fontsize=7)
     ax.set_yticks(range(len(rows)), [name if is_pair(name) else f"{name} (F)" for name in rows])
     ax.set_xticks(range(len(columns)), [f"{name}\n({runs[name]} runs)" for name in columns])
@@ -182,8 +259,12 @@ def specification_plot(multiverse: pd.DataFrame):
     ax.grid(visible=False)
     ax.spines[["left", "bottom", "top"]].set_visible(False)
     ax.tick_params(length=0)
-    key_of_filling(figure, "p < 0.05", "p ≥ 0.05",
-                   "Beside a point: F or the difference in percentage points, and p")
+    key_of_filling(
+        figure,
+        "p < 0.05",
+        "p ≥ 0.05",
+        "Beside a point: F or the difference in percentage points, and p",
+    )
     return figure, table
 
 

@@ -22,14 +22,33 @@ MARKERS = {"label-only": "D", "CF": "o", "MT": "s", "MT+CF": "^"}
 NEW = ("#CC79A7", "v")  # colour and marker of methods that are not in these two
 GREY = "#777777"  # what belongs to no method: chance lines, references, notes
 STYLE = {
-    "figure.dpi": 110, "figure.constrained_layout.use": True, "savefig.dpi": 200,
-    "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8,
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#DDDDDD", "grid.linewidth": 0.6,
-    "axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7,
-    "lines.linewidth": 1.2, "lines.markersize": 5, "hatch.linewidth": 0.6,
-    "errorbar.capsize": 2, "pdf.fonttype": 42, "svg.hashsalt": "figures",
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 5,
+    "hatch.linewidth": 0.6,
+    "errorbar.capsize": 2,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "figures",
 }
 
 
@@ -51,34 +70,49 @@ def is_open(arm: str) -> bool:
 def point(arm: str) -> dict:
     """Keywords of plot and errorbar for the arm's points and intervals."""
     colour, marker = colour_of(arm), MARKERS.get(split_arm(arm)[0], NEW[1])
-    return {"color": colour, "marker": marker, "markeredgecolor": colour,
-            "markerfacecolor": "white" if is_open(arm) else colour, "markeredgewidth": 1.2}
+    return {
+        "color": colour,
+        "marker": marker,
+        "markeredgecolor": colour,
+        "markerfacecolor": "white" if is_open(arm) else colour,
+        "markeredgewidth": 1.2,
+    }
 
 
 def bar(arm: str) -> dict:
     """Keywords of bar and barh for the arm's bars."""
     colour = colour_of(arm)
-    return {"edgecolor": colour, "facecolor": "white" if is_open(arm) else colour,
-            "hatch": "/////" if is_open(arm) else None}
+    return {
+        "edgecolor": colour,
+        "facecolor": "white" if is_open(arm) else colour,
+        "hatch": "/////" if is_open(arm) else None,
+    }
 
 
 def line(arm: str) -> dict:
     """Keywords of plot for the arm's curves: unrevised dashed, the others solid."""
-    return {"color": colour_of(arm),
-            "linestyle": (0, (4, 1.5)) if is_open(arm) else "-"}
+    return {"color": colour_of(arm), "linestyle": (0, (4, 1.5)) if is_open(arm) else "-"}
 
 
 def legend(figure, names, kind: str = "point", more=(), columns: int = 4) -> None:
     """One legend below the figure for its arms (kind: point, bar, line or curve, which is a line
     with the arm's marker), then more handles."""
-    make = {"point": lambda arm: Line2D([], [], linestyle="none", label=arm, **point(arm)),
-            "bar": lambda arm: Patch(label=arm, **bar(arm)),
-            "line": lambda arm: Line2D([], [], label=arm, **line(arm)),
-            "curve": lambda arm: Line2D([], [], label=arm, **point(arm) | line(arm) | {
-                "markersize": 4, "markeredgewidth": 0.9})}[kind]
+    make = {
+        "point": lambda arm: Line2D([], [], linestyle="none", label=arm, **point(arm)),
+        "bar": lambda arm: Patch(label=arm, **bar(arm)),
+        "line": lambda arm: Line2D([], [], label=arm, **line(arm)),
+        "curve": lambda arm: Line2D(
+            [], [], label=arm, **point(arm) | line(arm) | {"markersize": 4, "markeredgewidth": 0.9}
+        ),
+    }[kind]
     handles = [*map(make, order_arms(names)), *more]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)),
-                  handlelength=2.4 if kind in ("line", "curve") else 1.6, columnspacing=1.4)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        handlelength=2.4 if kind in ("line", "curve") else 1.6,
+        columnspacing=1.4,
+    )
 
 
 def spread(count: int, width: float = 0.6) -> list[float]:
@@ -101,6 +135,12 @@ def save(figure, name: str, table, stage, title: str, **more: object) -> None:
         files.write_bytes(paths[kind], buffer.getvalue(), keep_if_same=True)
     files.write_csv(paths["csv"], table, keep_if_same=True)
     hashes = {path.name: files.sha256_file(path) for path in paths.values()}
-    record = stage.provenance(figure=name, title=title, table_sha256=hashes[paths["csv"].name],
-                              files=hashes, matplotlib=installed("matplotlib"), **more)
+    record = stage.provenance(
+        figure=name,
+        title=title,
+        table_sha256=hashes[paths["csv"].name],
+        files=hashes,
+        matplotlib=installed("matplotlib"),
+        **more,
+    )
     files.write_json(stage.figures / f"{name}.json", record, keep_if_same=True)

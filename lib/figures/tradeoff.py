@@ -13,8 +13,16 @@ from lib.figures.training import arrange, frame, require
 from lib.human_study import runs, study
 
 NAMED = "Choices other than its own answer\nthat the explanation names (%)"
-POINT = ["arm", "size", "accuracy", "accuracy_low", "accuracy_high", "quality", "quality_low",
-         "quality_high"]
+POINT = [
+    "arm",
+    "size",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "quality",
+    "quality_low",
+    "quality_high",
+]
 
 
 def rated_quality(scores: pd.DataFrame) -> pd.DataFrame:
@@ -27,9 +35,14 @@ def rated_quality(scores: pd.DataFrame) -> pd.DataFrame:
     cells = study.summarise_scores(scores[scores["construct"] != "Quality"])
     table = cells.astype({"method": str}).groupby("method", sort=False)[["mean", "se"]].mean()
     half = 1.959963984540054 * table["se"]
-    return pd.DataFrame({"arm": table.index, "quality": table["mean"].to_numpy(),
-                         "quality_low": (table["mean"] - half).to_numpy(),
-                         "quality_high": (table["mean"] + half).to_numpy()})
+    return pd.DataFrame(
+        {
+            "arm": table.index,
+            "quality": table["mean"].to_numpy(),
+            "quality_low": (table["mean"] - half).to_numpy(),
+            "quality_high": (table["mean"] + half).to_numpy(),
+        }
+    )
 
 
 def published_points(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -38,14 +51,21 @@ def published_points(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     cells: golden.load_published_cells; scores: study.expand_counts. Columns: POINT and pareto.
     """
     accuracy = runs.summarise_cells(runs.expand_cells(cells[cells["size"] == "770M"]))
-    accuracy = accuracy.rename(columns={"method": "arm", "mean": "accuracy", "low": "accuracy_low",
-                                        "high": "accuracy_high"}).astype({"arm": str, "size": str})
+    accuracy = accuracy.rename(
+        columns={
+            "method": "arm",
+            "mean": "accuracy",
+            "low": "accuracy_low",
+            "high": "accuracy_high",
+        }
+    ).astype({"arm": str, "size": str})
     points = accuracy.merge(rated_quality(scores), on="arm")[POINT]
     return points.assign(pareto=pareto_front(points["accuracy"], points["quality"]))
 
 
-def student_points(students: pd.DataFrame, explanations: pd.DataFrame,
-                   measure: str = "mentions_other_choices") -> pd.DataFrame:
+def student_points(
+    students: pd.DataFrame, explanations: pd.DataFrame, measure: str = "mentions_other_choices"
+) -> pd.DataFrame:
     """A run's students as points: a row an arm and size, all in percent; columns POINT and more.
 
     students: arm, size, seed, n, correct; explanations: arm, size, seed, id, empty, and ``measure``
@@ -57,26 +77,43 @@ def student_points(students: pd.DataFrame, explanations: pd.DataFrame,
     require(students, ["arm", "size", "seed", "n", "correct"], "accuracy against quality")
     parts = {}
     if not explanations.empty:
-        require(explanations, ["arm", "size", "seed", "id", "empty", measure],
-                "accuracy against quality")
+        require(
+            explanations,
+            ["arm", "size", "seed", "id", "empty", measure],
+            "accuracy against quality",
+        )
         shares = 100 * explanations[measure].where(~explanations["empty"].astype(bool), 0.0)
         parts = dict(iter(explanations.assign(share=shares).groupby(["arm", "size"])))
     rows = []
     for (arm, size), part in students.groupby(["arm", "size"], sort=False):
         means, enough = part["correct"] / part["n"], len(part) >= 3  # seeds
-        low, high = (mean_interval(means.mean(), means.std(), len(part)) if enough else
-                     wilson(part["correct"].mean(), part["n"].mean()))
+        low, high = (
+            mean_interval(means.mean(), means.std(), len(part))
+            if enough
+            else wilson(part["correct"].mean(), part["n"].mean())
+        )
         quality = q_low = q_high = np.nan
         if (arm, size) in parts:
             single = parts[arm, size].groupby("seed" if enough else "id")["share"].mean()
             quality = single.mean()
             q_low, q_high = mean_interval(quality, single.std(), len(single))
         limits = np.clip([100 * low, 100 * high, q_low, q_high], 0, 100)
-        rows.append((arm, size, 100 * means.mean(), *limits[:2], quality, *limits[2:],
-                     len(part), "over seeds" if enough else "over questions"))
+        rows.append(
+            (
+                arm,
+                size,
+                100 * means.mean(),
+                *limits[:2],
+                quality,
+                *limits[2:],
+                len(part),
+                "over seeds" if enough else "over questions",
+            )
+        )
     table = pd.DataFrame(rows, columns=[*POINT, "seeds", "intervals"])
-    table = arrange(table, {"size": list(dict.fromkeys(table["size"])),
-                            "arm": order_arms(table["arm"])})
+    table = arrange(
+        table, {"size": list(dict.fromkeys(table["size"])), "arm": order_arms(table["arm"])}
+    )
     return table.assign(pareto=pareto_front(table["accuracy"], table["quality"]))
 
 
@@ -102,15 +139,26 @@ def tradeoff_findings(points: pd.DataFrame, chance: float = 0.0) -> pd.DataFrame
         name = f"{row.arm} ({row.size})"
         guess = "" if row.accuracy_low > 100 * chance else ", but is not shown to beat guessing"
         if row.pareto:
-            rows.append((f"{name} is on the Pareto front by its means{guess}",
-                         f"{row.accuracy:.1f} [{row.accuracy_low:.1f}, {row.accuracy_high:.1f}]",
-                         f"{row.quality:.2f} [{row.quality_low:.2f}, {row.quality_high:.2f}]"))
+            rows.append(
+                (
+                    f"{name} is on the Pareto front by its means{guess}",
+                    f"{row.accuracy:.1f} [{row.accuracy_low:.1f}, {row.accuracy_high:.1f}]",
+                    f"{row.quality:.2f} [{row.quality_low:.2f}, {row.quality_high:.2f}]",
+                )
+            )
             continue
-        ahead = rated[(rated["accuracy"] >= row.accuracy) & (rated["quality"] >= row.quality)
-                      & rated["pareto"]].iloc[0]
-        rows.append((f"{name} is behind {ahead['arm']} ({ahead['size']}){guess}",
-                     f"{row.accuracy - ahead['accuracy']:+.1f}",
-                     f"{row.quality - ahead['quality']:+.2f}"))
+        ahead = rated[
+            (rated["accuracy"] >= row.accuracy)
+            & (rated["quality"] >= row.quality)
+            & rated["pareto"]
+        ].iloc[0]
+        rows.append(
+            (
+                f"{name} is behind {ahead['arm']} ({ahead['size']}){guess}",
+                f"{row.accuracy - ahead['accuracy']:+.1f}",
+                f"{row.quality - ahead['quality']:+.2f}",
+            )
+        )
     return pd.DataFrame(rows, columns=["finding", "accuracy", "quality"])
 
 
@@ -124,35 +172,83 @@ def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
     """
     require(points, [*POINT, "pareto"], "accuracy against quality")
     if points["quality"].isna().all():
-        raise UserError("No student of this run explains its answers; add an arm other than "
-                        "label-only to the profile to see accuracy against explanation quality.")
+        raise UserError(
+            "No student of this run explains its answers; add an arm other than "
+            "label-only to the profile to see accuracy against explanation quality."
+        )
     arms, sizes = order_arms(points["arm"]), list(dict.fromkeys(points["size"]))
     figure, ax = plt.subplots(figsize=(style.COLUMN, 3.6))
     for row in points.itertuples():
         marker = 5 + 2 * sizes.index(row.size)
         if np.isnan(row.quality):
-            ax.axvline(row.accuracy, color=style.colour_of(row.arm), linestyle="--",
-                       linewidth=0.6 + 0.5 * sizes.index(row.size))
+            ax.axvline(
+                row.accuracy,
+                color=style.colour_of(row.arm),
+                linestyle="--",
+                linewidth=0.6 + 0.5 * sizes.index(row.size),
+            )
             continue
-        errors = np.nan_to_num([[row.accuracy - row.accuracy_low, row.quality - row.quality_low],
-                                [row.accuracy_high - row.accuracy, row.quality_high - row.quality]])
-        ax.errorbar(row.accuracy, row.quality, xerr=errors[:, :1], yerr=errors[:, 1:],
-                    elinewidth=0.8, **style.point(row.arm) | {"markersize": marker})
+        errors = np.nan_to_num(
+            [
+                [row.accuracy - row.accuracy_low, row.quality - row.quality_low],
+                [row.accuracy_high - row.accuracy, row.quality_high - row.quality],
+            ]
+        )
+        ax.errorbar(
+            row.accuracy,
+            row.quality,
+            xerr=errors[:, :1],
+            yerr=errors[:, 1:],
+            elinewidth=0.8,
+            **style.point(row.arm) | {"markersize": marker},
+        )
     front = points[points["pareto"]].sort_values("accuracy")
     ax.step(front["accuracy"], front["quality"], where="pre", color=style.GREY, linewidth=0.8)
-    ax.plot(front["accuracy"], front["quality"], "o", color=style.GREY, markersize=12,
-            markerfacecolor="none", linestyle="none")
-    for axis, name, label, ends in (("x", "accuracy", "Accuracy (%)", (0, 100)),
-                                    ("y", "quality", quality, scale)):
+    ax.plot(
+        front["accuracy"],
+        front["quality"],
+        "o",
+        color=style.GREY,
+        markersize=12,
+        markerfacecolor="none",
+        linestyle="none",
+    )
+    for axis, name, label, ends in (
+        ("x", "accuracy", "Accuracy (%)", (0, 100)),
+        ("y", "quality", quality, scale),
+    ):
         frame(ax, axis, label, points[[name, f"{name}_low", f"{name}_high"]], *ends)
     ax.grid(visible=True, axis="both")
-    more = [Line2D([], [], marker="o", linestyle="none", color=style.GREY, markersize=9,
-                   markerfacecolor="none", label="Pareto front")]
+    more = [
+        Line2D(
+            [],
+            [],
+            marker="o",
+            linestyle="none",
+            color=style.GREY,
+            markersize=9,
+            markerfacecolor="none",
+            label="Pareto front",
+        )
+    ]
     rated = set(points.loc[points["quality"].notna(), "arm"])
-    more += [Line2D([], [], color=style.colour_of(arm), linestyle="--",
-                    label=f"{arm} (no explanations)") for arm in arms if arm not in rated]
+    more += [
+        Line2D([], [], color=style.colour_of(arm), linestyle="--", label=f"{arm} (no explanations)")
+        for arm in arms
+        if arm not in rated
+    ]
     if len(sizes) > 1:
-        more += [Line2D([], [], marker="o", linestyle="none", color=style.GREY, label=size,
-                        markersize=5 + 2 * i) for i, size in enumerate(sizes)]
+        more += [
+            Line2D(
+                [],
+                [],
+                marker="o",
+                linestyle="none",
+                color=style.GREY,
+                label=size,
+                markersize=5 + 2 * i,
+            )
+            for i, size in enumerate(sizes)
+        ]
     style.legend(figure, [arm for arm in arms if arm in rated], more=more, columns=2)
     return figure, points

@@ -27,10 +27,13 @@ LEAST = 4  # explanations: Fisher's interval needs more than three
 FOUND = ["explanations", "rho", "low", "high", "p"]
 TITLES = {
     "measures_and_ratings": "Own study: rank correlations of automatic measures and mean ratings",
-    "length_and_ratings": "Rank correlations of length and mean ratings, the paper's explanations"}
-ABSENT = ("Nothing here was both measured and rated. `make data` downloads the paper's raw ratings "
-          "with lengths; `make survey` builds a page on which people rate this run's explanations, "
-          "and `make study RATINGS=folder` brings their answers here.")
+    "length_and_ratings": "Rank correlations of length and mean ratings, the paper's explanations",
+}
+ABSENT = (
+    "Nothing here was both measured and rated. `make data` downloads the paper's raw ratings "
+    "with lengths; `make survey` builds a page on which people rate this run's explanations, "
+    "and `make study RATINGS=folder` brings their answers here."
+)
 
 
 def join_ratings(table: pd.DataFrame, ratings: pd.DataFrame, values, by: str) -> pd.DataFrame:
@@ -45,13 +48,22 @@ def join_ratings(table: pd.DataFrame, ratings: pd.DataFrame, values, by: str) ->
     """
     missing = [name for name in KEY if name not in ratings.columns]
     if missing:
-        raise UserError(f"The ratings lack the column(s) {', '.join(missing)}; without that nobody "
-                        "can tell which explanations of this run were rated.")
-    both = pd.merge(_means(table, values), _means(ratings, OUTCOMES), left_index=True,
-                    right_index=True, suffixes=("", "_people"))
+        raise UserError(
+            f"The ratings lack the column(s) {', '.join(missing)}; without that nobody "
+            "can tell which explanations of this run were rated."
+        )
+    both = pd.merge(
+        _means(table, values),
+        _means(ratings, OUTCOMES),
+        left_index=True,
+        right_index=True,
+        suffixes=("", "_people"),
+    )
     if len(both) < LEAST:
-        raise UserError(f"Only {len(both)} explanations were rated by people and {by} (same "
-                        f"{', '.join(KEY)}); {LEAST} are needed. Are these ratings of this run?")
+        raise UserError(
+            f"Only {len(both)} explanations were rated by people and {by} (same "
+            f"{', '.join(KEY)}); {LEAST} are needed. Are these ratings of this run?"
+        )
     return both
 
 
@@ -84,11 +96,19 @@ def measures_against_ratings(explanations: pd.DataFrame, ratings: pd.DataFrame) 
     defined), rho, low, high, p, p_holm (Holm over all rows). What joins them: ``join_ratings``.
     """
     names = [name for name in MEASURES if name in explanations.columns]
-    table = explanations.assign(question=explanations["id"], method=explanations["arm"],
-                                length=explanations["characters"])
+    table = explanations.assign(
+        question=explanations["id"], method=explanations["arm"], length=explanations["characters"]
+    )
     both = join_ratings(table, ratings, names, "measured in this run")
-    return _table([(name, outcome, *correlate(both[name], both[outcome])) for name in names
-                   for outcome in OUTCOMES], "measure", "construct")
+    return _table(
+        [
+            (name, outcome, *correlate(both[name], both[outcome]))
+            for name in names
+            for outcome in OUTCOMES
+        ],
+        "measure",
+        "construct",
+    )
 
 
 def paper_lengths(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -97,11 +117,19 @@ def paper_lengths(ratings: pd.DataFrame) -> pd.DataFrame:
     An explanation is one method's text for one question. ratings and columns as above, and within
     ("all" or the method); the measure is characters."""
     means = _means(ratings, ["length", *OUTCOMES], KEY[:2]).reset_index()
-    parts = {"all": means} | {method: means[means["method"] == method]
-                              for method in order_arms(ratings["method"])}
-    return _table([("characters", outcome, within, *correlate(part["length"], part[outcome]))
-                   for within, part in parts.items() for outcome in OUTCOMES],
-                  "measure", "construct", "within")
+    parts = {"all": means} | {
+        method: means[means["method"] == method] for method in order_arms(ratings["method"])
+    }
+    return _table(
+        [
+            ("characters", outcome, within, *correlate(part["length"], part[outcome]))
+            for within, part in parts.items()
+            for outcome in OUTCOMES
+        ],
+        "measure",
+        "construct",
+        "within",
+    )
 
 
 def _table(rows: list[tuple], *keys: str) -> pd.DataFrame:

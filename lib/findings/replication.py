@@ -13,10 +13,20 @@ CLAIMS = (  # claim, a, b, what is compared, sign of (b minus a) if it holds
     ("CF answers worst: MT+CF is ahead of it", "CF:Unrevised", "MT+CF:Unrevised", "accuracy", 1),
     ("MT is ahead of MT+CF", "MT+CF:Unrevised", "MT:Unrevised", "accuracy", 1),
     ("revised texts cost a little accuracy", "MT+CF:Unrevised", "MT+CF:Revised", "accuracy", -1),
-    ("revised texts make explanations name more of the other choices", "MT+CF:Unrevised",
-     "MT+CF:Revised", NAMED, 1),
-    ("(not asked in the paper) explanations help to answer", "label-only", "MT:Unrevised",
-     "accuracy", 1),
+    (
+        "revised texts make explanations name more of the other choices",
+        "MT+CF:Unrevised",
+        "MT+CF:Revised",
+        NAMED,
+        1,
+    ),
+    (
+        "(not asked in the paper) explanations help to answer",
+        "label-only",
+        "MT:Unrevised",
+        "accuracy",
+        1,
+    ),
 )
 
 
@@ -82,8 +92,13 @@ def verdicts(answers: pd.DataFrame, explained: pd.DataFrame) -> pd.DataFrame:
         written, likely = states[""], states.get("likely_", states[""])
         row["holds"] = written if written == likely else f"{written}; by likeliest choice {likely}"
         rows.append(row)
-    columns = ["claim", "difference of", *(f"{kind}{name}" for kind in tables for name in INTERVAL),
-               "paper", "holds"]
+    columns = [
+        "claim",
+        "difference of",
+        *(f"{kind}{name}" for kind in tables for name in INTERVAL),
+        "paper",
+        "holds",
+    ]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -106,21 +121,56 @@ def _state(sign: int, low: float, high: float) -> str:
 def markdown(table: pd.DataFrame) -> str:
     """A table of ``summary`` or ``verdicts`` as README shows it: values with their intervals."""
     if "claim" in table:
-        head = ["claim", "difference", "points [95 % interval]", "by likeliest choice",
-                "paper, T5-large", "holds here"]
-        rows = [[row["claim"], row["difference of"], _cell(row, "difference", "low", "high", "+.1f"),
-                 _cell(row, "likely_difference", "likely_low", "likely_high", "+.1f"),
-                 _cell(row, "paper", form="+.1f"), row["holds"]] for row in table.to_dict("records")]
+        head = [
+            "claim",
+            "difference",
+            "points [95 % interval]",
+            "by likeliest choice",
+            "paper, T5-large",
+            "holds here",
+        ]
+        rows = [
+            [
+                row["claim"],
+                row["difference of"],
+                _cell(row, "difference", "low", "high", "+.1f"),
+                _cell(row, "likely_difference", "likely_low", "likely_high", "+.1f"),
+                _cell(row, "paper", form="+.1f"),
+                row["holds"],
+            ]
+            for row in table.to_dict("records")
+        ]
     else:
         paper = [name for name in table if name.startswith("paper_")]
-        head = ["student", "seeds x questions", "accuracy, %", "likeliest choice, %", "of these (A), %", "no answer read, %",
-                "explanation, characters", "other choices named, %", "training, s", "peak memory, GB",
-                *(f"T5 {name.removeprefix('paper_')}, %" for name in paper)]
-        rows = [[row["arm"], f"{row['seeds']} x {row['n']}", _cell(row, "accuracy", "low", "high"),
-                 _cell(row, "likeliest", "likeliest_low", "likeliest_high"), _cell(row, "first", form=".0f"), _cell(row, "unanswered"),
-                 _cell(row, "characters", form=".0f"), _cell(row, "named", "named_low", "named_high"),
-                 _cell(row, "seconds", form=".0f"), _cell(row, "peak_memory_gb"),
-                 *(_cell(row, name) for name in paper)] for row in table.to_dict("records")]
+        head = [
+            "student",
+            "seeds x questions",
+            "accuracy, %",
+            "likeliest choice, %",
+            "of these (A), %",
+            "no answer read, %",
+            "explanation, characters",
+            "other choices named, %",
+            "training, s",
+            "peak memory, GB",
+            *(f"T5 {name.removeprefix('paper_')}, %" for name in paper),
+        ]
+        rows = [
+            [
+                row["arm"],
+                f"{row['seeds']} x {row['n']}",
+                _cell(row, "accuracy", "low", "high"),
+                _cell(row, "likeliest", "likeliest_low", "likeliest_high"),
+                _cell(row, "first", form=".0f"),
+                _cell(row, "unanswered"),
+                _cell(row, "characters", form=".0f"),
+                _cell(row, "named", "named_low", "named_high"),
+                _cell(row, "seconds", form=".0f"),
+                _cell(row, "peak_memory_gb"),
+                *(_cell(row, name) for name in paper),
+            ]
+            for row in table.to_dict("records")
+        ]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
@@ -130,4 +180,6 @@ def _cell(row: dict, name: str, low: str = "", high: str = "", form: str = ".1f"
     if pd.isna(row[name]):
         return "–"
     value = f"{row[name]:{form}}"
-    return f"{value} [{row[low]:{form}}, {row[high]:{form}}]" if low and pd.notna(row[low]) else value
+    return (
+        f"{value} [{row[low]:{form}}, {row[high]:{form}}]" if low and pd.notna(row[low]) else value
+    )

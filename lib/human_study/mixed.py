@@ -36,8 +36,12 @@ class MixedFit:
     loglik: float  # restricted
 
 
-def fit_mixed(ratings: pd.DataFrame, outcome: str = "Quality", random=("participant",),
-              terms=("method", "length")) -> MixedFit:
+def fit_mixed(
+    ratings: pd.DataFrame,
+    outcome: str = "Quality",
+    random=("participant",),
+    terms=("method", "length"),
+) -> MixedFit:
     """Fit outcome ~ terms + (1 | each random factor) by REML; length in characters.
 
     random: columns of the ratings, crossed where there are several. A variance estimated as zero
@@ -49,12 +53,22 @@ def fit_mixed(ratings: pd.DataFrame, outcome: str = "Quality", random=("particip
     slopes = [a.T @ a for a in half]
     weights = 2 * np.linalg.inv(parts["information"])
     moved = [part @ a for part, a in zip(z, half, strict=True)]
-    bias = sum(weights[i, j] * (moved[i].T @ parts["inverse"] @ moved[j]
-                                - slopes[i] @ cov @ slopes[j])
-               for i in range(len(z)) for j in range(len(z)))
-    return MixedFit(list(x.columns), parts["beta"], cov, found,
-                    2 * np.linalg.inv(parts["hessian"]), slopes, cov + 2 * cov @ bias @ cov,
-                    weights, parts["loglik"])
+    bias = sum(
+        weights[i, j] * (moved[i].T @ parts["inverse"] @ moved[j] - slopes[i] @ cov @ slopes[j])
+        for i in range(len(z))
+        for j in range(len(z))
+    )
+    return MixedFit(
+        list(x.columns),
+        parts["beta"],
+        cov,
+        found,
+        2 * np.linalg.inv(parts["hessian"]),
+        slopes,
+        cov + 2 * cov @ bias @ cov,
+        weights,
+        parts["loglik"],
+    )
 
 
 def _prepare(ratings, outcome, random, terms):
@@ -65,8 +79,10 @@ def _prepare(ratings, outcome, random, terms):
     x = make_design(ratings, ("method",) if "method" in terms else ())
     x = x if "length" in terms else x.drop(columns="length")
     x.insert(0, "Intercept", 1.0)
-    z = {name: sparse.csr_array(pd.get_dummies(ratings[name].astype(str), dtype=float))
-         for name in random}
+    z = {
+        name: sparse.csr_array(pd.get_dummies(ratings[name].astype(str), dtype=float))
+        for name in random
+    }
     return ratings[outcome].to_numpy(float), x, z
 
 
@@ -87,16 +103,22 @@ def _optimise(y, x, factors, reml) -> tuple[dict[str, float], list, dict]:
             return found, z, parts
         moved = np.maximum(theta - step, theta / 5).tolist()
         found = dict.fromkeys(found, 0.0) | dict(zip(used, moved, strict=True))
-    raise UserError(f"The mixed model with {', '.join(factors)} did not converge; use fewer random "
-                    "factors.")
+    raise UserError(
+        f"The mixed model with {', '.join(factors)} did not converge; use fewer random factors."
+    )
 
 
 def _deviance(y, x, z, theta, reml) -> dict:
     """Score and Hessian of the (restricted) deviance by the variances, and what they need."""
     # V = s0 I + U U', inverted through the small U' U (Woodbury).
     n, s0 = len(y), theta[0]
-    u = sparse.hstack([sparse.csr_array((n, 0)), *(part * t**0.5 for t, part in zip(
-        theta[1:], z[1:], strict=True))], format="csr").toarray()
+    u = sparse.hstack(
+        [
+            sparse.csr_array((n, 0)),
+            *(part * t**0.5 for t, part in zip(theta[1:], z[1:], strict=True)),
+        ],
+        format="csr",
+    ).toarray()
     small = s0 * np.eye(u.shape[1]) + u.T @ u
     inverse = (np.eye(n) - u @ np.linalg.solve(small, u.T)) / s0
     vx = inverse @ x
@@ -106,16 +128,23 @@ def _deviance(y, x, z, theta, reml) -> dict:
     py, weight = p @ y, p if reml else inverse
     pushed = [part @ (part.T @ py) for part in z]
     traces = np.array([[np.sum((a.T @ (weight @ b)) ** 2) for b in z] for a in z])
-    deviance = ((n - u.shape[1]) * np.log(s0) + np.linalg.slogdet(small)[1] + y @ py
-                + n * np.log(2 * np.pi))
+    deviance = (
+        (n - u.shape[1]) * np.log(s0) + np.linalg.slogdet(small)[1] + y @ py + n * np.log(2 * np.pi)
+    )
     if reml:
         deviance += np.linalg.slogdet(precision)[1] - x.shape[1] * np.log(2 * np.pi)
-    return {"cov": cov, "beta": cov @ (vx.T @ y), "loglik": float(-deviance / 2),
-            "inverse": inverse, "half": [part.T @ vx for part in z],
-            "score": np.array([(part.T @ (weight @ part)).trace() - np.sum((part.T @ py) ** 2)
-                               for part in z]),
-            "hessian": 2 * np.array([[a @ p @ b for b in pushed] for a in pushed]) - traces,
-            "information": traces}
+    return {
+        "cov": cov,
+        "beta": cov @ (vx.T @ y),
+        "loglik": float(-deviance / 2),
+        "inverse": inverse,
+        "half": [part.T @ vx for part in z],
+        "score": np.array(
+            [(part.T @ (weight @ part)).trace() - np.sum((part.T @ py) ** 2) for part in z]
+        ),
+        "hessian": 2 * np.array([[a @ p @ b for b in pushed] for a in pushed]) - traces,
+        "information": traces,
+    }
 
 
 def _satterthwaite(fit: MixedFit, row: np.ndarray) -> tuple[float, float, float]:
@@ -123,14 +152,19 @@ def _satterthwaite(fit: MixedFit, row: np.ndarray) -> tuple[float, float, float]
     spread = row @ fit.cov
     variance = spread @ row
     gradient = np.array([spread @ slope @ spread for slope in fit.slopes])
-    return (float(row @ fit.beta), float(np.sqrt(variance)),
-            float(2 * variance**2 / (gradient @ fit.cov_variances @ gradient)))
+    return (
+        float(row @ fit.beta),
+        float(np.sqrt(variance)),
+        float(2 * variance**2 / (gradient @ fit.cov_variances @ gradient)),
+    )
 
 
 def _combination_table(fit: MixedFit, rows: dict[str, np.ndarray], key: str) -> pd.DataFrame:
     """Satterthwaite's t test of each combination, with 95% interval."""
-    table = pd.DataFrame([(name, *_satterthwaite(fit, row)) for name, row in rows.items()],
-                         columns=[key, "estimate", "se", "df_satt"])
+    table = pd.DataFrame(
+        [(name, *_satterthwaite(fit, row)) for name, row in rows.items()],
+        columns=[key, "estimate", "se", "df_satt"],
+    )
     table["t"] = table["estimate"] / table["se"]
     table["p_satt"] = 2 * stats.t.sf(table["t"].abs(), table["df_satt"])
     half = stats.t.ppf(0.975, table["df_satt"]) * table["se"]
@@ -139,8 +173,9 @@ def _combination_table(fit: MixedFit, rows: dict[str, np.ndarray], key: str) -> 
 
 def coefficient_table(fit: MixedFit) -> pd.DataFrame:
     """Fixed effects: term, estimate, se, df_satt, t, p_satt, lwr, upr (scale points)."""
-    return _combination_table(fit, dict(zip(fit.names, np.eye(len(fit.names)), strict=True)),
-                              "term")
+    return _combination_table(
+        fit, dict(zip(fit.names, np.eye(len(fit.names)), strict=True)), "term"
+    )
 
 
 def contrast_table(fit: MixedFit, methods: list[str]) -> pd.DataFrame:
@@ -154,16 +189,19 @@ def contrast_table(fit: MixedFit, methods: list[str]) -> pd.DataFrame:
 
 def effect_table(fit: MixedFit) -> pd.DataFrame:
     """F tests of method and length: statistic (F_satt, F_kr), effect, F, df1, df2, p."""
-    effects = {"method": [n for n in fit.names if n not in ("Intercept", "length")],
-               "length": [n for n in fit.names if n == "length"]}
+    effects = {
+        "method": [n for n in fit.names if n not in ("Intercept", "length")],
+        "length": [n for n in fit.names if n == "length"],
+    }
     rows = []
     for effect, names in effects.items():
         if names:
             wanted = np.eye(len(fit.names))[[fit.names.index(name) for name in names]]
             for statistic, test in (("F_satt", _f_satterthwaite), ("F_kr", _f_kenward_roger)):
                 f, df2 = test(fit, wanted)
-                rows.append((statistic, effect, f, len(names), df2,
-                             float(stats.f.sf(f, len(names), df2))))
+                rows.append(
+                    (statistic, effect, f, len(names), df2, float(stats.f.sf(f, len(names), df2)))
+                )
     return pd.DataFrame(rows, columns=["statistic", "effect", "F", "df1", "df2", "p"])
 
 
@@ -183,8 +221,9 @@ def _f_kenward_roger(fit: MixedFit, wanted: np.ndarray) -> tuple[float, float]:
     q = len(wanted)
     theta = wanted.T @ np.linalg.solve(wanted @ fit.cov @ wanted.T, wanted) @ fit.cov
     moved = [theta @ slope @ fit.cov for slope in fit.slopes]
-    a1 = sum(w * np.trace(moved[i]) * np.trace(moved[j])
-             for (i, j), w in np.ndenumerate(fit.weights))
+    a1 = sum(
+        w * np.trace(moved[i]) * np.trace(moved[j]) for (i, j), w in np.ndenumerate(fit.weights)
+    )
     a2 = sum(w * np.trace(moved[i] @ moved[j]) for (i, j), w in np.ndenumerate(fit.weights))
     b = (a1 + 6 * a2) / (2 * q)
     g = ((q + 1) * a1 - (q + 4) * a2) / ((q + 2) * a2)
@@ -197,8 +236,9 @@ def _f_kenward_roger(fit: MixedFit, wanted: np.ndarray) -> tuple[float, float]:
     return float(df2 / (mean * (df2 - 2)) * f), float(df2)
 
 
-def likelihood_ratio(ratings: pd.DataFrame, outcome: str = "Quality",
-                     random=("participant",)) -> dict[str, float]:
+def likelihood_ratio(
+    ratings: pd.DataFrame, outcome: str = "Quality", random=("participant",)
+) -> dict[str, float]:
     """Likelihood-ratio test of the method beside length, both fits by ML: chi2, df, p."""
     logliks, sizes = [], []
     for terms in (("method", "length"), ("length",)):

@@ -16,8 +16,7 @@ TESTS = ("anova_type", "lawley_hotelling", "bartlett_nanda_pillai", "wilks_lambd
 BATCH = 200  # permutations at once: 200 x 1,114 ratings x 5 constructs are 9 MB
 
 
-def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000,
-                    seed: int = 0) -> pd.DataFrame:
+def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Test that the five constructs are distributed alike under all methods.
 
     Columns: test, F, df1, df2, p (F approximation), p_permutation (share of the permutations of
@@ -30,11 +29,14 @@ def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000,
     ranks = ratings[list(CONSTRUCTS)].rank().to_numpy()[by_method]
     persons = ratings["participant"].to_numpy()[by_method]
     f, df1, df2 = (values[0] for values in _statistics(ranks[None], sizes))
-    table = pd.DataFrame({"test": TESTS, "F": f, "df1": df1, "df2": df2,
-                          "p": stats.f.sf(f, df1, df2)})
+    table = pd.DataFrame(
+        {"test": TESTS, "F": f, "df1": df1, "df2": df2, "p": stats.f.sf(f, df1, df2)}
+    )
     for name, blocks in (("p_permutation", np.zeros(len(persons))), ("p_within", persons)):
-        beyond = sum((_statistics(ranks[order], sizes)[0] >= f * (1 - 1e-12)).sum(axis=0)
-                     for order in shuffle(blocks, permutations, seed))
+        beyond = sum(
+            (_statistics(ranks[order], sizes)[0] >= f * (1 - 1e-12)).sum(axis=0)
+            for order in shuffle(blocks, permutations, seed)
+        )
         table[name] = (beyond + 1) / (permutations + 1)
     return table
 
@@ -92,6 +94,7 @@ def _statistics(ranks: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.nd
     df2 = (e - (p - h + 1) / 2) * t - (p * h - 2) / 2
     wilks = ((1 - power) / power * df2 / (p * h), p * h, df2)
 
-    columns = zip(*[np.broadcast_arrays(*test) for test in (anova, hotelling, pillai, wilks)],
-                  strict=True)
+    columns = zip(
+        *[np.broadcast_arrays(*test) for test in (anova, hotelling, pillai, wilks)], strict=True
+    )
     return tuple(np.stack(column, axis=1) for column in columns)

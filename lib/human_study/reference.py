@@ -15,12 +15,20 @@ from lib.common.errors import UserError
 from lib.common.paths import PUBLISHED
 
 # Where R's names differ from ours: parts of a path, replaced in this order.
-RENAMED = {"performance n_filtered": "performance before runs n",
-           "anova_type2 model": "anova_type2 method", "tukey 220M oneway": "oneway 220M",
-           "tukey 770M oneway": "oneway 770M", "(Intercept)": "Intercept", "coef model": "coef ",
-           "rationale_length": "length", "F_satt model": "F_satt method",
-           "F_kr model": "F_kr method", "var CASE": "var participant",
-           "var Residual": "var residual", "lrt_model_participant": "lrt participant"}
+RENAMED = {
+    "performance n_filtered": "performance before runs n",
+    "anova_type2 model": "anova_type2 method",
+    "tukey 220M oneway": "oneway 220M",
+    "tukey 770M oneway": "oneway 770M",
+    "(Intercept)": "Intercept",
+    "coef model": "coef ",
+    "rationale_length": "length",
+    "F_satt model": "F_satt method",
+    "F_kr model": "F_kr method",
+    "var CASE": "var participant",
+    "var Residual": "var residual",
+    "lrt_model_participant": "lrt participant",
+}
 SMALL_P = 1e-5  # Tukey's p values below it are compared absolutely
 # A p value this small turns the last digits of its t into the leading ones of its own.
 TINY_P = 1e-100
@@ -40,8 +48,9 @@ def load_golden() -> dict:
 def load_published_cells(when: str = "before") -> pd.DataFrame:
     """Read accuracy_cells.csv, "before" or "after" outlier removal: method, size, n, mean, sd."""
     names = {f"{name}_{when}": name for name in ("n", "mean", "sd")}
-    cells = _read(PUBLISHED / "accuracy_cells.csv",
-                  ["method", "training_data", "size", *names]).rename(columns=names)
+    cells = _read(
+        PUBLISHED / "accuracy_cells.csv", ["method", "training_data", "size", *names]
+    ).rename(columns=names)
     cells["method"] += ":" + cells.pop("training_data")
     return cells
 
@@ -57,8 +66,9 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         return pd.read_csv(path)[columns]
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is not a table with the columns {', '.join(columns)}: "
-                        f"{error}.") from error
+        raise UserError(
+            f"{path} is not a table with the columns {', '.join(columns)}: {error}."
+        ) from error
 
 
 def flatten(nested: dict, prefix: str = "") -> dict[str, float]:
@@ -80,8 +90,10 @@ def name_values(table: pd.DataFrame, prefix: str) -> dict[str, float]:
     """
     columns = [c for c in ("analysis", "statistic", "group", "term") if c in table.columns]
     names = table[columns].astype(str).replace({"group": {"all": ""}}).agg(" ".join, axis=1)
-    return {" ".join(f"{prefix} {name}".split()): value
-            for name, value in zip(names, table["value"], strict=True)}
+    return {
+        " ".join(f"{prefix} {name}".split()): value
+        for name, value in zip(names, table["value"], strict=True)
+    }
 
 
 def compare_with_r(golden: dict, ours: dict[str, float], prefix: str = "") -> pd.DataFrame:
@@ -98,8 +110,15 @@ def compare_with_r(golden: dict, ours: dict[str, float], prefix: str = "") -> pd
             name = name.replace(old, new)
         if name.startswith(prefix):
             value = ours.get(name, ours.get(name.replace(" partial_eta2", " ges"), np.nan))
-            rows.append((name, theirs, value, value - theirs,
-                         abs(value - theirs) <= _allowed(name, theirs, golden["tolerance"])))
+            rows.append(
+                (
+                    name,
+                    theirs,
+                    value,
+                    value - theirs,
+                    abs(value - theirs) <= _allowed(name, theirs, golden["tolerance"]),
+                )
+            )
     return pd.DataFrame(rows, columns=["statistic", "R", "ours", "difference", "agrees"])
 
 
@@ -108,8 +127,12 @@ def _allowed(name: str, value: float, tolerance: dict) -> float:
     term = name.rsplit(" ", 1)[-1]
     if " tukey " in name and term in ("lwr", "upr"):
         return tolerance["tukey_ci_abs"]
-    if value < SMALL_P and " tukey " in name and term == "p_adj" or (
-            value < TINY_P and term.startswith("p_")):
+    if (
+        value < SMALL_P
+        and " tukey " in name
+        and term == "p_adj"
+        or (value < TINY_P and term.startswith("p_"))
+    ):
         return tolerance["tukey_p_below_1e-5"]["abs"]
     if name.startswith("mixed_model") and term == "se":
         return tolerance["statsmodels_mixedlm_se_rel"] * abs(value)

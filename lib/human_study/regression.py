@@ -26,8 +26,10 @@ def require_ratings(ratings: pd.DataFrame) -> None:
     counts = ratings["method"].value_counts()
     counts = counts[counts > 0]
     if len(counts) < 2 or counts.min() < MIN_RATINGS:
-        raise UserError(f"This analysis needs at least two methods with {MIN_RATINGS} ratings "
-                        f"each, but there are {counts.to_dict()}: collect more ratings.")
+        raise UserError(
+            f"This analysis needs at least two methods with {MIN_RATINGS} ratings "
+            f"each, but there are {counts.to_dict()}: collect more ratings."
+        )
     constant = [c for c in CONSTRUCTS if ratings[c].nunique() < 2]
     if constant:
         raise UserError(f"Every rating of {', '.join(constant)} is the same: nothing to analyse.")
@@ -38,8 +40,9 @@ def fence_table(ratings: pd.DataFrame) -> pd.DataFrame:
     # In sums of five whole numbers the fences are exact; a rating on a fence must not fall out.
     sums = (ratings["Quality"] * len(CONSTRUCTS)).round().groupby(ratings["method"], observed=True)
     q1, q3 = sums.quantile(0.25), sums.quantile(0.75)
-    table = pd.DataFrame({"q1": q1, "q3": q3, "lower": q1 - 1.5 * (q3 - q1),
-                          "upper": q3 + 1.5 * (q3 - q1)}) / len(CONSTRUCTS)
+    table = pd.DataFrame(
+        {"q1": q1, "q3": q3, "lower": q1 - 1.5 * (q3 - q1), "upper": q3 + 1.5 * (q3 - q1)}
+    ) / len(CONSTRUCTS)
     return table.reset_index()
 
 
@@ -104,11 +107,18 @@ def make_design(ratings: pd.DataFrame, factors=("method",)) -> pd.DataFrame:
     """
     parts = []
     for factor in factors:
-        levels = list(ratings[factor].cat.categories) if factor == "method" else sorted(
-            ratings[factor].unique(), key=lambda level: (level != REFERENCES.get(factor), level))
+        levels = (
+            list(ratings[factor].cat.categories)
+            if factor == "method"
+            else sorted(
+                ratings[factor].unique(), key=lambda level: (level != REFERENCES.get(factor), level)
+            )
+        )
         levels = [level for level in levels if (ratings[factor] == level).any()]
-        parts += [(ratings[factor] == level).rename(level if factor == "method" else
-                  f"{factor} {level}") for level in levels[1:]]
+        parts += [
+            (ratings[factor] == level).rename(level if factor == "method" else f"{factor} {level}")
+            for level in levels[1:]
+        ]
     return pd.concat([*parts, ratings["length"]], axis=1).astype(float)
 
 
@@ -121,15 +131,31 @@ def regress_quality(ratings: pd.DataFrame, controls=()) -> tuple[pd.DataFrame, d
     """
     design = make_design(ratings, ("method", *controls))
     fit = pg.linear_regression(design, ratings["Quality"], add_intercept=True, as_dataframe=False)
-    table = pd.DataFrame({"term": fit["names"], "estimate": fit["coef"], "se": fit["se"],
-                          "t": fit["T"], "p": fit["pval"], "lwr": fit["CI2.5"],
-                          "upr": fit["CI97.5"]})
+    table = pd.DataFrame(
+        {
+            "term": fit["names"],
+            "estimate": fit["coef"],
+            "se": fit["se"],
+            "t": fit["T"],
+            "p": fit["pval"],
+            "lwr": fit["CI2.5"],
+            "upr": fit["CI97.5"],
+        }
+    )
     personal = table["term"].str.startswith(tuple(f"{name} " for name in CONTROLS))
     df1, df2, r2 = fit["df_model"], fit["df_resid"], fit["r2"]
     f = r2 / (1 - r2) * df2 / df1
-    quality = {"nobs": len(ratings), "sigma": float(np.sqrt(np.sum(fit["residuals"] ** 2) / df2)),
-               "df_residual": df2, "r2": r2, "adj_r2": fit["adj_r2"], "F": f, "F_df1": df1,
-               "F_df2": df2, "F_p": float(stats.f.sf(f, df1, df2))}
+    quality = {
+        "nobs": len(ratings),
+        "sigma": float(np.sqrt(np.sum(fit["residuals"] ** 2) / df2)),
+        "df_residual": df2,
+        "r2": r2,
+        "adj_r2": fit["adj_r2"],
+        "F": f,
+        "F_df1": df1,
+        "F_df2": df2,
+        "F_p": float(stats.f.sf(f, df1, df2)),
+    }
     return table[~personal].reset_index(drop=True), quality
 
 
@@ -164,12 +190,14 @@ def analyse_ratings(ratings: pd.DataFrame, permutations: int = 1000, seed: int =
     """
     require_ratings(ratings)
     scores, kept = melt_ratings(ratings), drop_quality_outliers(ratings)
-    tables = [analyse_scores(scores),
-              melt_table(fence_table(ratings), "quality_fences", ["method"]),
-              melt_table(shapiro_scores(scores), "shapiro", ["method", "construct"]),
-              melt_table(correlation_table(ratings), "correlation", ["pair"]),
-              melt_table(levene_scores(scores), "levene_median", ["construct"]),
-              melt_table(rank_test_table(ratings, permutations, seed), "npmv", ["test"])]
+    tables = [
+        analyse_scores(scores),
+        melt_table(fence_table(ratings), "quality_fences", ["method"]),
+        melt_table(shapiro_scores(scores), "shapiro", ["method", "construct"]),
+        melt_table(correlation_table(ratings), "correlation", ["pair"]),
+        melt_table(levene_scores(scores), "levene_median", ["construct"]),
+        melt_table(rank_test_table(ratings, permutations, seed), "npmv", ["test"]),
+    ]
     controls = usable_controls(kept)
     for name, used in (("lm_length", []), ("lm_controls", controls)):
         coefficients, fit = regress_quality(kept, used)
@@ -178,8 +206,14 @@ def analyse_ratings(ratings: pd.DataFrame, permutations: int = 1000, seed: int =
     if controls:
         tables.append(melt_table(control_table(kept, controls), "controls", ["factor"]))
     after = kept["method"].value_counts(sort=False)
-    counts = {"n": len(ratings), "participants": ratings["participant"].nunique(),
-              "n_after": len(kept)} | {f"n_after_per_model {m}": n for m, n in after.items()}
-    tables += [melt_values(multivariate_shapiro(ratings), "mshapiro"),
-               melt_values(box_m_test(ratings), "box_m"), melt_values(counts, "")]
+    counts = {
+        "n": len(ratings),
+        "participants": ratings["participant"].nunique(),
+        "n_after": len(kept),
+    } | {f"n_after_per_model {m}": n for m, n in after.items()}
+    tables += [
+        melt_values(multivariate_shapiro(ratings), "mshapiro"),
+        melt_values(box_m_test(ratings), "box_m"),
+        melt_values(counts, ""),
+    ]
     return pd.concat(tables, ignore_index=True)

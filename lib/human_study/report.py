@@ -37,8 +37,9 @@ class Analyses:
     @property
     def title(self) -> str:
         """What stands above each table and figure that is not of the paper's ratings."""
-        return {PAPER: "", OWN: "Own study",
-                SIMULATED: "SIMULATED ratings: no results"}[self.source]
+        return {PAPER: "", OWN: "Own study", SIMULATED: "SIMULATED ratings: no results"}[
+            self.source
+        ]
 
 
 def published_scores() -> pd.DataFrame:
@@ -68,12 +69,20 @@ def published_decisions() -> pd.DataFrame:
     n = table[table["statistic"] == "runs"].set_index("analysis")["value"].astype(int)
     tests = table[table["statistic"].isin(["anova_type2", "tukey"])]
     tests = tests[tests["group"] != "residual"]
-    wide = tests.pivot_table(index=["analysis", "group"], columns="term", values="value",
-                             sort=False).reset_index()
+    wide = tests.pivot_table(
+        index=["analysis", "group"], columns="term", values="value", sort=False
+    ).reset_index()
     p = wide["p"].fillna(wide["p_adj"])
-    return pd.DataFrame({"specification": wide["analysis"].map(names),
-                         "n": wide["analysis"].map(n), "conclusion": wide["group"],
-                         "value": wide["F"].fillna(wide["estimate"]), "p": p, "holds": p < 0.05})
+    return pd.DataFrame(
+        {
+            "specification": wide["analysis"].map(names),
+            "n": wide["analysis"].map(n),
+            "conclusion": wide["group"],
+            "value": wide["F"].fillna(wide["estimate"]),
+            "p": p,
+            "holds": p < 0.05,
+        }
+    )
 
 
 def vda_intervals(scores: pd.DataFrame) -> pd.DataFrame:
@@ -111,32 +120,48 @@ def analyse_raw(source: str, ratings: pd.DataFrame, seed: int = 0) -> Analyses:
     odds, ordinal = sensitivity.ordinal_table(ratings)
     kept = regression.drop_quality_outliers(ratings)
     others = [name for name in ("slot", "question") if name in kept and kept[name].nunique() > 1]
-    mixed = [sensitivity.mixed_table(ratings, random) for random in
-             (("participant",), *(("participant", other) for other in others))]
+    mixed = [
+        sensitivity.mixed_table(ratings, random)
+        for random in (("participant",), *(("participant", other) for other in others))
+    ]
     methods = order_arms(kept["method"])
-    contrasts = [study_mixed.contrast_table(study_mixed.fit_mixed(kept, terms=terms), methods)
-                 .assign(lengths=lengths) for lengths, terms in
-                 (("as they are", ("method",)), ("equal", ("method", "length")))]
-    return Analyses(source, ratings, {
-        "scores": study.melt_ratings(ratings), "odds": odds,
-        "statistics": statistics.assign(analysis="explainability"),
-        "mixed": pd.concat(mixed, ignore_index=True), "alpha": sensitivity.cronbach_table(ratings),
-        "constructs": sensitivity.construct_table(ratings, ordinal, seed=seed),
-        "icc": sensitivity.icc_table(ratings),
-        "contrasts": pd.concat(contrasts, ignore_index=True)[
-            ["lengths", "pair", "estimate", "lwr", "upr", "p_satt", "p_holm"]]})
+    contrasts = [
+        study_mixed.contrast_table(study_mixed.fit_mixed(kept, terms=terms), methods).assign(
+            lengths=lengths
+        )
+        for lengths, terms in (("as they are", ("method",)), ("equal", ("method", "length")))
+    ]
+    return Analyses(
+        source,
+        ratings,
+        {
+            "scores": study.melt_ratings(ratings),
+            "odds": odds,
+            "statistics": statistics.assign(analysis="explainability"),
+            "mixed": pd.concat(mixed, ignore_index=True),
+            "alpha": sensitivity.cronbach_table(ratings),
+            "constructs": sensitivity.construct_table(ratings, ordinal, seed=seed),
+            "icc": sensitivity.icc_table(ratings),
+            "contrasts": pd.concat(contrasts, ignore_index=True)[
+                ["lengths", "pair", "estimate", "lwr", "upr", "p_satt", "p_holm"]
+            ],
+        },
+    )
 
 
 def describe(raw: Analyses):
     """One sentence, as Markdown: whose ratings are analysed, and how to get the paper's."""
     many = f"{len(raw.ratings):,} ratings by {raw.ratings['participant'].nunique()} participants"
-    return Markdown({
-        PAPER: f"The paper's {many} are here; what follows is computed from them.",
-        OWN: f"What follows is computed from {many} of your own study.",
-        SIMULATED: "The paper's raw ratings are not here; `make data` downloads them, then run "
-        "this notebook again. To show what the analyses look like, what follows is computed from "
-        f"**{many} that are SIMULATED** from published aggregates: they are no results, and enter "
-        "neither the findings nor the statistics file."}[raw.source])
+    return Markdown(
+        {
+            PAPER: f"The paper's {many} are here; what follows is computed from them.",
+            OWN: f"What follows is computed from {many} of your own study.",
+            SIMULATED: "The paper's raw ratings are not here; `make data` downloads them, then run "
+            "this notebook again. To show what the analyses look like, what follows is computed from "
+            f"**{many} that are SIMULATED** from published aggregates: they are no results, and enter "
+            "neither the findings nor the statistics file.",
+        }[raw.source]
+    )
 
 
 def show(raw: Analyses, name: str, *statistics: str) -> pd.DataFrame:
@@ -161,15 +186,22 @@ def draw_raw(raw: Analyses, name: str, stage) -> None:
     draw, title = {
         "ratings_with_quality": (
             lambda: plots_study.ratings_figure(raw.tables["scores"]),
-            "Mean rating of each construct and of Quality, the mean of the five"),
+            "Mean rating of each construct and of Quality, the mean of the five",
+        ),
         "quality_by_length": (
             lambda: plots_study.length_figure(raw.ratings),
-            "Quality of short and long explanations of each method"),
+            "Quality of short and long explanations of each method",
+        ),
         "quality_contrasts": (
             lambda: plots_study.effect_figure(
-                contrasts.assign(construct="Lengths " + contrasts["lengths"]), "estimate",
-                "Difference of Quality (points), first minus second", 0.0),
-            "Differences of Quality between methods, mixed model with persons")}[name]
+                contrasts.assign(construct="Lengths " + contrasts["lengths"]),
+                "estimate",
+                "Difference of Quality (points), first minus second",
+                0.0,
+            ),
+            "Differences of Quality between methods, mixed model with persons",
+        ),
+    }[name]
     figure, table = draw()
     if raw.title:
         figure.suptitle(raw.title, fontweight="bold")
@@ -183,8 +215,9 @@ def compare_with_paper(raw: Analyses) -> pd.DataFrame:
     """
     ours = reference.name_values(study.analyse_scores(published_scores()), "explainability")
     runs = published_runs()
-    ours |= reference.name_values(accuracy.published_statistics() if runs is None
-                               else stats.analyse_runs(runs), "performance")
+    ours |= reference.name_values(
+        accuracy.published_statistics() if runs is None else stats.analyse_runs(runs), "performance"
+    )
     for name in ("statistics", "mixed", "alpha") if raw.source == PAPER else ():
         ours |= reference.name_values(raw.tables[name], "")
     return reference.compare_with_r(reference.load_golden(), ours)
@@ -195,8 +228,12 @@ def ratings_statistics(raw: Analyses) -> pd.DataFrame:
     tables = [study.analyse_scores(published_scores()).assign(analysis="paper explainability")]
     if raw.source != SIMULATED:
         found = [raw.tables[name] for name in ("statistics", "mixed", "alpha")]
-        for name, keys in (("icc", ["construct"]), ("constructs", ["construct"]),
-                           ("odds", ["construct", "term"]), ("contrasts", ["lengths", "pair"])):
+        for name, keys in (
+            ("icc", ["construct"]),
+            ("constructs", ["construct"]),
+            ("odds", ["construct", "term"]),
+            ("contrasts", ["lengths", "pair"]),
+        ):
             found.append(melt_table(raw.tables[name], name, keys).assign(analysis=name))
         found = pd.concat(found).assign(analysis=lambda table: f"{raw.source} " + table["analysis"])
         tables = [found] if raw.source == PAPER else [*tables, found]  # the paper's has the counts'
@@ -209,9 +246,11 @@ def summarise_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
     gap: largest absolute difference. What is not computed needs raw ratings or runs.
     """
     words = comparison["statistic"].str.split()
-    table = comparison.assign(area=words.str[0], computed=comparison["ours"].notna(),
-                              gap=comparison["difference"].abs())
+    table = comparison.assign(
+        area=words.str[0], computed=comparison["ours"].notna(), gap=comparison["difference"].abs()
+    )
     table["kind"] = np.where(table["area"] == "performance", words.str[2], words.str[1])
     groups = table.groupby(["area", "kind"], sort=False)
-    return groups.agg(R=("R", "size"), computed=("computed", "sum"), agrees=("agrees", "sum"),
-                      gap=("gap", "max")).reset_index()
+    return groups.agg(
+        R=("R", "size"), computed=("computed", "sum"), agrees=("agrees", "sum"), gap=("gap", "max")
+    ).reset_index()

@@ -35,10 +35,20 @@ def load_published_runs(path: str | Path) -> pd.DataFrame:
         raise UserError(f"{path} is not the authors' table of runs: {error}.") from error
     method = raw["training_mode"].map(MODES) + ":" + raw["target_rationale"].map(TRAINING_DATA)
     if method.isna().any():
-        raise UserError(f"{path} line {int(method.isna().idxmax()) + 2} has an unknown training "
-                        f"mode or rationale; known are {', '.join([*MODES, *TRAINING_DATA])}.")
-    return check_runs(pd.DataFrame({"method": method, "size": raw["model_size"], "run": raw["run"],
-                                    "accuracy": 100 * raw["test accuracy"]}))
+        raise UserError(
+            f"{path} line {int(method.isna().idxmax()) + 2} has an unknown training "
+            f"mode or rationale; known are {', '.join([*MODES, *TRAINING_DATA])}."
+        )
+    return check_runs(
+        pd.DataFrame(
+            {
+                "method": method,
+                "size": raw["model_size"],
+                "run": raw["run"],
+                "accuracy": 100 * raw["test accuracy"],
+            }
+        )
+    )
 
 
 def check_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -48,14 +58,21 @@ def check_runs(runs: pd.DataFrame) -> pd.DataFrame:
     accuracy = pd.to_numeric(runs["accuracy"], errors="coerce")
     bad = ~accuracy.between(0, 100)
     for row in runs[bad].itertuples():
-        raise UserError(f"Accuracy must be a percentage from 0 to 100, but run {row.run} of "
-                        f"{row.method} ({row.size}) has {row.accuracy}.")
+        raise UserError(
+            f"Accuracy must be a percentage from 0 to 100, but run {row.run} of "
+            f"{row.method} ({row.size}) has {row.accuracy}."
+        )
     # The authors' file has one seed twice, so the accuracy has to be the same, too.
     for row in runs[runs.duplicated(list(RUN_COLUMNS))].itertuples():
-        raise UserError(f"Run {row.run} of {row.method} ({row.size}) is in the table twice; keep "
-                        "one of the two.")
-    return runs.assign(accuracy=accuracy, method=_ordered(runs["method"], PAPER_ARMS),
-                       size=_ordered(runs["size"], sorted(runs["size"].unique(), key=str)))
+        raise UserError(
+            f"Run {row.run} of {row.method} ({row.size}) is in the table twice; keep "
+            "one of the two."
+        )
+    return runs.assign(
+        accuracy=accuracy,
+        method=_ordered(runs["method"], PAPER_ARMS),
+        size=_ordered(runs["size"], sorted(runs["size"].unique(), key=str)),
+    )
 
 
 def _ordered(column: pd.Series, known) -> pd.Categorical:
@@ -90,8 +107,16 @@ def expand_cells(cells: pd.DataFrame) -> pd.DataFrame:
         n = int(cell.n)
         spread = np.arange(n) - (n - 1) / 2
         scale = cell.sd / spread.std(ddof=1) if n > 1 else 0.0
-        parts.append(pd.DataFrame({"method": cell.method, "size": cell.size, "run": range(n),
-                                   "accuracy": cell.mean + scale * spread}))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "method": cell.method,
+                    "size": cell.size,
+                    "run": range(n),
+                    "accuracy": cell.mean + scale * spread,
+                }
+            )
+        )
     return check_runs(pd.concat(parts, ignore_index=True))
 
 
@@ -106,8 +131,9 @@ def flag_outliers(runs: pd.DataFrame) -> pd.DataFrame:
     q1, q3 = (cell.transform("quantile", q) for q in (0.25, 0.75))
     beyond = np.maximum(q1 - runs["accuracy"], runs["accuracy"] - q3)
     # A rounding error's worth beyond the fence is on the fence.
-    return runs.assign(outlier=beyond > 1.5 * (q3 - q1) + 1e-9,
-                       extreme=beyond > 3 * (q3 - q1) + 1e-9)
+    return runs.assign(
+        outlier=beyond > 1.5 * (q3 - q1) + 1e-9, extreme=beyond > 3 * (q3 - q1) + 1e-9
+    )
 
 
 def _need_spread(runs: pd.DataFrame) -> None:
@@ -135,8 +161,9 @@ def anova_table(runs: pd.DataFrame) -> pd.DataFrame:
     between = ["method", "size"] if counts.shape[1] > 1 else ["method"]
     plain = runs.astype({"method": str, "size": str})
     table = pg.anova(plain, dv="accuracy", between=between, ss_type=2, detailed=True)
-    table["effect"] = table["Source"].replace({"method * size": "method:size",
-                                               "Within": "residual", "Residual": "residual"})
+    table["effect"] = table["Source"].replace(
+        {"method * size": "method:size", "Within": "residual", "Residual": "residual"}
+    )
     table = table.rename(columns={"DF": "df", "p_unc": "p", "np2": "ges"})
     return table[["effect", "SS", "df", "F", "p", "ges"]]
 
@@ -149,16 +176,26 @@ def tukey_table(runs: pd.DataFrame) -> pd.DataFrame:
     """
     runs, rows = check_runs(runs), []
     for size, part in runs.groupby("size", observed=True):
-        groups = {name: cell["accuracy"].to_numpy()
-                  for name, cell in part.groupby("method", observed=True)}
+        groups = {
+            name: cell["accuracy"].to_numpy()
+            for name, cell in part.groupby("method", observed=True)
+        }
         if len(groups) < 2 or len(part) <= len(groups):
             raise UserError(f"Tukey's test at {size} needs two methods with at least two seeds.")
         _need_spread(part)
         test = stats.tukey_hsd(*groups.values())
         interval = test.confidence_interval(0.95)
-        rows += [(size, f"{second}-{first}", test.statistic[b, a], interval.low[b, a],
-                  interval.high[b, a], test.pvalue[b, a])
-                 for (a, first), (b, second) in combinations(enumerate(groups), 2)]
+        rows += [
+            (
+                size,
+                f"{second}-{first}",
+                test.statistic[b, a],
+                interval.low[b, a],
+                interval.high[b, a],
+                test.pvalue[b, a],
+            )
+            for (a, first), (b, second) in combinations(enumerate(groups), 2)
+        ]
     return pd.DataFrame(rows, columns=["size", "pair", "estimate", "lwr", "upr", "p_adj"])
 
 
@@ -170,8 +207,12 @@ def levene_test(runs: pd.DataFrame) -> dict[str, float]:
     if cells < 2 or runs["cell"].value_counts().max() < 3:
         raise UserError("Levene's test needs two cells, one of them with at least three seeds.")
     row = pg.homoscedasticity(runs, dv="accuracy", group="cell", center="median").iloc[0]
-    return {"df1": cells - 1, "df2": len(runs) - cells, "F": float(row["W"]),
-            "p": float(row["pval"])}
+    return {
+        "df1": cells - 1,
+        "df2": len(runs) - cells,
+        "F": float(row["W"]),
+        "p": float(row["pval"]),
+    }
 
 
 def shapiro_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -201,28 +242,48 @@ def analyse_runs(runs: pd.DataFrame) -> pd.DataFrame:
 def analyse_cells(cells: pd.DataFrame, analysis: str) -> pd.DataFrame:
     """What follows from n, mean and sd alone, as in analyse_runs: cells, ANOVA, one-way, Tukey."""
     table = _analyse(analysis, expand_cells(cells))
-    of_runs = table[["statistic", "group", "term"]].isin(
-        ["levene_median", "shapiro", "outliers", "min", "median", "max"]).any(axis=1)
+    of_runs = (
+        table[["statistic", "group", "term"]]
+        .isin(["levene_median", "shapiro", "outliers", "min", "median", "max"])
+        .any(axis=1)
+    )
     return table[~of_runs].reset_index(drop=True)
 
 
 def _analyse(analysis: str, runs: pd.DataFrame) -> pd.DataFrame:
     """One of the two analyses as a long table; each part may turn into a note instead."""
     cell = ["size", "method"]
-    parts = {"cells": (summarise_cells, cell), "anova_type2": (anova_table, ["effect"]),
-             "oneway": (oneway_table, ["size"]), "tukey": (tukey_table, ["size", "pair"]),
-             "levene_median": (levene_test, None), "shapiro": (shapiro_table, cell),
-             "outliers": (lambda d: flag_outliers(d).groupby(cell, observed=True)[
-                 ["outlier", "extreme"]].sum().add_prefix("n_").reset_index(), cell)}
+    parts = {
+        "cells": (summarise_cells, cell),
+        "anova_type2": (anova_table, ["effect"]),
+        "oneway": (oneway_table, ["size"]),
+        "tukey": (tukey_table, ["size", "pair"]),
+        "levene_median": (levene_test, None),
+        "shapiro": (shapiro_table, cell),
+        "outliers": (
+            lambda d: (
+                flag_outliers(d)
+                .groupby(cell, observed=True)[["outlier", "extreme"]]
+                .sum()
+                .add_prefix("n_")
+                .reset_index()
+            ),
+            cell,
+        ),
+    }
     tables = [melt_values({"n": len(runs)}, "runs")]
     for statistic, (compute, keys) in parts.items():
         try:
             found = compute(runs)
-            tables.append(melt_table(found, statistic, keys) if keys else
-                          melt_values(found, statistic))
+            tables.append(
+                melt_table(found, statistic, keys) if keys else melt_values(found, statistic)
+            )
         except UserError as error:
-            tables.append(pd.DataFrame({"statistic": "note", "group": statistic,
-                                        "term": [str(error)], "value": np.nan}))
+            tables.append(
+                pd.DataFrame(
+                    {"statistic": "note", "group": statistic, "term": [str(error)], "value": np.nan}
+                )
+            )
     return stack(analysis, tables)
 
 

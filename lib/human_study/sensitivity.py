@@ -28,8 +28,9 @@ from lib.human_study.study import CONSTRUCTS, OUTCOMES, kruskal_table, melt_rati
 LENGTH_UNIT = 100.0  # the ordinal model's optimiser wants columns of like size
 
 
-def permutation_table(ratings: pd.DataFrame, permutations: int = 2000,
-                      seed: int = 0) -> pd.DataFrame:
+def permutation_table(
+    ratings: pd.DataFrame, permutations: int = 2000, seed: int = 0
+) -> pd.DataFrame:
     """Kruskal-Wallis' H of each outcome with p from permuting methods within each participant.
 
     Columns: construct (the five, then Quality), H, p (chi-squared, as if ratings were
@@ -48,8 +49,10 @@ def permutation_table(ratings: pd.DataFrame, permutations: int = 2000,
 
     given = spread(ranks[None])[0]
     blocks = ratings["participant"].to_numpy()[order]
-    beyond = sum((spread(ranks[rows]) >= given * (1 - 1e-12)).sum(axis=0)
-                 for rows in shuffle(blocks, permutations, seed))
+    beyond = sum(
+        (spread(ranks[rows]) >= given * (1 - 1e-12)).sum(axis=0)
+        for rows in shuffle(blocks, permutations, seed)
+    )
     table["p_within"] = (beyond + 1) / (permutations + 1)
     return table.reset_index()[["construct", "H", "p", "p_within"]]
 
@@ -68,25 +71,39 @@ def ordinal_table(ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for construct in CONSTRUCTS:
         scores = np.unique(ratings[construct], return_inverse=True)[1]
         fit = OrderedModel(scores, design, distr="logit").fit(
-            method="bfgs", disp=False, cov_type="cluster", cov_kwds={"groups": groups})
+            method="bfgs", disp=False, cov_type="cluster", cov_kwds={"groups": groups}
+        )
         k = design.shape[1]
         beta, cov = np.asarray(fit.params)[:k], np.asarray(fit.cov_params())[:k, :k]
         if not (fit.mle_retvals["converged"] and np.isfinite(cov).all()):
             beta, cov = np.full_like(beta, np.nan), np.full_like(cov, np.nan)
         se = np.sqrt(np.diag(cov))
-        terms.append(pd.DataFrame({
-            "construct": construct, "term": design.columns, "estimate": beta, "se": se,
-            "z": beta / se, "p": 2 * stats.norm.sf(np.abs(beta / se)), "odds_ratio": np.exp(beta),
-            "lwr": np.exp(beta - stats.norm.isf(0.025) * se),
-            "upr": np.exp(beta + stats.norm.isf(0.025) * se)}))
+        terms.append(
+            pd.DataFrame(
+                {
+                    "construct": construct,
+                    "term": design.columns,
+                    "estimate": beta,
+                    "se": se,
+                    "z": beta / se,
+                    "p": 2 * stats.norm.sf(np.abs(beta / se)),
+                    "odds_ratio": np.exp(beta),
+                    "lwr": np.exp(beta - stats.norm.isf(0.025) * se),
+                    "upr": np.exp(beta + stats.norm.isf(0.025) * se),
+                }
+            )
+        )
         chi2 = float(beta[:-1] @ np.linalg.solve(cov[:-1, :-1], beta[:-1]))
         tests.append((construct, chi2, k - 1, float(stats.chi2.sf(chi2, k - 1))))
-    return (pd.concat(terms, ignore_index=True),
-            pd.DataFrame(tests, columns=["construct", "chi2", "df", "p"]))
+    return (
+        pd.concat(terms, ignore_index=True),
+        pd.DataFrame(tests, columns=["construct", "chi2", "df", "p"]),
+    )
 
 
-def construct_table(ratings: pd.DataFrame, ordinal: pd.DataFrame, permutations: int = 2000,
-                    seed: int = 0) -> pd.DataFrame:
+def construct_table(
+    ratings: pd.DataFrame, ordinal: pd.DataFrame, permutations: int = 2000, seed: int = 0
+) -> pd.DataFrame:
     """Which constructs differ between methods, by four tests, each with Holm over the five.
 
     Columns: construct, then p and p_holm of kruskal (the paper's, without Holm), within
@@ -94,10 +111,13 @@ def construct_table(ratings: pd.DataFrame, ordinal: pd.DataFrame, permutations: 
     and ordinal (Wald tests from ordinal_table). The last two compare at equal length. All ratings;
     no outliers are dropped.
     """
-    table = permutation_table(ratings, permutations, seed).iloc[:len(CONSTRUCTS)]
-    found = {"kruskal": table["p"], "within": table["p_within"],
-             "mixed": [_method_p(fit_mixed(ratings, name)) for name in CONSTRUCTS],
-             "ordinal": ordinal["p"]}
+    table = permutation_table(ratings, permutations, seed).iloc[: len(CONSTRUCTS)]
+    found = {
+        "kruskal": table["p"],
+        "within": table["p_within"],
+        "mixed": [_method_p(fit_mixed(ratings, name)) for name in CONSTRUCTS],
+        "ordinal": ordinal["p"],
+    }
     columns = {"construct": list(CONSTRUCTS)}
     for name, p in found.items():
         columns[f"{name}_p"] = np.asarray(p, float)
@@ -123,15 +143,19 @@ def mixed_table(ratings: pd.DataFrame, random=("participant",)) -> pd.DataFrame:
     coefficients = coefficient_table(fit)
     coefficients["term"] = "coef " + coefficients["term"]
     effects = effect_table(fit)
-    tables = [melt_table(coefficients, name, ["term"]),
-              melt_table(effects, name, ["statistic", "effect"]),
-              melt_table(contrast_table(fit, order_arms(kept["method"])),
-                         f"{name} contrasts", ["pair"]),
-              melt_values(fit.variances, name, "var"),
-              melt_values({"n": len(kept), "loglik": fit.loglik, "REML_crit": -2 * fit.loglik},
-                          name),
-              melt_values(likelihood_ratio(kept, random=random) | {
-                  f"var_{key}": value for key, value in fit.variances.items()}, "lrt", name)]
+    tables = [
+        melt_table(coefficients, name, ["term"]),
+        melt_table(effects, name, ["statistic", "effect"]),
+        melt_table(contrast_table(fit, order_arms(kept["method"])), f"{name} contrasts", ["pair"]),
+        melt_values(fit.variances, name, "var"),
+        melt_values({"n": len(kept), "loglik": fit.loglik, "REML_crit": -2 * fit.loglik}, name),
+        melt_values(
+            likelihood_ratio(kept, random=random)
+            | {f"var_{key}": value for key, value in fit.variances.items()},
+            "lrt",
+            name,
+        ),
+    ]
     return stack("mixed_model", tables)
 
 
@@ -156,13 +180,23 @@ def cronbach_table(ratings: pd.DataFrame) -> pd.DataFrame:
     """
     items = ratings[list(CONSTRUCTS)].astype(float)
     low, high = pg.cronbach_alpha(items)[1]
-    whole = {"raw_alpha": pg.cronbach_alpha(items)[0], "lwr": low, "upr": high,
-             "std_alpha": pg.cronbach_alpha((items - items.mean()) / items.std())[0]}
+    whole = {
+        "raw_alpha": pg.cronbach_alpha(items)[0],
+        "lwr": low,
+        "upr": high,
+        "std_alpha": pg.cronbach_alpha((items - items.mean()) / items.std())[0],
+    }
     rest = {name: items.drop(columns=name) for name in CONSTRUCTS}
     dropped = {name: pg.cronbach_alpha(others)[0] for name, others in rest.items()}
     r = {name: items[name].corr(others.sum(axis=1)) for name, others in rest.items()}
-    return stack("cronbach", [melt_values(whole, ""), melt_values(dropped, "alpha_if_dropped"),
-                              melt_values(r, "item_rest_r")])
+    return stack(
+        "cronbach",
+        [
+            melt_values(whole, ""),
+            melt_values(dropped, "alpha_if_dropped"),
+            melt_values(r, "item_rest_r"),
+        ],
+    )
 
 
 def multiverse_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -173,13 +207,18 @@ def multiverse_table(runs: pd.DataFrame) -> pd.DataFrame:
     points), p, holds (p < 0.05).
     """
     runs = flag_outliers(runs)
-    chosen = {"all runs": runs, "1.5 IQR (paper)": runs[~runs["outlier"]],
-              "3 IQR": runs[~runs["extreme"]], "without run 0": runs[runs["run"] != 0]}
+    chosen = {
+        "all runs": runs,
+        "1.5 IQR (paper)": runs[~runs["outlier"]],
+        "3 IQR": runs[~runs["extreme"]],
+        "without run 0": runs[runs["run"] != 0],
+    }
     tables = []
     for name, part in chosen.items():
         anova, tukey = anova_table(part), tukey_table(part)
-        effects = anova[anova["effect"] != "residual"].rename(columns={"effect": "conclusion",
-                                                                       "F": "value"})
+        effects = anova[anova["effect"] != "residual"].rename(
+            columns={"effect": "conclusion", "F": "value"}
+        )
         pairs = tukey.rename(columns={"estimate": "value", "p_adj": "p"})
         pairs["conclusion"] = pairs["size"].astype(str) + " " + pairs["pair"]
         tables.append(pd.concat([effects, pairs]).assign(specification=name, n=len(part)))

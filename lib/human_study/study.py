@@ -20,23 +20,39 @@ from lib.common.errors import UserError
 from lib.common.methods import order_arms
 from lib.common.tables import melt_table
 
-CONSTRUCTS = ("Plausibility", "Understandability", "Completeness", "Satisfaction",
-              "Contrastiveness")
+CONSTRUCTS = (
+    "Plausibility",
+    "Understandability",
+    "Completeness",
+    "Satisfaction",
+    "Contrastiveness",
+)
 OUTCOMES = (*CONSTRUCTS, "Quality")
 CONTROLS = ("gender", "age", "country", "education", "employment")
 # The authors' names of columns and methods; our own names pass through unchanged.
-COLUMNS = {"CASE": "participant", "rationale": "slot", "model": "method",
-           "rationale_id": "question", "rationale_length": "length", "employement": "employment"}
+COLUMNS = {
+    "CASE": "participant",
+    "rationale": "slot",
+    "model": "method",
+    "rationale_id": "question",
+    "rationale_length": "length",
+    "employement": "employment",
+}
 LABELS = {"PosRationales": "Unrevised", "RevRationales": "Revised"}
 
 SCHEMA = pa.DataFrameSchema(
-    {"participant": pa.Column(str, pa.Check.str_length(min_value=1)),
-     "method": pa.Column(str, pa.Check.str_length(min_value=1)),
-     "length": pa.Column(float, pa.Check.gt(0)),
-     "slot": pa.Column(str, pa.Check.str_length(min_value=1)),
-     **{name: pa.Column(float, pa.Check.isin([1, 2, 3, 4, 5])) for name in CONSTRUCTS},
-     **{name: pa.Column(str, required=False) for name in ("question", *CONTROLS)}},
-    strict="filter", unique=["participant", "slot"], coerce=True)
+    {
+        "participant": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "method": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "length": pa.Column(float, pa.Check.gt(0)),
+        "slot": pa.Column(str, pa.Check.str_length(min_value=1)),
+        **{name: pa.Column(float, pa.Check.isin([1, 2, 3, 4, 5])) for name in CONSTRUCTS},
+        **{name: pa.Column(str, required=False) for name in ("question", *CONTROLS)},
+    },
+    strict="filter",
+    unique=["participant", "slot"],
+    coerce=True,
+)
 
 
 def load_ratings(path: str | Path) -> pd.DataFrame:
@@ -82,7 +98,8 @@ def _first_fault(cases: pd.DataFrame) -> str:
         return f"rates one slot of one participant twice (data row {int(case['index']) + 1})"
     line = "" if pd.isna(case["index"]) else f" in data row {int(case['index']) + 1}"
     wish = {"length": "a number of characters above 0"} | dict.fromkeys(
-        CONSTRUCTS, "a whole number from 1 to 5")
+        CONSTRUCTS, "a whole number from 1 to 5"
+    )
     return f"has a bad value{line}: {case['column']} must be {wish.get(case['column'], 'a text')}"
 
 
@@ -99,10 +116,11 @@ def melt_ratings(ratings: pd.DataFrame) -> pd.DataFrame:
 
 def _as_ordered(long: pd.DataFrame) -> pd.DataFrame:
     constructs = list(dict.fromkeys(long["construct"]))
-    return long.assign(method=pd.Categorical(long["method"].astype(object),
-                                             order_arms(long["method"])),
-                       construct=pd.Categorical(long["construct"], constructs),
-                       score=long["score"].astype(float))
+    return long.assign(
+        method=pd.Categorical(long["method"].astype(object), order_arms(long["method"])),
+        construct=pd.Categorical(long["construct"], constructs),
+        score=long["score"].astype(float),
+    )
 
 
 def summarise_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -127,8 +145,16 @@ def kruskal_table(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for construct, part, methods in _split(scores):
         test, n, k = pg.kruskal(part, dv="score", between="method").iloc[0], len(part), len(methods)
-        rows.append((construct, test["H"], test["ddof1"], test["p_unc"],
-                     (test["H"] - k + 1) / (n - k), test["H"] / (n - 1)))
+        rows.append(
+            (
+                construct,
+                test["H"],
+                test["ddof1"],
+                test["p_unc"],
+                (test["H"] - k + 1) / (n - k),
+                test["H"] / (n - 1),
+            )
+        )
     return pd.DataFrame(rows, columns=["construct", "H", "df", "p", "eta2_H", "epsilon2"])
 
 
@@ -143,9 +169,18 @@ def dunn_table(scores: pd.DataFrame) -> pd.DataFrame:
         p = sp.posthoc_dunn(part, val_col="score", group_col="method")
         ranks = part["score"].rank().groupby(part["method"]).mean()
         n = part["method"].value_counts()
-        rows = [(construct, f"{a} - {b}", n[a], n[b], ranks[b] - ranks[a],
-                 np.sign(ranks[b] - ranks[a]) * stats.norm.isf(p.loc[a, b] / 2), p.loc[a, b])
-                for a, b in combinations(methods, 2)]
+        rows = [
+            (
+                construct,
+                f"{a} - {b}",
+                n[a],
+                n[b],
+                ranks[b] - ranks[a],
+                np.sign(ranks[b] - ranks[a]) * stats.norm.isf(p.loc[a, b] / 2),
+                p.loc[a, b],
+            )
+            for a, b in combinations(methods, 2)
+        ]
         names = ["construct", "pair", "n1", "n2", "mean_rank_diff", "z", "p"]
         table = pd.DataFrame(rows, columns=names)
         for name, method in (("p_bonferroni", "bonf"), ("p_holm", "holm")):
@@ -164,8 +199,16 @@ def vda_table(scores: pd.DataFrame) -> pd.DataFrame:
         for a, b in combinations(methods, 2):
             x, y = (part.loc[part["method"] == name, "score"] for name in (a, b))
             test = pg.mwu(x, y).iloc[0]
-            rows.append((construct, f"{a} - {b}", test["CLES"], 2 * test["CLES"] - 1,
-                         test["U_val"], test["p_val"]))
+            rows.append(
+                (
+                    construct,
+                    f"{a} - {b}",
+                    test["CLES"],
+                    2 * test["CLES"] - 1,
+                    test["U_val"],
+                    test["p_val"],
+                )
+            )
     return pd.DataFrame(rows, columns=["construct", "pair", "A", "cliff_delta", "U", "mwu_p"])
 
 
@@ -174,8 +217,12 @@ def analyse_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
     scores: from expand_counts or melt_ratings. Statistics: descriptives, kruskal, dunn, vda.
     """
-    return pd.concat([
-        melt_table(summarise_scores(scores), "descriptives", ["method", "construct"]),
-        melt_table(kruskal_table(scores), "kruskal", ["construct"]),
-        melt_table(dunn_table(scores), "dunn", ["construct", "pair"]),
-        melt_table(vda_table(scores), "vda", ["construct", "pair"])], ignore_index=True)
+    return pd.concat(
+        [
+            melt_table(summarise_scores(scores), "descriptives", ["method", "construct"]),
+            melt_table(kruskal_table(scores), "kruskal", ["construct"]),
+            melt_table(dunn_table(scores), "dunn", ["construct", "pair"]),
+            melt_table(vda_table(scores), "vda", ["construct", "pair"]),
+        ],
+        ignore_index=True,
+    )

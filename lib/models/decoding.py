@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import AttentionInterface
 
-from lib.students.model import common_prefix
+from lib.models.batching import common_prefix
 
 NAME = "shared_prefix"
 
@@ -36,7 +36,7 @@ class RowCache:
             self.rows[layer_idx] = (keys.new_empty(shape), values.new_empty(shape))
         end = self.used + keys.shape[2]
         for kept, new in zip(self.rows[layer_idx], (keys, values), strict=True):
-            kept[:, :, self.used:end] = new
+            kept[:, :, self.used : end] = new
         return tuple(kept[:, :, :end] for kept in self.rows[layer_idx])
 
     def get_seq_length(self, *_):
@@ -99,8 +99,9 @@ class Decoder:
         """Keys and values of the prefix per layer; the last prefix read is kept."""
         if tokens != self._prefix_tokens:
             cache = RowCache(len(tokens))
-            self._forward(torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.bool), 0,
-                          cache)
+            self._forward(
+                torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.bool), 0, cache
+            )
             self._prefix = {layer: (k[0], v[0]) for layer, (k, v) in cache.rows.items()}
             self._prefix_tokens = list(tokens)
         return self._prefix
@@ -110,14 +111,19 @@ class Decoder:
         device, dtype = self.model.device, self.model.dtype
         ids, visible = ids.to(device), visible.to(device)
         new, total = ids.shape[1], visible.shape[1]
-        positions = (visible.cumsum(1) - 1).clamp(min=0)[:, total - new:] + offset
+        positions = (visible.cumsum(1) - 1).clamp(min=0)[:, total - new :] + offset
         causal = torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
         allowed = causal[None] & visible[:, None]
         mask = torch.zeros(allowed.shape, dtype=dtype, device=device)
         mask.masked_fill_(~allowed, torch.finfo(dtype).min)
         hidden = self.model.base_model(
-            input_ids=ids, attention_mask=mask[:, None], position_ids=positions,
-            past_key_values=cache, use_cache=True, row_cache=cache).last_hidden_state
+            input_ids=ids,
+            attention_mask=mask[:, None],
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            row_cache=cache,
+        ).last_hidden_state
         cache.used = total
         return hidden[:, -1]
 
@@ -169,7 +175,9 @@ class Decoder:
 
     def texts(self, prompts: list[str], limit: int) -> list[str]:
         """``decode`` for strings: tokenised with special tokens only where the text has none."""
-        ids = self.tokenizer(prompts, add_special_tokens=not self._templated(prompts[0]))["input_ids"]
+        ids = self.tokenizer(prompts, add_special_tokens=not self._templated(prompts[0]))[
+            "input_ids"
+        ]
         return self.tokenizer.batch_decode(self.decode(ids, limit), skip_special_tokens=True)
 
     def _templated(self, prompt: str) -> bool:

@@ -32,15 +32,23 @@ def cosines(first: list[str], second: list[str]) -> np.ndarray:
     ValueError if the lists differ in length.
     """
     pairs = list(zip(first, second, strict=True))
-    texts = sorted({text for pair in pairs for text in pair if text.strip()},
-                   key=lambda text: (len(text), text))
+    texts = sorted(
+        {text for pair in pairs for text in pair if text.strip()},
+        key=lambda text: (len(text), text),
+    )
     if not texts:
         return np.full(len(pairs), np.nan)
     place = {text: i for i, text in enumerate(texts)}
-    vectors = np.concatenate([_embed(texts[start:start + BATCH])
-                              for start in range(0, len(texts), BATCH)])
-    return np.array([vectors[place[a]] @ vectors[place[b]] if a in place and b in place else np.nan
-                     for a, b in pairs], dtype=float)
+    vectors = np.concatenate(
+        [_embed(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    )
+    return np.array(
+        [
+            vectors[place[a]] @ vectors[place[b]] if a in place and b in place else np.nan
+            for a, b in pairs
+        ],
+        dtype=float,
+    )
 
 
 def _embed(texts: list[str]) -> np.ndarray:
@@ -48,8 +56,9 @@ def _embed(texts: list[str]) -> np.ndarray:
     import torch
 
     model, tokenizer = _load()
-    batch = tokenizer(texts, padding=True, truncation=True, max_length=LONGEST,
-                      return_tensors="pt").to(model.device)
+    batch = tokenizer(
+        texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
+    ).to(model.device)
     with torch.inference_mode():
         states = model(**batch).last_hidden_state
     mask = batch["attention_mask"].unsqueeze(-1)
@@ -65,8 +74,9 @@ def _load():
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
-                                      local_files_only=True)
+    model = AutoModel.from_pretrained(
+        folder, use_safetensors=True, dtype=torch.float32, local_files_only=True
+    )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
@@ -79,6 +89,8 @@ def _folder() -> Path:
     if not weights or not weights.is_file():
         raise UserError(f"The sentence-embedding model's package is missing; run `{INSTALL}`.")
     if files.sha256_file(weights) != WEIGHTS:
-        raise UserError(f"{weights} is not the published file (SHA-256 differs); reinstall it with "
-                        f"`{INSTALL} --force-reinstall`.")
+        raise UserError(
+            f"{weights} is not the published file (SHA-256 differs); reinstall it with "
+            f"`{INSTALL} --force-reinstall`."
+        )
     return folder

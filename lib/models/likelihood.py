@@ -4,12 +4,18 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from lib.common.progress import Progress
-from lib.students.model import by_length, common_prefix
+from lib.models.batching import by_length, common_prefix
 
 
 @torch.inference_mode()
-def option_scores(model, prompts: list[list[int]], options: list[list[list[int]]], *,
-                  batch_size: int = 32, progress: Progress | None = None) -> list[list[float]]:
+def option_scores(
+    model,
+    prompts: list[list[int]],
+    options: list[list[list[int]]],
+    *,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> list[list[float]]:
     """Log-probability (nats, summed over tokens) of each option after its prompt, both architectures.
 
     ``prompts``: token ids; ``options``: for each prompt its options' token ids. A prompt is read
@@ -50,24 +56,29 @@ def _causal(model, prompts, options) -> list[list[float]]:
         places[i, :end] = torch.arange(end)
         allowed[i, :end, :end] = torch.ones(end, end, dtype=torch.bool).tril()
         wanted += [(i, place) for place in range(end - shared[i] - 1, end - 1)]
-        labels += prompt[end - shared[i]:]
+        labels += prompt[end - shared[i] :]
         sizes.append(shared[i])
         for option in row:
             size = len(option) - 1
             part = slice(end, end + size)
             ids[i, part] = torch.tensor(option[:-1], dtype=torch.long)
             places[i, part] = torch.arange(len(prompt), len(prompt) + size)
-            allowed[i, part, :len(prompt)] = True
+            allowed[i, part, : len(prompt)] = True
             allowed[i, part, part] = torch.ones(size, size, dtype=torch.bool).tril()
             wanted += [(i, len(prompt) - 1), *((i, k) for k in range(end, end + size))]
             labels += option
             sizes.append(len(option))
             end += size
     mask = torch.zeros(allowed.shape, dtype=model.dtype).masked_fill_(
-        ~allowed, torch.finfo(model.dtype).min)
+        ~allowed, torch.finfo(model.dtype).min
+    )
     device = model.device
-    hidden = model.base_model(input_ids=ids.to(device), position_ids=places.to(device), use_cache=False,
-                              attention_mask=mask[:, None].to(device)).last_hidden_state
+    hidden = model.base_model(
+        input_ids=ids.to(device),
+        position_ids=places.to(device),
+        use_cache=False,
+        attention_mask=mask[:, None].to(device),
+    ).last_hidden_state
     row, column = torch.tensor(wanted, device=device).T
     logits = model.get_output_embeddings()(hidden[row, column])
     sums = iter(_sums(logits, torch.tensor(labels, device=device), sizes))
@@ -87,9 +98,15 @@ def _seq2seq(model, prompts, options) -> list[list[float]]:
     targets = pad_sequence(flat, True, -1).to(device)
     start = targets.new_full((len(targets), 1), model.config.decoder_start_token_id)
     inputs = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
-    logits = model(encoder_outputs=BaseModelOutput(state[owner]), attention_mask=mask[owner],
-                   decoder_input_ids=inputs, use_cache=False).logits
-    sums = iter(_sums(logits[targets >= 0], targets[targets >= 0], [len(option) for option in flat]))
+    logits = model(
+        encoder_outputs=BaseModelOutput(state[owner]),
+        attention_mask=mask[owner],
+        decoder_input_ids=inputs,
+        use_cache=False,
+    ).logits
+    sums = iter(
+        _sums(logits[targets >= 0], targets[targets >= 0], [len(option) for option in flat])
+    )
     return [[next(sums) for _ in row] for row in options]
 
 

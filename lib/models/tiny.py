@@ -19,17 +19,36 @@ def make(name: str, folder: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         if name == "llama":
-            model = LlamaForCausalLM(LlamaConfig(
-                vocab_size=tokens, hidden_size=shape["hidden_size"], intermediate_size=128,
-                num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"],
-                num_key_value_heads=shape["kv_heads"], max_position_embeddings=4096,
-                bos_token_id=tokenizer.bos_token_id, initializer_range=0.1, **special))
+            model = LlamaForCausalLM(
+                LlamaConfig(
+                    vocab_size=tokens,
+                    hidden_size=shape["hidden_size"],
+                    intermediate_size=128,
+                    num_hidden_layers=shape["layers"],
+                    num_attention_heads=shape["heads"],
+                    num_key_value_heads=shape["kv_heads"],
+                    max_position_embeddings=4096,
+                    bos_token_id=tokenizer.bos_token_id,
+                    initializer_range=0.1,
+                    **special,
+                )
+            )
         else:
-            model = T5ForConditionalGeneration(T5Config(
-                vocab_size=tokens, d_model=shape["hidden_size"], d_ff=128, d_kv=16,
-                num_layers=shape["layers"], num_heads=shape["heads"], feed_forward_proj="gated-gelu",
-                tie_word_embeddings=False, dropout_rate=0.0,
-                decoder_start_token_id=tokenizer.pad_token_id, **special))
+            model = T5ForConditionalGeneration(
+                T5Config(
+                    vocab_size=tokens,
+                    d_model=shape["hidden_size"],
+                    d_ff=128,
+                    d_kv=16,
+                    num_layers=shape["layers"],
+                    num_heads=shape["heads"],
+                    feed_forward_proj="gated-gelu",
+                    tie_word_embeddings=False,
+                    dropout_rate=0.0,
+                    decoder_start_token_id=tokenizer.pad_token_id,
+                    **special,
+                )
+            )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -39,14 +58,26 @@ def _tokenizer():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    text = [path.read_text() for path in
-            (paths.MINICQA / "train.jsonl", paths.PROMPTS / "minicqa.yaml")]
+    text = [
+        path.read_text() for path in (paths.MINICQA / "train.jsonl", paths.PROMPTS / "minicqa.yaml")
+    ]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(text, trainers.BpeTrainer(
-        vocab_size=SHAPE["vocabulary"], special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>",
-                                   eos_token="</s>", padding_side="left",
-                                   clean_up_tokenization_spaces=False)
+    tokenizer.train_from_iterator(
+        text,
+        trainers.BpeTrainer(
+            vocab_size=SHAPE["vocabulary"],
+            special_tokens=["<pad>", "<s>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

@@ -20,9 +20,9 @@ from lib.common import files, paths
 from lib.common.errors import UserError
 from lib.common.progress import Progress
 
-PAUSES = (1.0, 3.0, 9.0)   # seconds before the second, third and fourth try
-TIMEOUT = 30.0             # seconds without a single byte
-BLOCK = 1 << 18            # bytes read at once
+PAUSES = (1.0, 3.0, 9.0)  # seconds before the second, third and fourth try
+TIMEOUT = 30.0  # seconds without a single byte
+BLOCK = 1 << 18  # bytes read at once
 WORTH_A_RETRY = (408, 429)  # statuses below 500 that pass by themselves
 
 
@@ -53,8 +53,10 @@ def source() -> str | Path:
     if place:
         folder = paths.ROOT / Path(place).expanduser()  # notebooks run in a folder of their own
         if not folder.is_dir():
-            raise UserError(f"HONEY_SOURCE is '{place}', which is neither an http(s) address nor a "
-                            "folder that exists; correct it, or unset it to download.")
+            raise UserError(
+                f"HONEY_SOURCE is '{place}', which is neither an http(s) address nor a "
+                "folder that exists; correct it, or unset it to download."
+            )
         return folder
     pinned = read_sources()
     return f"https://raw.githubusercontent.com/{pinned['repository']}/{pinned['commit']}"
@@ -62,8 +64,11 @@ def source() -> str | Path:
 
 def is_whole(path: Path, pin: Pin) -> bool:
     """Whether the file is there with the pinned size and SHA-256."""
-    return (path.is_file() and path.stat().st_size == pin.bytes
-            and files.sha256_file(path) == pin.sha256)
+    return (
+        path.is_file()
+        and path.stat().st_size == pin.bytes
+        and files.sha256_file(path) == pin.sha256
+    )
 
 
 def fetch(wanted: list[tuple[Pin, Path]], label: str) -> None:
@@ -96,8 +101,10 @@ def _copy(pin: Pin, part: Path, folder: Path) -> None:
     if not origin.is_file() and origin.suffix in (".csv", ".json"):
         origin = folder / origin.name
     if not origin.is_file():
-        raise UserError(f"{pin.path} is not in {folder}, the folder that HONEY_SOURCE names; put "
-                        "it there, or unset HONEY_SOURCE to download it.")
+        raise UserError(
+            f"{pin.path} is not in {folder}, the folder that HONEY_SOURCE names; put "
+            "it there, or unset HONEY_SOURCE to download it."
+        )
     with files.writing(part):
         shutil.copyfile(origin, part)
     if not is_whole(part, pin):
@@ -118,9 +125,11 @@ def _download(pin: Pin, part: Path, base: str) -> None:
             if error.code == 416:  # the server will not go on from here: begin again
                 part.unlink(missing_ok=True)
             elif error.code < 500 and error.code not in WORTH_A_RETRY:
-                raise UserError(f"{pin.path} cannot be had from {base} ({reason}); check the "
-                                "address in HONEY_SOURCE, or get the file elsewhere and let "
-                                "HONEY_SOURCE name its folder.") from None
+                raise UserError(
+                    f"{pin.path} cannot be had from {base} ({reason}); check the "
+                    "address in HONEY_SOURCE, or get the file elsewhere and let "
+                    "HONEY_SOURCE name its folder."
+                ) from None
         except (OSError, http.client.HTTPException) as error:  # URLError, time-outs and resets
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
         else:
@@ -134,9 +143,11 @@ def _download(pin: Pin, part: Path, base: str) -> None:
                 part.unlink()
             else:
                 raise _wrong(pin, part, base)
-    raise UserError(f"{pin.path} did not arrive from {base} in {len(PAUSES) + 1} tries (last: "
-                    f"{reason}); check the network, or let HONEY_SOURCE name a folder that has it, "
-                    "and run the same command again (what has arrived is kept).")
+    raise UserError(
+        f"{pin.path} did not arrive from {base} in {len(PAUSES) + 1} tries (last: "
+        f"{reason}); check the network, or let HONEY_SOURCE name a folder that has it, "
+        "and run the same command again (what has arrived is kept)."
+    )
 
 
 def _receive(url: str, pin: Pin, part: Path) -> bool:
@@ -145,8 +156,9 @@ def _receive(url: str, pin: Pin, part: Path) -> bool:
     if have >= pin.bytes:  # only the check is left to do; a wrong part is then begun again
         return True
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers),
-                                timeout=TIMEOUT) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, headers=headers), timeout=TIMEOUT
+    ) as answer:
         resumed = answer.status == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             with files.writing(part):
@@ -178,5 +190,7 @@ def _wrong(pin: Pin, part: Path, where: str, size: int | None = None) -> UserErr
     else:
         expected, found = f"SHA-256 {pin.sha256[:12]}…", f"{files.sha256_file(part)[:12]}…"
     part.unlink(missing_ok=True)
-    return UserError(f"{pin.path} from {where} is not the pinned file: expected {expected}, found "
-                     f"{found}; check the address or folder in HONEY_SOURCE and try again.")
+    return UserError(
+        f"{pin.path} from {where} is not the pinned file: expected {expected}, found "
+        f"{found}; check the address or folder in HONEY_SOURCE and try again."
+    )

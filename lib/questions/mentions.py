@@ -31,12 +31,15 @@ def _forms(word: str) -> set[str]:
     one = word
     for ending, singular in () if word.endswith("ss") else PLURALS:
         if word.endswith(ending) and len(word) - len(ending) + len(singular) >= 3:
-            one = word[:-len(ending)] + singular
+            one = word[: -len(ending)] + singular
             break
     if re.search(r"[^aeiou]y$", one):
         return {word, one, one[:-1] + "ies"}
-    return {word, one, one + "s", one + "es"} if one.endswith("o") else {
-        word, one, one + ("es" if re.search(r"(?:s|x|z|ch|sh)$", one) else "s")}
+    return (
+        {word, one, one + "s", one + "es"}
+        if one.endswith("o")
+        else {word, one, one + ("es" if re.search(r"(?:s|x|z|ch|sh)$", one) else "s")}
+    )
 
 
 def mentioned(text: str, choices: list[str], answer: int) -> float:

@@ -23,22 +23,39 @@ from lib.questions import download, splits
 from lib.questions.splits import FINAL, Question
 
 FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
-FOLDERS = {"cqa-questions": "datasets/cqa/",
-           "critiques": "llm_outputs/rationales_critiqued/cqa-llama-test/"} | {
+FOLDERS = {
+    "cqa-questions": "datasets/cqa/",
+    "critiques": "llm_outputs/rationales_critiqued/cqa-llama-test/",
+} | {
     f"{data}-llama-{split}": f"llm_outputs/consolidated/{data}-llama-{split}/"
-    for data in ("cqa", "strategyqa", "esnli") for split in ("train", "test")}
+    for data in ("cqa", "strategyqa", "esnli")
+    for split in ("train", "test")
+}
 NAMES = (*FILES, *FOLDERS)
 AT_HAND = {name: f"{name}.parquet" for name in FOLDERS} | {
-    "critiques": "cqa-llama-test-critiques.parquet"}
-TEXTS = {"explanation": "few_shot_positive_rationale", "revision": "few_shot_revision",
-         "counterfactual": "counterfactual_prompt_answer_{}_rationale"}
+    "critiques": "cqa-llama-test-critiques.parquet"
+}
+TEXTS = {
+    "explanation": "few_shot_positive_rationale",
+    "revision": "few_shot_revision",
+    "counterfactual": "counterfactual_prompt_answer_{}_rationale",
+}
 
 RUN_ON = re.compile(r"(?:^|\s)(?:#+\s*)?(?:Question|Q|Answer Choices|Choices)\s*:")
 RUN_ON_BELOW = re.compile(
-    r"^\W*(?:Question|Q|Premise|Choices|Answer|Critique)\s*:|^The answer is ", re.MULTILINE)
+    r"^\W*(?:Question|Q|Premise|Choices|Answer|Critique)\s*:|^The answer is ", re.MULTILINE
+)
 MARKUP = re.compile(r"```|#|[^a-zA-Z]*$")
-REASONS = ("leading_blank", "run_on_cut", "lines_cut", "no_final_punctuation",  # kept
-           "empty", "only_run_on", "markup", "only_question")                   # unusable
+REASONS = (
+    "leading_blank",
+    "run_on_cut",
+    "lines_cut",
+    "no_final_punctuation",  # kept
+    "empty",
+    "only_run_on",
+    "markup",
+    "only_question",
+)  # unusable
 
 
 def fetch(name: str) -> Path:
@@ -66,11 +83,17 @@ def fetch(name: str) -> Path:
         print(f"{name}: taken from {hand}; checked by its number of rows only.", flush=True)
         return _write(name, hand.read_bytes(), {hand.name: files.sha256_file(hand)}, "rows")
     if not parts:
-        raise UserError(f"No size and SHA-256 are known for {name}, so it is not downloaded; put "
-                        f"{AT_HAND[name]} into a folder and let HONEY_SOURCE name it.")
+        raise UserError(
+            f"No size and SHA-256 are known for {name}, so it is not downloaded; put "
+            f"{AT_HAND[name]} into a folder and let HONEY_SOURCE name it."
+        )
     download.fetch(parts, name)
-    return _write(name, _convert([path for _, path in parts]),
-                  {pin.path: pin.sha256 for pin, _ in parts}, "size and SHA-256 of the inputs")
+    return _write(
+        name,
+        _convert([path for _, path in parts]),
+        {pin.path: pin.sha256 for pin, _ in parts},
+        "size and SHA-256 of the inputs",
+    )
 
 
 def _convert(shards: list[Path]) -> bytes:
@@ -91,11 +114,20 @@ def _write(name: str, data: bytes, inputs: dict[str, str], checked: str) -> Path
     except pa.ArrowInvalid:
         found = "nothing readable"
     if found != f"{expected:,} rows":
-        raise UserError(f"The published table {name} should have {expected:,} rows, but {found} is "
-                        f"in {next(iter(inputs))}; get that file again.")
+        raise UserError(
+            f"The published table {name} should have {expected:,} rows, but {found} is "
+            f"in {next(iter(inputs))}; get that file again."
+        )
     path = files.write_bytes(paths.RAW / f"{name}.parquet", data)
-    files.write_json(path.with_suffix(".manifest.json"), {
-        "rows": expected, "sha256": files.sha256_bytes(data), "checked": checked, "inputs": inputs})
+    files.write_json(
+        path.with_suffix(".manifest.json"),
+        {
+            "rows": expected,
+            "sha256": files.sha256_bytes(data),
+            "checked": checked,
+            "inputs": inputs,
+        },
+    )
     return path
 
 
@@ -107,8 +139,9 @@ def is_ready(name: str) -> bool:
         return False
     manifest = files.read_json(beside, "python -m lib.questions.release")
     pinned = {pin.path: pin.sha256 for pin in download.pins(FOLDERS[name])}
-    return (manifest.get("sha256") == files.sha256_file(path)
-            and (manifest.get("checked") == "rows" or manifest.get("inputs") == pinned))
+    return manifest.get("sha256") == files.sha256_file(path) and (
+        manifest.get("checked") == "rows" or manifest.get("inputs") == pinned
+    )
 
 
 def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
@@ -145,8 +178,10 @@ def load(task: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     data = splits.describe(task).get("published")
     if f"{data}-llama-{split}" not in FOLDERS:
-        raise UserError(f"The authors published no texts for {task} {split}; there are train and test "
-                        "of commonsenseqa, strategyqa and esnli.")
+        raise UserError(
+            f"The authors published no texts for {task} {split}; there are train and test "
+            "of commonsenseqa, strategyqa and esnli."
+        )
     rows, counts = [], {kind: Counter() for kind in TEXTS}
 
     def take(raw: dict, kind: str, question: str, number: int = 0) -> str | None:
@@ -157,28 +192,38 @@ def load(task: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     for i, raw in enumerate(_read(f"{data}-llama-{split}").to_dict("records")):
         row = _question(data, split, i, raw)
         row |= {kind: take(raw, kind, row["question"]) for kind in ("explanation", "revision")}
-        row["counterfactuals"] = [take(raw, "counterfactual", row["question"], number)
-                                  for number in range(1, len(row["choices"]) + 1)]
+        row["counterfactuals"] = [
+            take(raw, "counterfactual", row["question"], number)
+            for number in range(1, len(row["choices"]) + 1)
+        ]
         rows.append(row)
-    table = pd.DataFrame([{"text": kind} | {name: found[name] for name in
-                                            ("texts", "usable", *REASONS)}
-                          for kind, found in counts.items()])
+    table = pd.DataFrame(
+        [
+            {"text": kind} | {name: found[name] for name in ("texts", "usable", *REASONS)}
+            for kind, found in counts.items()
+        ]
+    )
     return pd.DataFrame(rows, dtype=object).astype({"answer": int}), table  # object keeps None
 
 
 def _read(name: str) -> pd.DataFrame:
     if not is_ready(name):
-        raise UserError(f"{paths.shown(paths.RAW / name)}.parquet is missing or not whole; run "
-                        f"'python -m lib.questions.release {name}' first.")
+        raise UserError(
+            f"{paths.shown(paths.RAW / name)}.parquet is missing or not whole; run "
+            f"'python -m lib.questions.release {name}' first."
+        )
     return pd.read_parquet(paths.RAW / f"{name}.parquet")
 
 
 def _question(data: str, split: str, i: int, raw: dict) -> dict:
     """id, question, choices, answer of a raw row."""
     if data == "cqa":
-        return {"id": raw["id"], "question": raw["question"].strip(),
-                "choices": [choice.strip() for choice in raw["choices"]],
-                "answer": list(raw["choices"]).index(raw["answer"])}
+        return {
+            "id": raw["id"],
+            "question": raw["question"].strip(),
+            "choices": [choice.strip() for choice in raw["choices"]],
+            "answer": list(raw["choices"]).index(raw["answer"]),
+        }
     found = vars(splits.READERS[data](raw, f"{split}-{i:05d}"))
     return found | {"choices": list(found["choices"])}
 
@@ -196,9 +241,12 @@ def why_unusable(row: pd.Series) -> str:
     "same choice": the first wrong choice reads like the right one, so it has no counterfactual.
     """
     wrong = 0 if row["answer"] else 1
-    tests = {"explanation": row["explanation"] is None, "revision": row["revision"] is None,
-             "counterfactual": row["counterfactuals"][wrong] is None,
-             "same choice": row["choices"][wrong] == row["choices"][row["answer"]]}
+    tests = {
+        "explanation": row["explanation"] is None,
+        "revision": row["revision"] is None,
+        "counterfactual": row["counterfactuals"][wrong] is None,
+        "same choice": row["choices"][wrong] == row["choices"][row["answer"]],
+    }
     return next((reason for reason, holds in tests.items() if holds), "")
 
 
@@ -234,8 +282,11 @@ def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
     found = critiques() if task == "commonsenseqa" else {}
     table["critique"] = pd.Series([found.get(id) for id in table["id"]], dtype=object)
     dropped = (train["split"] + " " + why)[why != ""].value_counts().to_dict()
-    print(f"{task}: texts of {len(table):,} questions; dropped: "
-          + (", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none"), flush=True)
+    print(
+        f"{task}: texts of {len(table):,} questions; dropped: "
+        + (", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none"),
+        flush=True,
+    )
     table.attrs["dropped"] = dropped
     return table[["id", "split", "explanation", "revision", "counterfactuals", "critique"]]
 

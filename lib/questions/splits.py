@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.common import files, paths
+from lib.common import files, paths, profile
 from lib.common.errors import UserError
 
 SPLITS = ("train", "dev", "test")
@@ -57,7 +57,9 @@ def read_commonsenseqa(row: dict, place: str) -> Question:
 
 def read_strategyqa(row: dict, place: str) -> Question:
     """A row of StrategyQA: qid, question, answer (true or false) -> yes/no."""
-    return Question(str(row["qid"]), row["question"].strip(), ("yes", "no"), 0 if row["answer"] else 1)
+    return Question(
+        str(row["qid"]), row["question"].strip(), ("yes", "no"), 0 if row["answer"] else 1
+    )
 
 
 def read_esnli(row: dict, place: str) -> Question | None:
@@ -70,10 +72,13 @@ def read_esnli(row: dict, place: str) -> Question | None:
         return None
     parts = [str(row[key]).strip() for key in ("premise", "hypothesis")]
     premise, hypothesis = (text if FINAL.search(text) else f"{text}." for text in parts)
-    text = (f"Premise: {premise} Hypothesis: {hypothesis} "
-            "What is the relation between premise and hypothesis?")
-    return Question(f"esnli-{place}", text, ("entailment", "neutral", "contradiction"),
-                    int(row["label"]))
+    text = (
+        f"Premise: {premise} Hypothesis: {hypothesis} "
+        "What is the relation between premise and hypothesis?"
+    )
+    return Question(
+        f"esnli-{place}", text, ("entailment", "neutral", "contradiction"), int(row["label"])
+    )
 
 
 def read_yesno(row: dict, place: str) -> Question:
@@ -88,21 +93,22 @@ def read_yesno(row: dict, place: str) -> Question:
     return Question(f"{asked.id}-yesno", text, ("yes", "no"), wrong)
 
 
-READERS = {"commonsenseqa": read_commonsenseqa, "strategyqa": read_strategyqa, "esnli": read_esnli,
-           "yesno": read_yesno}
-
-
-def names() -> list[str]:
-    """The tasks that have a file."""
-    return sorted(path.stem for path in paths.PROMPTS.glob("*.yaml") if path.stem != "common")
+READERS = {
+    "commonsenseqa": read_commonsenseqa,
+    "strategyqa": read_strategyqa,
+    "esnli": read_esnli,
+    "yesno": read_yesno,
+}
 
 
 def describe(name: str) -> dict:
     """The section ``task`` of a task's file."""
     path = paths.PROMPTS / f"{name}.yaml"
     if not path.is_file():
-        raise UserError(f"There is no task '{name}'; there are {', '.join(names())}, and a new one is "
-                        f"a file {paths.shown(path)}.")
+        raise UserError(
+            f"There is no task '{name}'; there are {', '.join(profile.task_names())}, and a new one is "
+            f"a file {paths.shown(path)}."
+        )
     found = files.read_yaml(path).get("task") or {}
     if found.get("reader") not in READERS:
         raise UserError(f"{paths.shown(path)}: task.reader must be one of {', '.join(READERS)}.")
@@ -112,7 +118,8 @@ def describe(name: str) -> dict:
 def from_files(task) -> bool:
     """Whether the questions of a TaskSettings are files that are here, so that nothing is downloaded."""
     return task.source.startswith("folder:") or (
-        task.source == "default" and "files" in describe(task.name))
+        task.source == "default" and "files" in describe(task.name)
+    )
 
 
 def load(task, seed: int = 0) -> dict[str, list[Question]]:
@@ -128,8 +135,10 @@ def load(task, seed: int = 0) -> dict[str, list[Question]]:
     for split in SPLITS:
         size = getattr(task, split)
         if size is not None and size > len(splits[split]):
-            raise UserError(f"{task.name} has {len(splits[split])} {split} questions; the profile "
-                            f"asks for {size}: lower task.{split}.")
+            raise UserError(
+                f"{task.name} has {len(splits[split])} {split} questions; the profile "
+                f"asks for {size}: lower task.{split}."
+            )
         splits[split] = splits[split][:size]
     return splits
 
@@ -143,9 +152,15 @@ def letter_counts(splits: dict[str, list[Question]]) -> list[dict]:
     for split, questions in splits.items():
         counts = Counter(q.answer for q in questions)
         sizes = Counter(len(q.choices) for q in questions)
-        rows += [{"group": split, "letter": LETTERS[i], "count": counts[i],
-                  "even": sum(n / size for size, n in sizes.items() if i < size)}
-                 for i in range(max(sizes, default=0))]
+        rows += [
+            {
+                "group": split,
+                "letter": LETTERS[i],
+                "count": counts[i],
+                "even": sum(n / size for size, n in sizes.items() if i < size),
+            }
+            for i in range(max(sizes, default=0))
+        ]
     return rows
 
 
@@ -170,13 +185,16 @@ def _from_files(name: str, pattern: str, reader, seed: int) -> dict[str, list[Qu
         if path.is_file():
             rows[split] = files.read_jsonl(path)
         elif split != "dev":
-            raise UserError(f"{name}: {paths.shown(path)} is missing; the folder needs train.jsonl "
-                            "and test.jsonl.")
+            raise UserError(
+                f"{name}: {paths.shown(path)} is missing; the folder needs train.jsonl "
+                "and test.jsonl."
+            )
     return _questions(name, rows, reader, seed, f"{paths.shown(Path(pattern))} line")
 
 
-def _questions(name: str, rows: dict[str, dict[int, dict]], reader, seed: int,
-               where: str = "{split} row") -> dict[str, list[Question]]:
+def _questions(
+    name: str, rows: dict[str, dict[int, dict]], reader, seed: int, where: str = "{split} row"
+) -> dict[str, list[Question]]:
     found, places = {split: [] for split in rows}, {}
     for split, part in rows.items():
         for number, (line, row) in enumerate(part.items()):
@@ -184,16 +202,20 @@ def _questions(name: str, rows: dict[str, dict[int, dict]], reader, seed: int,
             try:
                 question = reader(row, f"{split}-{number:05d}")
             except (LookupError, ValueError, TypeError, AttributeError) as error:
-                raise UserError(f"{name}: {place} cannot be read "
-                                f"({type(error).__name__}: {error}); see {reader.__name__} in "
-                                "lib/questions/splits.py for the fields that it needs.") from None
+                raise UserError(
+                    f"{name}: {place} cannot be read "
+                    f"({type(error).__name__}: {error}); see {reader.__name__} in "
+                    "lib/questions/splits.py for the fields that it needs."
+                ) from None
             if question is None:
                 continue
             _check(question, f"{name}: {place}")
             if places.setdefault(question.id, place) != place:
-                raise UserError(f"{name}: the id '{question.id}' occurs twice, in {places[question.id]} "
-                                f"and {place}; texts and answers are kept by id, so give every "
-                                "question of all splits one of its own.")
+                raise UserError(
+                    f"{name}: the id '{question.id}' occurs twice, in {places[question.id]} "
+                    f"and {place}; texts and answers are kept by id, so give every "
+                    "question of all splits one of its own."
+                )
             found[split].append(question)
     if "dev" not in found:
         train = found["train"]
@@ -202,8 +224,10 @@ def _questions(name: str, rows: dict[str, dict[int, dict]], reader, seed: int,
         found["train"] = [q for i, q in enumerate(train) if i not in held]
     for split in SPLITS:
         if not found[split]:
-            raise UserError(f"{name} has no {split} questions; add some (where there is no dev file, "
-                            "dev takes a tenth of train, at least one question).")
+            raise UserError(
+                f"{name} has no {split} questions; add some (where there is no dev file, "
+                "dev takes a tenth of train, at least one question)."
+            )
     return found
 
 
@@ -212,8 +236,10 @@ def _check(question: Question, place: str) -> None:
     if not 2 <= count <= len(LETTERS):
         raise UserError(f"{place} has {count} choices; give it 2 to {len(LETTERS)}.")
     if not 0 <= question.answer < count:
-        raise UserError(f"{place} has {count} choices, but the answer is number "
-                        f"{question.answer + 1}; correct one of them.")
+        raise UserError(
+            f"{place} has {count} choices, but the answer is number "
+            f"{question.answer + 1}; correct one of them."
+        )
     if not all(isinstance(choice, str) and choice.strip() for choice in question.choices):
         raise UserError(f"{place} has a choice that is empty or no text; write a text in quotes.")
 
@@ -229,22 +255,35 @@ def _published(name: str, told: dict, seed: int) -> dict[str, list[Question]]:
         release.fetch(table)
         found |= {q.id: q for q in release.questions(table)}
     texts = release.teacher_table(name, seed)
-    return {split: [found[id] for id in texts.loc[texts["split"] == split, "id"]] for split in SPLITS}
+    return {
+        split: [found[id] for id in texts.loc[texts["split"] == split, "id"]] for split in SPLITS
+    }
 
 
 def _from_hub(name: str, hub: dict, reader, seed: int) -> dict[str, list[Question]]:
     import datasets
 
-    instead = (f"use task.source published or folder:PATH for {name}" if name != "commonsenseqa" else
-               "use task.source published or folder:PATH, or PROFILE=cpu, which needs no network")
+    instead = (
+        f"use task.source published or folder:PATH for {name}"
+        if name != "commonsenseqa"
+        else "use task.source published or folder:PATH, or PROFILE=cpu, which needs no network"
+    )
     if not hub.get("revision"):
-        raise UserError(f"{name} has no pinned hub revision; {instead}, or write the commit of "
-                        f"{hub['path']} into lib/prompts/{name}.yaml.")
+        raise UserError(
+            f"{name} has no pinned hub revision; {instead}, or write the commit of "
+            f"{hub['path']} into lib/prompts/{name}.yaml."
+        )
     try:
-        data = datasets.load_dataset(hub["path"], revision=hub["revision"],
-                                     cache_dir=str(paths.RAW / "hub"))
-        rows = {"train": dict(enumerate(data["train"], 1)), "test": dict(enumerate(data[hub["test"]], 1))}
+        data = datasets.load_dataset(
+            hub["path"], revision=hub["revision"], cache_dir=str(paths.RAW / "hub")
+        )
+        rows = {
+            "train": dict(enumerate(data["train"], 1)),
+            "test": dict(enumerate(data[hub["test"]], 1)),
+        }
     except Exception as error:  # datasets raises many kinds when the hub is out of reach
-        raise UserError(f"Cannot load {hub['path']} at {hub['revision'][:8]} from the hub "
-                        f"({type(error).__name__}); check the network, or {instead}.") from error
+        raise UserError(
+            f"Cannot load {hub['path']} at {hub['revision'][:8]} from the hub "
+            f"({type(error).__name__}); check the network, or {instead}."
+        ) from error
     return _questions(name, rows, reader, seed)

@@ -39,7 +39,7 @@ def profiles():
     found = {}
     for path in sorted(glob.glob("notebooks/profiles/*.yaml")):
         line = re.search(r"^description:[ \t]*(?:[>|]-?\s+)?(.*)", read(path), re.M)
-        found[os.path.basename(path)[:-len(".yaml")]] = line.group(1).strip("\"' ") if line else ""
+        found[os.path.basename(path)[: -len(".yaml")]] = line.group(1).strip("\"' ") if line else ""
     return found
 
 
@@ -98,10 +98,15 @@ class Sources:
         Modules name a folder by its constant in lib/common/paths.py, such as PUBLISHED for data/published;
         notebooks and prompt files may also write the folder itself.
         """
-        text = "\n".join([code] + [self.text[path] for path in modules if path != "lib/common/paths.py"])
+        text = "\n".join(
+            [code] + [self.text[path] for path in modules if path != "lib/common/paths.py"]
+        )
         raw = os.path.join(os.environ.get("HONEY_HOME", ""), "data/raw/*.csv")
-        found = {path for path in glob.glob("lib/*.*") + glob.glob("lib/survey/*.html") + glob.glob(raw)
-                 if not path.endswith((".py", ".txt")) and os.path.basename(path) in text}
+        found = {
+            path
+            for path in glob.glob("lib/*.*") + glob.glob("lib/survey/*.html") + glob.glob(raw)
+            if not path.endswith((".py", ".txt")) and os.path.basename(path) in text
+        }
         prompts = glob.glob("lib/prompts/*.yaml") if "PROMPTS" in text else []
         found.update(prompts)
         code += "".join(map(read, prompts))
@@ -124,8 +129,11 @@ def settings_of(profile):
 def values(key, text):
     """What may stand after ``key:`` in YAML: up to a quote or line's end, or up to , } or #."""
     found = re.findall(r"\b%s:[ \t]*[\"']?([^\"'\n]+)" % key, text)
-    return [os.path.expanduser(part.strip()) for line in found
-            for part in (line, re.split(r",|\s#|}(?=[\s,}]|$)", line)[0])]
+    return [
+        os.path.expanduser(part.strip())
+        for line in found
+        for part in (line, re.split(r",|\s#|}(?=[\s,}]|$)", line)[0])
+    ]
 
 
 def brought(profile, number):
@@ -150,10 +158,18 @@ def graph(profile, runs):
         code = code_of(notebook)
         modules = sources.closure(code)
         needs = {notebook} | modules | sources.data(code, modules) | brought(profile, name[:2])
-        before = [other for other in names if other < name and (
-            other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))]
+        before = [
+            other
+            for other in names
+            if other < name
+            and (other[:2] in UPSTREAM.get(name[:2], []) or re.search(r"[\"']%s\b" % other, code))
+        ]
         records = ["%s/stages/%s.json" % (runs, other) for other in before]
-        found[name] = sorted(needs.union(settings_of(profile))) + records, before, missing(name, runs)
+        found[name] = (
+            sorted(needs.union(settings_of(profile))) + records,
+            before,
+            missing(name, runs),
+        )
     return found
 
 
@@ -181,8 +197,9 @@ def makefile(found, runs):
     lines = ["STAGES := " + " ".join(found), ""]
     for name, (needs, _, gone) in found.items():
         target = "%s/notebooks/%s.ipynb" % (runs, name)
-        odd = {path for path in needs
-               if re.search(r"[^\w./+@~-]", path) and not path.startswith(runs)}
+        odd = {
+            path for path in needs if re.search(r"[^\w./+@~-]", path) and not path.startswith(runs)
+        }
         needs = sorted(set(needs) - odd) + ["FORCE"] * bool(gone or newer(odd, target))
         lines.append("%s: %s" % (target, " \\\n  ".join(needs)))
         lines += ["# missing: " + path for path in gone] + ["%s: %s" % (name[:2], target), ""]
@@ -224,8 +241,10 @@ def main(arguments):
     home = os.environ.get("HONEY_HOME", "")
     if profile not in known:
         near = difflib.get_close_matches(profile, known, 1)
-        print("There is no profile '%s' in notebooks/profiles; %s" % (
-            profile, "did you mean '%s'?" % near[0] if near else "there are " + ", ".join(known)))
+        print(
+            "There is no profile '%s' in notebooks/profiles; %s"
+            % (profile, "did you mean '%s'?" % near[0] if near else "there are " + ", ".join(known))
+        )
         raise SystemExit(2)
     if re.search(r"\s", home):
         print("HONEY_HOME ('%s') has a space, which make cannot handle; choose another" % home)

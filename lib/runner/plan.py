@@ -16,8 +16,10 @@ def question_counts(settings: profile.Profile) -> dict[str, int]:
     if tasks.from_files(task):
         return {split: len(rows) for split, rows in tasks.load(task, settings.seed).items()}
     if "sizes" not in told:
-        raise UserError(f"The task '{task.name}' says no sizes; add `sizes: {{train: ..., test: ...}}` to "
-                        "its file for `make plan`.")
+        raise UserError(
+            f"The task '{task.name}' says no sizes; add `sizes: {{train: ..., test: ...}}` to "
+            "its file for `make plan`."
+        )
     known = dict(told["sizes"])
     if task.source == "published":
         rows = download.read_sources()["rows"]
@@ -41,8 +43,10 @@ def text_counts(settings: profile.Profile) -> dict[str, int]:
         return found | {"counterfactual": choices}
     examples = prompt.read(settings.task.name)["examples"]  # the questions are not here yet
     if not examples:
-        raise UserError(f"The task '{settings.task.name}' has no worked example, by whose choices the "
-                        "counterfactual rationales are counted; write one.")
+        raise UserError(
+            f"The task '{settings.task.name}' has no worked example, by whose choices the "
+            "counterfactual rationales are counted; write one."
+        )
     return found | {"counterfactual": found["counterfactual"] * len(examples[0]["choices"])}
 
 
@@ -60,13 +64,15 @@ def downloads(settings: profile.Profile) -> list[str]:
     """What would come from the network: questions and texts of all tasks, and models."""
     asked = [settings.task, *settings.evaluation.also]
     found = ["the authors' released texts (pinned by commit, size and SHA-256)"] * any(
-        task.source == "published" for task in asked)
+        task.source == "published" for task in asked
+    )
     for task in asked:
         hub = tasks.describe(task.name).get("hub")
         if task.source == "default" and hub:
             found.append(f"questions {hub['path']} at {hub['revision'] or 'no revision'}")
-    return found + [f"model {name.removeprefix('hub:')}" for name in settings.models
-                    if name.startswith("hub:")]
+    return found + [
+        f"model {name.removeprefix('hub:')}" for name in settings.models if name.startswith("hub:")
+    ]
 
 
 def describe(settings: profile.Profile) -> list[str]:
@@ -83,7 +89,8 @@ def describe(settings: profile.Profile) -> list[str]:
     return [
         f"Profile {settings.name}: {settings.description}",
         f"Questions  {settings.task.name}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()),
-        f"Teacher    {teacher}" + (": " if writes else "")
+        f"Teacher    {teacher}"
+        + (": " if writes else "")
         + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items() if writes),
         f"Students   {several(len(students), 'training')} ({several(len(settings.arms), 'arm')} x {variants}"
         f"{several(len(settings.students), 'size')} x {several(len(settings.seeds), 'seed')}) of "
@@ -99,7 +106,9 @@ def describe(settings: profile.Profile) -> list[str]:
 @command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.runner.plan", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.runner.plan", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("profile", nargs="?", default="cpu")
     print("\n".join(describe(profile.load(parser.parse_args().profile))))
 

@@ -58,35 +58,55 @@ def build(settings: Profile) -> Path:
     run, drawn = profile.run_folder(settings), paths.FIGURES / settings.name
     folder = run / "report"
     index = folder / "index.html"
-    notebooks = sorted(path for path in (run / "notebooks").glob("[0-9]*.ipynb")
-                       if not path.name.endswith(".failed.ipynb"))
+    notebooks = sorted(
+        path
+        for path in (run / "notebooks").glob("[0-9]*.ipynb")
+        if not path.name.endswith(".failed.ipynb")
+    )
     failed = sorted((run / "notebooks").glob("[0-9]*.failed.ipynb"))
     if not notebooks:
-        raise UserError(f"Nothing has been run with profile '{settings.name}' yet; run "
-                        f"make reproduce PROFILE={settings.name} first.")
+        raise UserError(
+            f"Nothing has been run with profile '{settings.name}' yet; run "
+            f"make reproduce PROFILE={settings.name} first."
+        )
     figures = sorted(drawn.glob("*.json"), key=lambda path: (_made_by(path), path.name))
     inputs = [Path(__file__), *notebooks, *failed, *sorted(drawn.glob("*"))]
     key = store.key_of([[path.name, path.stat().st_mtime_ns] for path in inputs])
     pages = [folder / f"{path.stem}.html" for path in notebooks]
-    if (index.is_file() and f'content="{key}"' in index.read_text(encoding="utf-8")
-            and all(page.is_file() for page in pages)):
+    if (
+        index.is_file()
+        and f'content="{key}"' in index.read_text(encoding="utf-8")
+        and all(page.is_file() for page in pages)
+    ):
         return index
     rows = [_notebook(path, page) for path, page in zip(notebooks, pages, strict=True)]
     for page in set(folder.glob("*.html")) - {index, *pages}:
         page.unlink()
     statistics = run / "statistics.csv"
-    store.write_text(index, PAGE.format(
-        title=escape(f"Honey, I Shrunk the Language Model: run '{settings.name}'"), inputs=key,
-        description=escape(settings.description), notebooks="\n".join(rows),
-        failed="".join(f"<p>{escape(path.name.split('.')[0])} did not finish the last time: "
-                       f"{_link(path, folder)}</p>\n" for path in failed),
-        statistics=f"<p>All statistics of the run: {_link(statistics, folder)}</p>\n"
-        if statistics.is_file() else "",
-        students=_students(run / "04_evaluation" / "students.csv"),
-        figures="\n".join(
-            f'<h3>{escape(notebook)}</h3>\n<div class="figures">\n'
-            + "\n".join(_figure(path, folder) for path in records) + "\n</div>"
-            for notebook, records in itertools.groupby(figures, _made_by))))
+    store.write_text(
+        index,
+        PAGE.format(
+            title=escape(f"Honey, I Shrunk the Language Model: run '{settings.name}'"),
+            inputs=key,
+            description=escape(settings.description),
+            notebooks="\n".join(rows),
+            failed="".join(
+                f"<p>{escape(path.name.split('.')[0])} did not finish the last time: "
+                f"{_link(path, folder)}</p>\n"
+                for path in failed
+            ),
+            statistics=f"<p>All statistics of the run: {_link(statistics, folder)}</p>\n"
+            if statistics.is_file()
+            else "",
+            students=_students(run / "04_evaluation" / "students.csv"),
+            figures="\n".join(
+                f'<h3>{escape(notebook)}</h3>\n<div class="figures">\n'
+                + "\n".join(_figure(path, folder) for path in records)
+                + "\n</div>"
+                for notebook, records in itertools.groupby(figures, _made_by)
+            ),
+        ),
+    )
     return index
 
 
@@ -100,9 +120,13 @@ def _notebook(executed: Path, page: Path) -> str:
     text = "".join(nb["cells"][0]["source"]) if nb["cells"] else ""
     title = text.strip().split("\n")[0].lstrip("# ") or executed.stem
     memory = made.get("peak_memory_gb")
-    cells = [f'<a href="{quote(page.name)}">{escape(executed.stem)}</a>', escape(title),
-             duration(made["wall_seconds"]) if "wall_seconds" in made else "",
-             f"{memory} GB" if memory else "", escape(str(made.get("commit", "")))]
+    cells = [
+        f'<a href="{quote(page.name)}">{escape(executed.stem)}</a>',
+        escape(title),
+        duration(made["wall_seconds"]) if "wall_seconds" in made else "",
+        f"{memory} GB" if memory else "",
+        escape(str(made.get("commit", ""))),
+    ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -113,8 +137,9 @@ def _convert(executed: Path, page: Path) -> None:
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="", mermaid_js_url="")
-    html, _ = exporter.from_notebook_node(nbformat.read(executed, as_version=4),
-                                          {"metadata": {"name": executed.stem}})
+    html, _ = exporter.from_notebook_node(
+        nbformat.read(executed, as_version=4), {"metadata": {"name": executed.stem}}
+    )
     store.write_text(page, html)
 
 
@@ -125,16 +150,21 @@ def _figure(record: Path, folder: Path) -> str:
     title = escape(str(made.get("title", record.stem)))
     notebook = _made_by(record)
     links = [f'<a href="{quote(notebook)}.html">{escape(notebook)}</a>']
-    links += [_link(path, folder, name) for name, path in (
-        ("table", files["csv"]), ("PDF", files["pdf"]), ("provenance", record)) if path.is_file()]
+    links += [
+        _link(path, folder, name)
+        for name, path in (("table", files["csv"]), ("PDF", files["pdf"]), ("provenance", record))
+        if path.is_file()
+    ]
     image, width = "", 400
     if files["png"].is_file():
         address = _href(files["png"], folder)
         image = f'<a href="{address}"><img src="{address}" alt="{title}" loading="lazy"></a>'
         width = round(0.55 * int.from_bytes(files["png"].read_bytes()[16:20], "big"))  # of 200 dpi
-    return (f'<figure style="width: {width}px">{image}\n<figcaption><b>{title}</b><br>'
-            f"{' · '.join(links)}<br>commit {escape(str(made.get('commit', 'unknown')))} · "
-            f"<code>{escape(str(made.get('command', '')))}</code></figcaption></figure>")
+    return (
+        f'<figure style="width: {width}px">{image}\n<figcaption><b>{title}</b><br>'
+        f"{' · '.join(links)}<br>commit {escape(str(made.get('commit', 'unknown')))} · "
+        f"<code>{escape(str(made.get('command', '')))}</code></figcaption></figure>"
+    )
 
 
 def _made_by(record: Path) -> str:
@@ -147,8 +177,10 @@ def _students(path: Path) -> str:
     if not path.is_file():
         return ""
     table = pd.read_csv(path).to_html(index=False, border=0, float_format="{:.3f}".format)
-    return (f'<h2>Students</h2>\n<div class="table">{table}</div>\n<p>unanswered: no choice could be read '
-            "from the answer; low, high: 95 % Wilson interval of the accuracy.</p>\n")
+    return (
+        f'<h2>Students</h2>\n<div class="table">{table}</div>\n<p>unanswered: no choice could be read '
+        "from the answer; low, high: 95 % Wilson interval of the accuracy.</p>\n"
+    )
 
 
 def _href(path: Path, folder: Path) -> str:
@@ -162,8 +194,9 @@ def _link(path: Path, folder: Path, text: str = "") -> str:
 @command_line
 def main(arguments: list[str] | None = None) -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.runner.report",
-                                     description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.runner.report", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("profile", nargs="?", default="cpu")
     build(profile.load(parser.parse_args(arguments).profile))
 

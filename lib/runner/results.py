@@ -53,11 +53,13 @@ def collect(settings: profile.Profile) -> Path:
     trained = stage.read_table("03_training", "students")
     predictions = stage.read_table("04_evaluation", "predictions")
     likely = [*map(is_right, predictions["likeliest"], predictions["gold"], predictions["choices"])]
-    parts = {"answers": predictions.assign(options=predictions["choices"].map(len), likely=likely),
-             "explanations": stage.read_table("04_evaluation", "explanations"),
-             "readings": stage.read_table("04_evaluation", "readings"),
-             "faithfulness": stage.read_table("04_evaluation", "faithfulness"),
-             "losses": grid.histories(settings, trained)}
+    parts = {
+        "answers": predictions.assign(options=predictions["choices"].map(len), likely=likely),
+        "explanations": stage.read_table("04_evaluation", "explanations"),
+        "readings": stage.read_table("04_evaluation", "readings"),
+        "faithfulness": stage.read_table("04_evaluation", "faithfulness"),
+        "losses": grid.histories(settings, trained),
+    }
     folder = home(settings.name)
     for name, table in parts.items():
         table = table[[*STUDENT, *COLUMNS[name]]]
@@ -68,20 +70,35 @@ def collect(settings: profile.Profile) -> Path:
     return folder
 
 
-def run_table(settings: profile.Profile, trained: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def run_table(
+    settings: profile.Profile, trained: pd.DataFrame, predictions: pd.DataFrame
+) -> pd.DataFrame:
     """A row a student: accuracy, cost, threads, commit, and the hashes of its weights and of what
     it wrote (see ``collect``)."""
     origin = []
     for s, folder in grid.finished(settings, trained):
         record = files.read_json(folder / "student.json", "notebooks/03_training.ipynb")
-        weights = [digest for name, digest in record["files"].items() if name.endswith(".safetensors")]
-        origin.append((s.name, s.model.size, s.seed, record["threads"], record["provenance"]["commit"],
-                       *weights))
+        weights = [
+            digest for name, digest in record["files"].items() if name.endswith(".safetensors")
+        ]
+        origin.append(
+            (
+                s.name,
+                s.model.size,
+                s.seed,
+                record["threads"],
+                record["provenance"]["commit"],
+                *weights,
+            )
+        )
     origin = pd.DataFrame(origin, columns=[*STUDENT, "threads", "commit", "weights_sha256"])
     written = [(*key, texts_hash(part)) for key, part in predictions.groupby(STUDENT, sort=False)]
-    return (accuracy.student_table(predictions)
-            .merge(trained.drop(columns="folder"), on=STUDENT).merge(origin, on=STUDENT)
-            .merge(pd.DataFrame(written, columns=[*STUDENT, "texts_sha256"]), on=STUDENT))
+    return (
+        accuracy.student_table(predictions)
+        .merge(trained.drop(columns="folder"), on=STUDENT)
+        .merge(origin, on=STUDENT)
+        .merge(pd.DataFrame(written, columns=[*STUDENT, "texts_sha256"]), on=STUDENT)
+    )
 
 
 def texts_hash(predictions: pd.DataFrame) -> str:
@@ -94,9 +111,11 @@ def load(name: str) -> dict[str, pd.DataFrame]:
     """The collected files of a profile; UserError if there are none or a column is missing."""
     folder, found = home(name), {}
     if name not in collected():
-        raise UserError(f"No results of profile '{name}' are collected in data/results; there are "
-                        f"{', '.join(collected()) or 'none'}. (`make reproduce PROFILE={name}` runs it, "
-                        f"`make results PROFILE={name}` collects it then.)")
+        raise UserError(
+            f"No results of profile '{name}' are collected in data/results; there are "
+            f"{', '.join(collected()) or 'none'}. (`make reproduce PROFILE={name}` runs it, "
+            f"`make results PROFILE={name}` collects it then.)"
+        )
     for file in (*COLUMNS, "transfer", "runs"):
         path = folder / f"{file}.csv"
         if not path.is_file():
@@ -104,8 +123,10 @@ def load(name: str) -> dict[str, pd.DataFrame]:
         found[file] = pd.read_csv(path, dtype={"size": str, "id": str})
         lacking = {*STUDENT, *COLUMNS.get(file, [])} - set(found[file])
         if lacking:
-            raise UserError(f"{paths.shown(path)} lacks the column(s) {', '.join(sorted(lacking))}; "
-                            "restore it with git.")
+            raise UserError(
+                f"{paths.shown(path)} lacks the column(s) {', '.join(sorted(lacking))}; "
+                "restore it with git."
+            )
     found["transfer"].insert(0, "profile", name)
     found["answers"]["correct"] = found["answers"]["correct"].astype(bool)
     return found
@@ -115,18 +136,30 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Every table of notebooks 04 and 06 about students, from the collected files alone."""
     answers, explained = data["answers"], data["explanations"]
     students = accuracy.student_table(answers)
-    means = pd.concat([
-        measures.means(explained, reader.BY), reader.reader_table(data["readings"]),
-        reader.faithfulness_table(data["faithfulness"])], ignore_index=True)
-    found = {"students": students, "accuracy": comparisons.bootstrap_accuracy(answers),
-             "likelihood": comparisons.bootstrap_accuracy(answers, "likely"),
-             "letters": accuracy.letter_table(answers),
-             "named": comparisons.bootstrap_accuracy(explained, replication.NAMED),
-             "mcnemar": comparisons.pairwise(answers), "differences": comparisons.differences(answers),
-             "measures": means, "points": tradeoff.student_points(students, explained),
-             "transfer": transfer.cells(data["transfer"])}
-    return found | {"summary": replication.summary(found, data["runs"]),
-                    "verdicts": replication.verdicts(answers, explained)}
+    means = pd.concat(
+        [
+            measures.means(explained, reader.BY),
+            reader.reader_table(data["readings"]),
+            reader.faithfulness_table(data["faithfulness"]),
+        ],
+        ignore_index=True,
+    )
+    found = {
+        "students": students,
+        "accuracy": comparisons.bootstrap_accuracy(answers),
+        "likelihood": comparisons.bootstrap_accuracy(answers, "likely"),
+        "letters": accuracy.letter_table(answers),
+        "named": comparisons.bootstrap_accuracy(explained, replication.NAMED),
+        "mcnemar": comparisons.pairwise(answers),
+        "differences": comparisons.differences(answers),
+        "measures": means,
+        "points": tradeoff.student_points(students, explained),
+        "transfer": transfer.cells(data["transfer"]),
+    }
+    return found | {
+        "summary": replication.summary(found, data["runs"]),
+        "verdicts": replication.verdicts(answers, explained),
+    }
 
 
 def draw(name: str) -> Path:
@@ -143,11 +176,14 @@ def draw(name: str) -> Path:
         "tradeoff": tradeoff.tradeoff_figure(found["points"], tradeoff.NAMED),
         "transfer": transfer.heat_map(transfer.matrix(stage.profile, moved)),
         "loss_curves": training.loss_curves(data["losses"]),
-        "training_cost": training.cost_figure(data["runs"])}
+        "training_cost": training.cost_figure(data["runs"]),
+    }
     if len(found["differences"]):  # of one arm alone there are none
         drawn["accuracy_differences"] = plots_answers.difference_figure(found["differences"])
     _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
-    shown = [replication.markdown(found[table]) for table in ("summary", "verdicts") if len(found[table])]
+    shown = [
+        replication.markdown(found[table]) for table in ("summary", "verdicts") if len(found[table])
+    ]
     print(f"{name}: {stage.profile.description}", *shown, sep="\n\n", end="\n\n")
     return stage.figures
 
@@ -162,12 +198,21 @@ def draw_paper() -> Path:
         "ratings": study.ratings_figure(scores, report.LENGTHS),
         "rating_distribution": study.rating_distribution(load_rating_counts()),
         "rating_effects": study.effect_figure(
-            report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5),
+            report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5
+        ),
         "outlier_decisions": study.specification_plot(report.published_decisions()),
-        "paper_tradeoff": tradeoff.tradeoff_figure(
-            points, "Mean of five ratings (1 to 5)", (1, 5))}
-    _save(drawn, stage, "make figures PROFILE=paper", "the paper, from data/published",
-          profile=None, profile_sha256=None, seed=None, seeds=None)
+        "paper_tradeoff": tradeoff.tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5)),
+    }
+    _save(
+        drawn,
+        stage,
+        "make figures PROFILE=paper",
+        "the paper, from data/published",
+        profile=None,
+        profile_sha256=None,
+        seed=None,
+        seeds=None,
+    )
     return stage.figures
 
 
@@ -188,17 +233,24 @@ def _wanted(name: str | None) -> list[str]:
     """The collected profiles to draw: all, or the named one and those that extend it."""
     if not name:
         return collected()
-    found = [other for other in collected()
-             if name in (other, *profile.ancestors(profile.load(other).name))]
+    found = [
+        other
+        for other in collected()
+        if name in (other, *profile.ancestors(profile.load(other).name))
+    ]
     if name not in found and found:
-        print(f"Of {name} itself nothing is collected; what follows extends it: {', '.join(found)}.")
+        print(
+            f"Of {name} itself nothing is collected; what follows extends it: {', '.join(found)}."
+        )
     return found or [profile.load(name).name]
 
 
 @command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.runner.results", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.runner.results", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("action", choices=["collect", "figures"])
     parser.add_argument("profile", nargs="?", help="default (figures): all that are collected")
     chosen = parser.parse_args()

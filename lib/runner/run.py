@@ -35,9 +35,17 @@ class ThisPython(AsyncKernelManager):
     """Starts kernels with the interpreter that runs us, not a "python3" installed for Jupyter."""
 
     kernel_spec = KernelSpec(
-        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
-              "--log-level=CRITICAL"],  # no warning at each start that loopback is not encrypted
-        display_name="Python 3", language="python")
+        argv=[
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--log-level=CRITICAL",
+        ],  # no warning at each start that loopback is not encrypted
+        display_name="Python 3",
+        language="python",
+    )
 
 
 def find(name: str) -> Path:
@@ -46,8 +54,10 @@ def find(name: str) -> Path:
     for path in known:
         if name in (path.stem, path.stem[:2]):
             return path
-    raise UserError(f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; "
-                    + hint(name, [path.stem for path in known]))
+    raise UserError(
+        f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; "
+        + hint(name, [path.stem for path in known])
+    )
 
 
 def typed(notebook: Path, given: dict[str, str]) -> dict[str, object]:
@@ -59,15 +69,18 @@ def typed(notebook: Path, given: dict[str, str]) -> dict[str, object]:
 
     known = papermill.inspect_notebook(str(notebook))
     if "profile" not in known:
-        raise UserError(f"{paths.shown(notebook)} has no parameter 'profile'; its first code cell "
-                        'must be tagged "parameters" and set profile = "cpu".')
+        raise UserError(
+            f"{paths.shown(notebook)} has no parameter 'profile'; its first code cell "
+            'must be tagged "parameters" and set profile = "cpu".'
+        )
     values = {}
     for name, text in given.items():
         if name == "profile":
             raise UserError("The profile is chosen with --profile (make: PROFILE=), not with -p.")
         if name not in known:
-            raise UserError(f"{paths.shown(notebook)} has no parameter '{name}'; "
-                            + hint(name, known, "it has"))
+            raise UserError(
+                f"{paths.shown(notebook)} has no parameter '{name}'; " + hint(name, known, "it has")
+            )
         values[name] = _value(name, text, known[name]["default"])
     return values
 
@@ -76,8 +89,10 @@ def _value(name: str, text: str, source: str) -> object:
     try:
         default = ast.literal_eval(source)
     except (ValueError, SyntaxError):
-        raise UserError(f"Parameter '{name}' has the default {source}, which is not a plain value; "
-                        "change it in the notebook.") from None
+        raise UserError(
+            f"Parameter '{name}' has the default {source}, which is not a plain value; "
+            "change it in the notebook."
+        ) from None
     kind = type(default)
     if kind is str:
         return text
@@ -89,8 +104,10 @@ def _value(name: str, text: str, source: str) -> object:
             return value
     except (ValueError, SyntaxError):
         pass
-    raise UserError(f"Parameter '{name}' is of type {kind.__name__} (its default is {default!r}); "
-                    f"'{text}' is not.")
+    raise UserError(
+        f"Parameter '{name}' is of type {kind.__name__} (its default is {default!r}); "
+        f"'{text}' is not."
+    )
 
 
 def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) -> Path:
@@ -118,9 +135,15 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
     print(f"{notebook.stem} (profile {settings.name})", flush=True)
     try:
         papermill.execute_notebook(
-            str(notebook), str(partial), {"profile": settings.name, **parameters},
-            kernel_name="python3", kernel_manager_class=ThisPython, cwd=str(paths.NOTEBOOKS),
-            progress_bar=False, stdout_file=sys.stdout)
+            str(notebook),
+            str(partial),
+            {"profile": settings.name, **parameters},
+            kernel_name="python3",
+            kernel_manager_class=ThisPython,
+            cwd=str(paths.NOTEBOOKS),
+            progress_bar=False,
+            stdout_file=sys.stdout,
+        )
     except BaseException as error:
         if partial.is_file():
             partial.replace(failed)
@@ -134,12 +157,20 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
         raise
     nb = nbformat.read(partial, as_version=4)
     nb.metadata.pop("widgets", None)  # GitHub's viewer does not show notebooks that have it
-    nb.metadata["papermill"] |= {"input_path": paths.shown(notebook),
-                                 "output_path": str(executed.relative_to(paths.BUILT))}
+    nb.metadata["papermill"] |= {
+        "input_path": paths.shown(notebook),
+        "output_path": str(executed.relative_to(paths.BUILT)),
+    }
     nb.metadata["honey"] = provenance.stamp(
-        notebook=paths.shown(notebook), notebook_sha256=store.sha256_file(notebook),
-        profile=settings.name, parameters=parameters, seed=settings.seed, seeds=settings.seeds,
-        wall_seconds=round(time.time() - started, 1), peak_memory_gb=_children_peak_gb())
+        notebook=paths.shown(notebook),
+        notebook_sha256=store.sha256_file(notebook),
+        profile=settings.name,
+        parameters=parameters,
+        seed=settings.seed,
+        seeds=settings.seeds,
+        wall_seconds=round(time.time() - started, 1),
+        peak_memory_gb=_children_peak_gb(),
+    )
     record(notebook.stem, settings)
     store.write_text(executed, nbformat.writes(nb) + "\n")
     # As old as its start, so that an input changed meanwhile makes it out of date; a copy that
@@ -158,14 +189,19 @@ def record(stage: str, settings: Profile) -> Path:
     reruns the stages that read them only when it must.
     """
     run, figures = profile.run_folder(settings), paths.FIGURES / settings.name
-    tables = [path for path in (run / stage).rglob("*") if path.suffix in TABLES and (
-        path.name == STUDENT or not (path.parent / STUDENT).is_file())]
+    tables = [
+        path
+        for path in (run / stage).rglob("*")
+        if path.suffix in TABLES and (path.name == STUDENT or not (path.parent / STUDENT).is_file())
+    ]
     shown = [run / "statistics.csv"] if (run / stage / "statistics.csv").is_file() else []
     for path in figures.glob("*.json"):
         if store.read_json(path, "its notebook").get("notebook") == f"notebooks/{stage}.ipynb":
             shown += figures.glob(f"{path.stem}.*")
-    made = {kind: {name: store.sha256_file(paths.BUILT / name) for name in sorted(names)}
-            for kind, names in (("tables", _names(tables)), ("shown", _names(shown)))}
+    made = {
+        kind: {name: store.sha256_file(paths.BUILT / name) for name in sorted(names)}
+        for kind, names in (("tables", _names(tables)), ("shown", _names(shown)))
+    }
     path = run / "stages" / f"{stage}.json"
     try:
         written = path.stat().st_mtime_ns
@@ -180,8 +216,11 @@ def record(stage: str, settings: Profile) -> Path:
 
 def _names(files: list[Path]) -> list[str]:
     names = [path.relative_to(paths.BUILT) for path in files if path.is_file()]
-    return [str(name) for name in names if not any(
-        part.startswith((".", "checkpoint-")) for part in name.parts)]
+    return [
+        str(name)
+        for name in names
+        if not any(part.startswith((".", "checkpoint-")) for part in name.parts)
+    ]
 
 
 def _failure(notebook: Path, failed: Path, error) -> str:
@@ -191,9 +230,11 @@ def _failure(notebook: Path, failed: Path, error) -> str:
 
     lines = strip_color("\n".join(error.traceback)).splitlines()
     cell = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
-    return (f"{notebook.stem} failed in cell [{error.exec_count}]:\n{cell}\n"
-            + "\n".join(lines[-12:])
-            + f"\nThe notebook as far as it came: {paths.shown(failed)}")
+    return (
+        f"{notebook.stem} failed in cell [{error.exec_count}]:\n{cell}\n"
+        + "\n".join(lines[-12:])
+        + f"\nThe notebook as far as it came: {paths.shown(failed)}"
+    )
 
 
 def _children_peak_gb() -> float:
@@ -203,11 +244,19 @@ def _children_peak_gb() -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the notebook failed, 2 the command is wrong, 130 stopped by Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m lib.runner.run", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.runner.run", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("notebook", nargs="?", help="such as 04_evaluation")
     parser.add_argument("--profile", default="cpu", help="a file in notebooks/profiles")
-    parser.add_argument("-p", metavar="NAME=VALUE", action="append", default=[], dest="parameters",
-                        help="set a parameter of the notebook")
+    parser.add_argument(
+        "-p",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        dest="parameters",
+        help="set a parameter of the notebook",
+    )
     parser.add_argument("--check", action="store_true", help="only check the profile")
     options = parser.parse_args(arguments)
     # jsonschema, which nbformat needs, would compile a grammar of URIs for 1 s at its import; it
@@ -242,8 +291,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{notebook.stem} was stopped; finished work is kept, run the same command again to "
-              "go on.", file=sys.stderr)
+        print(
+            f"{notebook.stem} was stopped; finished work is kept, run the same command again to "
+            "go on.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

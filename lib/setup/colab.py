@@ -21,15 +21,34 @@ ROOT = Path(__file__).resolve().parents[2]  # on Colab /content/<name of the rep
 DEFAULT = "cpu"  # of every notebook's parameter ``profile``
 
 # Never installed here: Colab's own GPU build, and what only make, tests or other machines use.
-LEFT_OUT = {"torch", "numpy", "jupyterlab", "papermill", "nbclient", "nbconvert", "nbformat",
-            "ipykernel", "ipython", "jupyter-client", "pytest", "selenium", "fastapi", "uvicorn",
-            "openai", "pillow", "psutil", "submitit"}
+LEFT_OUT = {
+    "torch",
+    "numpy",
+    "jupyterlab",
+    "papermill",
+    "nbclient",
+    "nbconvert",
+    "nbformat",
+    "ipykernel",
+    "ipython",
+    "jupyter-client",
+    "pytest",
+    "selenium",
+    "fastapi",
+    "uvicorn",
+    "openai",
+    "pillow",
+    "psutil",
+    "submitit",
+}
 
 # Lowest version that works; below it the pinned one is installed. All others are taken as they are:
 # the statistics' tests pass with numpy 2.0.2, pandas 2.2.2, scipy 1.16.3, statsmodels 0.14.6 and
 # pydantic 2.12.3, Colab's in June 2026.
-LOWEST = {"transformers": "5.23.0",  # 5.16 has no GgufConfig, which reads the embedded model
-          "peft": "0.20.0"}  # transformers 5.23 asks for it
+LOWEST = {
+    "transformers": "5.23.0",  # 5.16 has no GgufConfig, which reads the embedded model
+    "peft": "0.20.0",
+}  # transformers 5.23 asks for it
 
 # What a newer transformers may lift, within a major version, as Colab's other packages use these.
 LIFTED = {"tokenizers", "huggingface-hub", "safetensors", "hf-xet", "click"}
@@ -68,8 +87,11 @@ def missing(requirements: str, present: dict[str, str]) -> tuple[list[str], list
     for line in re.findall(r"^(?:# no-deps: )?[A-Za-z0-9][\w.-]*==\S+", requirements, re.M):
         pin = line.removeprefix("# no-deps: ")
         name = canonical(pin.split("==")[0])
-        if name in LEFT_OUT or name in present and \
-                number(present[name]) >= number(LOWEST.get(name, "0")):
+        if (
+            name in LEFT_OUT
+            or name in present
+            and number(present[name]) >= number(LOWEST.get(name, "0"))
+        ):
             continue
         if name in ALONE and canonical(ALONE[name].split("==")[0]) not in present:
             wanted.append(ALONE[name])
@@ -81,9 +103,11 @@ def constraints(wanted: list[str], present: dict[str, str]) -> list[str]:
     """Lines for pip that hold all present packages, but for those wanted, at their versions."""
     names = {canonical(pin.split("==")[0]) for pin in wanted}
     lifted = LIFTED if "transformers" in names else set()
-    return [f"{name}<{number(version)[0] + 1}" if name in lifted else f"{name}=={version}"
-            for name, version in sorted(present.items())
-            if name not in names and VERSION.fullmatch(version)]
+    return [
+        f"{name}<{number(version)[0] + 1}" if name in lifted else f"{name}=={version}"
+        for name, version in sorted(present.items())
+        if name not in names and VERSION.fullmatch(version)
+    ]
 
 
 def install() -> None:
@@ -111,14 +135,26 @@ def install() -> None:
 
 def pip(*arguments: str) -> None:
     """Run pip install quietly; UserError with its own reason if it fails."""
-    done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet",
-                           "--disable-pip-version-check", *arguments],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         told = [line for line in lines if line.startswith("ERROR:")] or lines
-        raise UserError(f"pip could not install what Colab lacks ({told[-1][:200]}); check the "
-                        "network and run this cell again, or take a fresh runtime (Runtime menu).")
+        raise UserError(
+            f"pip could not install what Colab lacks ({told[-1][:200]}); check the "
+            "network and run this cell again, or take a fresh runtime (Runtime menu)."
+        )
 
 
 def imported(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -126,8 +162,15 @@ def imported(before: dict[str, str], after: dict[str, str]) -> list[str]:
     changed = {name for name, version in before.items() if after.get(name) != version}
     if not changed:
         return []
-    return sorted({canonical(name) for module, names in metadata.packages_distributions().items()
-                   if module in sys.modules for name in names} & changed)
+    return sorted(
+        {
+            canonical(name)
+            for module, names in metadata.packages_distributions().items()
+            if module in sys.modules
+            for name in names
+        }
+        & changed
+    )
 
 
 def restart(names: list[str]) -> None:
@@ -138,8 +181,10 @@ def restart(names: list[str]) -> None:
     from IPython import get_ipython
 
     get_ipython().kernel.do_shutdown(restart=True)
-    raise UserError(f"{', '.join(names)}: imported before the new version came, so this runtime "
-                    "restarts (Colab may call it a crash); run the notebook again from the top.")
+    raise UserError(
+        f"{', '.join(names)}: imported before the new version came, so this runtime "
+        "restarts (Colab may call it a crash); run the notebook again from the top."
+    )
 
 
 def keep_on_drive() -> None:
@@ -154,16 +199,22 @@ def keep_on_drive() -> None:
     home = mount / "MyDrive" / "honey"
     loaded = sys.modules.get("lib.common.paths")
     if loaded and home != loaded.BUILT:
-        raise UserError(f"This notebook already builds in {loaded.BUILT}; restart it (Runtime > "
-                        "Restart session) and run it from the top to build on Drive.")
+        raise UserError(
+            f"This notebook already builds in {loaded.BUILT}; restart it (Runtime > "
+            "Restart session) and run it from the top to build on Drive."
+        )
     try:
         drive.mount(str(mount))
     except Exception as error:  # a refused permission, a time-out, a policy: each another kind
-        raise UserError(f"Google Drive was not mounted ({str(error) or type(error).__name__}); run "
-                        "this cell again and allow it, or write drive=False.") from error
+        raise UserError(
+            f"Google Drive was not mounted ({str(error) or type(error).__name__}); run "
+            "this cell again and allow it, or write drive=False."
+        ) from error
     if not home.parent.is_dir():
-        raise UserError(f"Google Drive is not at {home.parent}; run this cell again and allow it, "
-                        "or write drive=False.")
+        raise UserError(
+            f"Google Drive is not at {home.parent}; run this cell again and allow it, "
+            "or write drive=False."
+        )
     os.environ["HONEY_HOME"] = str(home)
     os.environ.setdefault("HONEY_MODELS", str(ROOT / "data" / "models"))
     print(f"data/ and figures/ are kept in {home}", flush=True)
@@ -182,7 +233,9 @@ def prepare(profile: str, drive: bool = False) -> str:
     if gpus:
         profile = "colab" if profile == DEFAULT else profile
         words = f"{gpus[0]['name']}, {gpus[0]['memory'] * 2**20 / 1e9:.0f} GB, " + (
-            "bf16" if gpus[0]["bf16"] else
-            "no bf16: the 4-bit teacher computes in fp16, students train in float32")
+            "bf16"
+            if gpus[0]["bf16"]
+            else "no bf16: the 4-bit teacher computes in fp16, students train in float32"
+        )
     print(f"{words}; profile {profile}", flush=True)
     return profile

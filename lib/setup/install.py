@@ -34,8 +34,12 @@ def environment():
         return os.path.abspath(given) if os.sep in given else given, None
     active = os.environ.get("VIRTUAL_ENV")
     conda = os.environ.get("CONDA_PREFIX")
-    if not active and conda and os.environ.get("CONDA_DEFAULT_ENV") != "base" \
-            and not os.path.isdir(os.path.join(conda, "condabin")):  # only base has condabin
+    if (
+        not active
+        and conda
+        and os.environ.get("CONDA_DEFAULT_ENV") != "base"
+        and not os.path.isdir(os.path.join(conda, "condabin"))
+    ):  # only base has condabin
         active = conda
     if active:
         return os.path.join(active, "bin", "python"), active
@@ -46,8 +50,13 @@ def ask(python):
     """Version (``3.11``) and prefix of an interpreter, or None if it cannot be run."""
     code = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.prefix)"
     try:
-        done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, universal_newlines=True, check=True)
+        done = subprocess.run(
+            [python, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.splitlines()
@@ -60,20 +69,28 @@ def create():
         if found and found[0] in SUPPORTED:
             break
     else:
-        stop("Python 3.11 or 3.12 is needed and %s is %d.%d; install one of them, or activate an "
-             "environment that has it (conda env create -f environment.yml), and run the same "
-             "command again." % ((sys.executable,) + sys.version_info[:2]))
+        stop(
+            "Python 3.11 or 3.12 is needed and %s is %d.%d; install one of them, or activate an "
+            "environment that has it (conda env create -f environment.yml), and run the same "
+            "command again." % ((sys.executable,) + sys.version_info[:2])
+        )
     print("Creating %s with Python %s." % (VENV, found[0]), flush=True)
     try:
-        done = subprocess.run([python, "-m", "venv", VENV], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True)
+        done = subprocess.run(
+            [python, "-m", "venv", VENV],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+        )
     except BaseException:
         shutil.rmtree(VENV, ignore_errors=True)
         raise
     if done.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
-        stop("%s\n%s could not be created with %s (see above); on Debian and Ubuntu install "
-             "python3-venv." % (done.stdout.strip(), VENV, python))
+        stop(
+            "%s\n%s could not be created with %s (see above); on Debian and Ubuntu install "
+            "python3-venv." % (done.stdout.strip(), VENV, python)
+        )
 
 
 def digest():
@@ -89,16 +106,19 @@ def pip(python, *arguments):
     """Run pip quietly; a line every 20 s says where it is, its last lines are shown if it fails."""
     command = [python, "-m", "pip", "install", "--disable-pip-version-check"] + list(arguments)
     lines, said = [], time.time()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          universal_newlines=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
+    ) as process:
         for line in process.stdout:
             lines.append(line.rstrip())
             if time.time() - said > 20:
                 said = time.time()
                 print("  " + lines[-1].strip()[:90], flush=True)
     if process.returncode:
-        stop("\n".join(lines[-15:]) + "\nInstalling failed (pip's last lines are above); mend it "
-             "and run the same command again.")
+        stop(
+            "\n".join(lines[-15:]) + "\nInstalling failed (pip's last lines are above); mend it "
+            "and run the same command again."
+        )
 
 
 def main(arguments):
@@ -121,17 +141,24 @@ def main(arguments):
                 return
     found = ask(python)
     if not found:
-        stop("%s cannot be run; name another interpreter (PYTHON=...) or leave the environment "
-             "that has it." % python)
+        stop(
+            "%s cannot be run; name another interpreter (PYTHON=...) or leave the environment "
+            "that has it." % python
+        )
     if found[0] not in SUPPORTED:
-        stop("Python 3.11 or 3.12 is needed and %s is %s; activate another environment, or none: "
-             "then %s is made." % (python, found[0], VENV))
+        stop(
+            "Python 3.11 or 3.12 is needed and %s is %s; activate another environment, or none: "
+            "then %s is made." % (python, found[0], VENV)
+        )
     with open("lib/requirements.txt", encoding="utf-8") as file:
         text = file.read()
     alone = re.findall(r"^# no-deps: (\S+)", text, re.M)
     count = len(re.findall(r"^[A-Za-z0-9]\S*==", text, re.M)) + len(alone)
-    print("Installing %d packages into %s, once (some minutes; longer where torch brings CUDA)."
-          % (count, prefix), flush=True)
+    print(
+        "Installing %d packages into %s, once (some minutes; longer where torch brings CUDA)."
+        % (count, prefix),
+        flush=True,
+    )
     started = time.time()
     pip(python, "-r", "lib/requirements.txt")
     if alone:

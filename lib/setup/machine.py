@@ -26,16 +26,24 @@ print(json.dumps({"torch": torch.__version__, "build": torch.version.cuda, "cuda
                   "bitsandbytes": bitsandbytes, "hub": constants.ENDPOINT,
                   "jupyterlab": bool(importlib.util.find_spec("jupyterlab"))}))"""
 PACKAGES, PACKAGES_CUDA = 2.4, 8  # GB of disk; the second, where torch brings CUDA, is estimated
-NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap,driver_version",
-              "--format=csv,noheader"]
+NVIDIA_SMI = [
+    "nvidia-smi",
+    "--query-gpu=name,memory.total,compute_cap,driver_version",
+    "--format=csv,noheader",
+]
 
 
 def run(command, timeout=20):
     """What a command prints on standard output; "" if it is absent, fails or takes too long."""
     try:
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              stdin=subprocess.DEVNULL, check=True, timeout=timeout
-                              ).stdout.decode(errors="replace")
+        return subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            check=True,
+            timeout=timeout,
+        ).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -62,8 +70,13 @@ def pythons():
         fit = [name for name, version in tried if version in install.SUPPORTED]
         creatable = not fit or bool(run([fit[0], "-c", "import ensurepip, venv; print(1)"]))
     stamp = read(os.path.join(folder, "honey.stamp")) if folder else ""
-    return {"python": python, "folder": folder or python, "ready": stamp.strip() == install.digest(),
-            "creatable": creatable, "tried": tried}
+    return {
+        "python": python,
+        "folder": folder or python,
+        "ready": stamp.strip() == install.digest(),
+        "creatable": creatable,
+        "tried": tried,
+    }
 
 
 def packages(python):
@@ -78,12 +91,17 @@ def memory_limit(own, reader=read):
     """Smallest limit in bytes of the control groups in ``own`` (/proc/self/cgroup), or None."""
     limits = []
     for kinds, path in re.findall(r"^\d+:([^:]*):(.*)$", own, re.M):
-        base, name = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") if kinds else (
-            "/sys/fs/cgroup", "memory.max")
+        base, name = (
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            if kinds
+            else ("/sys/fs/cgroup", "memory.max")
+        )
         if not kinds or "memory" in kinds.split(","):
             parts = [part for part in path.split("/") if part]  # a container may show none of them
-            limits += [reader("/".join([base] + parts[:depth] + [name])).strip()
-                       for depth in range(len(parts) + 1)]
+            limits += [
+                reader("/".join([base] + parts[:depth] + [name])).strip()
+                for depth in range(len(parts) + 1)
+            ]
     return min([int(limit) for limit in limits if limit.isdigit()], default=None)
 
 
@@ -91,7 +109,8 @@ def memory(meminfo, limit):
     """GB of memory that there are and that are free now, from /proc/meminfo and a limit or None."""
     lines = re.findall(r"^Mem(?:Total|Available): +(\d+)", meminfo, re.M)
     found = [int(kib) * 1024 for kib in lines] or [  # not Linux
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    ]
     return tuple(min(size, limit or size) / 1e9 for size in (found[0], found[-1]))
 
 
@@ -103,8 +122,15 @@ def cores():
 def gpus(text):
     """Largest GPU first, from what NVIDIA_SMI prints: name, MiB of memory, driver, whether bf16."""
     rows = re.findall(r"^(.+), *(\d+) MiB, *([^,]+), *(\S+)$", text, re.M)
-    found = [{"name": name, "memory": int(size), "driver": driver,
-              "bf16": not re.match(r"[1-7]\.", level)} for name, size, level, driver in rows]
+    found = [
+        {
+            "name": name,
+            "memory": int(size),
+            "driver": driver,
+            "bf16": not re.match(r"[1-7]\.", level),
+        }
+        for name, size, level, driver in rows
+    ]
     return sorted(found, key=lambda gpu: -gpu["memory"])
 
 
@@ -132,8 +158,12 @@ def has_token(variables):
     cache = variables.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     home = variables.get("HF_HOME") or os.path.join(cache, "huggingface")
     path = os.path.expanduser(variables.get("HF_TOKEN_PATH") or os.path.join(home, "token"))
-    return bool(variables.get("HF_TOKEN") or variables.get("HUGGING_FACE_HUB_TOKEN")
-                or os.path.isfile(path) and os.path.getsize(path))
+    return bool(
+        variables.get("HF_TOKEN")
+        or variables.get("HUGGING_FACE_HUB_TOKEN")
+        or os.path.isfile(path)
+        and os.path.getsize(path)
+    )
 
 
 def free_disk(folder):
@@ -154,9 +184,21 @@ def look():
     total, free = memory(read("/proc/meminfo"), memory_limit(read("/proc/self/cgroup")))
     cards = gpus(run(NVIDIA_SMI))
     return dict(
-        found, answer=answer, setup=0 if found["ready"] else PACKAGES_CUDA if cards else PACKAGES,
-        make=run(["make", "--version"]), git=shutil.which("git"),
-        compiler=shutil.which("gcc") or shutil.which("cc"), memory=total, memory_free=free,
-        disk=free_disk(home), cores=cores(),
-        texts=bool(glob.glob(os.path.join(home, "data/raw/*-train.parquet"))), cpuinfo=read("/proc/cpuinfo"), gpus=cards, token=has_token(os.environ), hub=hub,
-        offline=offline, hub_problem=unreachable(hub) if hub and not offline else "")
+        found,
+        answer=answer,
+        setup=0 if found["ready"] else PACKAGES_CUDA if cards else PACKAGES,
+        make=run(["make", "--version"]),
+        git=shutil.which("git"),
+        compiler=shutil.which("gcc") or shutil.which("cc"),
+        memory=total,
+        memory_free=free,
+        disk=free_disk(home),
+        cores=cores(),
+        texts=bool(glob.glob(os.path.join(home, "data/raw/*-train.parquet"))),
+        cpuinfo=read("/proc/cpuinfo"),
+        gpus=cards,
+        token=has_token(os.environ),
+        hub=hub,
+        offline=offline,
+        hub_problem=unreachable(hub) if hub and not offline else "",
+    )

@@ -24,9 +24,21 @@ class Steps(Dataset):
     ``once`` (dev) every question comes once, and the last step may be smaller.
     """
 
-    def __init__(self, examples: dict[str, list[dict]], weights: dict[str, float], encoder: Encoder,
-                 *, steps: int, batch_size: int, accumulation: int = 1, seed: int = 0,
-                 start: int = 0, rank: int = 0, world: int = 1, once: bool = False):
+    def __init__(
+        self,
+        examples: dict[str, list[dict]],
+        weights: dict[str, float],
+        encoder: Encoder,
+        *,
+        steps: int,
+        batch_size: int,
+        accumulation: int = 1,
+        seed: int = 0,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        once: bool = False,
+    ):
         self.examples, self.weights, self.encoder = examples, weights, encoder
         self.steps, self.batch_size, self.accumulation = steps, batch_size, accumulation
         self.seed, self.start, self.rank, self.world = seed, start, rank, world
@@ -45,8 +57,9 @@ class Steps(Dataset):
         for epoch in range(first // self.questions, (end - 1) // self.questions + 1):
             orders[epoch] = list(range(self.questions))
             random.Random(f"order {self.seed} {epoch}").shuffle(orders[epoch])
-        return [orders[place // self.questions][place % self.questions]
-                for place in range(first, end)]
+        return [
+            orders[place // self.questions][place % self.questions] for place in range(first, end)
+        ]
 
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
         """A batch of ``Encoder.collate`` with the weight of a target token of each task [4]."""
@@ -61,11 +74,17 @@ class Steps(Dataset):
         # alike in length together; an encoder-decoder pays most for its targets
         rows.sort(key=lambda row: (len(row["labels"]), len(row["input_ids"])))
         parts, part = self.accumulation * self.world, part * self.world + self.rank
-        share = rows[len(rows) * part // parts: len(rows) * (part + 1) // parts]
+        share = rows[len(rows) * part // parts : len(rows) * (part + 1) // parts]
         if not share:
-            raise UserError(f"A step has {len(rows)} rows, too few for {parts} parts; lower "
-                            "training.accumulation or the number of processes, or raise batch_size.")
+            raise UserError(
+                f"A step has {len(rows)} rows, too few for {parts} parts; lower "
+                "training.accumulation or the number of processes, or raise batch_size."
+            )
         batch = self.encoder.collate(share)
-        batch["weight"] = torch.tensor([self.weights[task] / tokens[number[task]] if task in number
-                                        else 0.0 for task in OBJECTIVES])
+        batch["weight"] = torch.tensor(
+            [
+                self.weights[task] / tokens[number[task]] if task in number else 0.0
+                for task in OBJECTIVES
+            ]
+        )
         return batch

@@ -38,20 +38,31 @@ def write(folder: Path, settings, student, record: dict) -> None:
     history = pd.read_csv(folder / "history.csv")
     dev = history[(history["split"] == "dev") & (history["step"] == record["best_step"])]
     dev = dev.set_index("task")["loss"]
-    rows = "\n".join(f"| {task} | {weight:g} | {dev[task]:.4f} |"
-                     for task, weight in record["task_weights"].items())
+    rows = "\n".join(
+        f"| {task} | {weight:g} | {dev[task]:.4f} |"
+        for task, weight in record["task_weights"].items()
+    )
     asked = methods.answer_objective(method)
-    tag = objectives.TAGS[settings.training_of(student.variant).tags][methods.OBJECTIVES.index(asked)]
+    tag = objectives.TAGS[settings.training_of(student.variant).tags][
+        methods.OBJECTIVES.index(asked)
+    ]
     kind, _, checkpoint = student.model.model.partition(":")  # only hub: names what the hub knows
     data = ModelCardData(
-        library_name="peft" if adapter else "transformers", language="en",
+        library_name="peft" if adapter else "transformers",
+        language="en",
         base_model=checkpoint.partition("@")[0] if kind == "hub" else None,
-        tags=["knowledge-distillation", "explanations", asked])
+        tags=["knowledge-distillation", "explanations", asked],
+    )
     text = TEXT.format(
-        **record, profile=settings.name, model=student.model.model, method=method,
-        task=settings.task.name, losses=rows,
+        **record,
+        profile=settings.name,
+        model=student.model.model,
+        method=method,
+        task=settings.task.name,
+        losses=rows,
         texts=f"{texts.lower()} explanations" if texts else "answers only",
         example=f"{tag if record['seq2seq'] else ''}<question> Choices: (A) <choice> (B) <choice>",
         ask="" if record["seq2seq"] else f"Then a line break, `{tag.strip()}` and a line break.",
-        library="peft (an adapter)" if adapter else "transformers")
+        library="peft (an adapter)" if adapter else "transformers",
+    )
     files.write_text(folder / "README.md", str(ModelCard(f"---\n{data.to_yaml()}\n---\n{text}")))

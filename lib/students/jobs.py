@@ -30,7 +30,9 @@ def train_number(name: str, number: int) -> str:
     settings = profile.load(name)
     wanted = grid.students(settings)
     if not 0 <= number < len(wanted):
-        raise UserError(f"Profile '{name}' has no student {number}; they are 0 to {len(wanted) - 1}.")
+        raise UserError(
+            f"Profile '{name}' has no student {number}; they are 0 to {len(wanted) - 1}."
+        )
     student = wanted[number]
     grid.train_one(settings, student, grid.place(settings, student, teacher_texts(settings)))
     return student.label
@@ -57,7 +59,12 @@ def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -
     logs = grid.home(settings) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, machine.cores() // jobs))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "JOBS": "1",
+    }
     gpus = visible_gpus() or [None]
     free = [gpus[i % len(gpus)] for i in range(jobs)]  # a slot for each process that may run
     waiting, running, failed, done = list(numbers), {}, [], 0
@@ -69,32 +76,54 @@ def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -
                 gpu = free.pop(0)
                 own = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
                 with open(logs / f"{number:03d}.log", "w") as log:
-                    running[number] = gpu, subprocess.Popen(
-                        [sys.executable, "-m", "lib.students.jobs", settings.name, "--only", str(number)],
-                        cwd=paths.ROOT, env=environment | own, stdout=log, stderr=subprocess.STDOUT)
+                    running[number] = (
+                        gpu,
+                        subprocess.Popen(
+                            [
+                                sys.executable,
+                                "-m",
+                                "lib.students.jobs",
+                                settings.name,
+                                "--only",
+                                str(number),
+                            ],
+                            cwd=paths.ROOT,
+                            env=environment | own,
+                            stdout=log,
+                            stderr=subprocess.STDOUT,
+                        ),
+                    )
             time.sleep(0.2)
-            ended = [number for number, (_, process) in running.items()
-                     if process.poll() is not None]
+            ended = [
+                number for number, (_, process) in running.items() if process.poll() is not None
+            ]
             for number in ended:
                 gpu, process = running.pop(number)
                 free.append(gpu)
                 done += process.returncode == 0
                 if process.returncode:
                     failed.append(number)
-                    print(f"failed: {labels[number]} (see {paths.shown(logs / f'{number:03d}.log')})",
-                          flush=True)
+                    print(
+                        f"failed: {labels[number]} (see {paths.shown(logs / f'{number:03d}.log')})",
+                        flush=True,
+                    )
             if ended or time.monotonic() - printed > 30:
                 printed, finished = time.monotonic(), done + len(failed)
                 eta = (printed - started) / finished * (len(numbers) - finished) if finished else 0
-                print(f"students {done}/{len(numbers)} done | {len(running)} running | {len(failed)} "
-                      f"failed" + (f" | ETA {duration(eta)}" if eta else ""), flush=True)
+                print(
+                    f"students {done}/{len(numbers)} done | {len(running)} running | {len(failed)} "
+                    f"failed" + (f" | ETA {duration(eta)}" if eta else ""),
+                    flush=True,
+                )
     finally:
         for _, process in running.values():
             process.terminate()
     if failed:
-        raise UserError(f"{len(failed)} of {len(numbers)} students failed: "
-                        f"{', '.join(labels[number] for number in failed)}; read their logs in "
-                        f"{paths.shown(logs)}, then run the same command again (the others are kept).")
+        raise UserError(
+            f"{len(failed)} of {len(numbers)} students failed: "
+            f"{', '.join(labels[number] for number in failed)}; read their logs in "
+            f"{paths.shown(logs)}, then run the same command again (the others are kept)."
+        )
 
 
 def submit(settings: profile.Profile, numbers: list[int], cluster: str, **options: object) -> list:
@@ -129,10 +158,14 @@ class _Requeued:
 @command_line
 def main() -> None:
     """Command line, see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m lib.students.jobs", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.students.jobs", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("profile")
     parser.add_argument("--jobs", type=int, default=1, help="students side by side (default: 1)")
-    parser.add_argument("--only", type=int, metavar="NUMBER", help="one student, as notebook 03 numbers them")
+    parser.add_argument(
+        "--only", type=int, metavar="NUMBER", help="one student, as notebook 03 numbers them"
+    )
     parser.add_argument("--slurm", metavar="PARTITION", help="submit one job a student")
     chosen = parser.parse_args()
     if chosen.only is not None:
@@ -140,11 +173,20 @@ def main() -> None:
         return
     settings = profile.load(chosen.profile)
     texts = teacher_texts(settings)
-    missing = [i for i, student in enumerate(grid.students(settings))
-               if not grid.is_whole(grid.place(settings, student, texts).folder)]
+    missing = [
+        i
+        for i, student in enumerate(grid.students(settings))
+        if not grid.is_whole(grid.place(settings, student, texts).folder)
+    ]
     if chosen.slurm:
-        jobs = submit(settings, missing, "slurm", slurm_partition=chosen.slurm,
-                      gpus_per_node=1, timeout_min=24 * 60)
+        jobs = submit(
+            settings,
+            missing,
+            "slurm",
+            slurm_partition=chosen.slurm,
+            gpus_per_node=1,
+            timeout_min=24 * 60,
+        )
         print(f"submitted {len(jobs)} jobs; logs in {paths.shown(grid.home(settings) / 'logs')}")
     elif missing:
         run_side_by_side(settings, missing, chosen.jobs)

@@ -1,6 +1,5 @@
 """The student model: encoding of examples, batches, target logits, what is trained."""
 
-import itertools
 import re
 
 import torch
@@ -8,6 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lib.common.errors import UserError
+from lib.models.batching import common_prefix
 
 IGNORE = -100
 LONGEST = 512  # tokens of input (as T5 was trained) and of target
@@ -34,11 +34,11 @@ class Encoder:
             ids, end = self.tokenizer(text)["input_ids"], []
         else:
             tag = re.match(r"(\[\w+\] )?", text)[0]
-            ids = self.tokenizer(text[len(tag):], add_special_tokens=False)["input_ids"]
+            ids = self.tokenizer(text[len(tag) :], add_special_tokens=False)["input_ids"]
             end = f"\n{tag.strip()}\n" if tag else "\n"
             end = self.tokenizer(end, add_special_tokens=False)["input_ids"]
         self.cut += len(ids) + len(end) > LONGEST
-        return ids[:LONGEST - len(end)] + end
+        return ids[: LONGEST - len(end)] + end
 
     def target(self, text: str) -> list[int]:
         """Target ids, always closed by end-of-sequence."""
@@ -65,9 +65,13 @@ class Encoder:
             return [e | {"task": [task] * len(e["labels"])} for task, e in examples.items()]
         shared = min(e["labels"].count(IGNORE) for e in examples.values())
         shared = common_prefix([e["input_ids"][:shared] for e in examples.values()])
-        row = {"input_ids": next(iter(examples.values()))["input_ids"][:shared],
-               "labels": [IGNORE] * shared, "task": [-1] * shared, "branch": [0] * shared,
-               "position": list(range(shared))}
+        row = {
+            "input_ids": next(iter(examples.values()))["input_ids"][:shared],
+            "labels": [IGNORE] * shared,
+            "task": [-1] * shared,
+            "branch": [0] * shared,
+            "position": list(range(shared)),
+        }
         for number, (task, e) in enumerate(examples.items(), 1):
             size = len(e["input_ids"]) - shared
             row["input_ids"] += e["input_ids"][shared:]
@@ -80,24 +84,14 @@ class Encoder:
     def collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """Pad to the longest of the batch: [rows, tokens]; padding is masked and never a label."""
         padding = {"input_ids": self.pad, "labels": IGNORE, "task": -1, "branch": -1, "position": 0}
-        batch = {name: pad_sequence([torch.tensor(row[name]) for row in rows], True, padding[name])
-                 for name in rows[0]}
+        batch = {
+            name: pad_sequence([torch.tensor(row[name]) for row in rows], True, padding[name])
+            for name in rows[0]
+        }
         lengths = torch.tensor([len(row["input_ids"]) for row in rows])
         width = batch["input_ids"].shape[1]
         batch["attention_mask"] = (torch.arange(width)[None] < lengths[:, None]).long()
         return batch
-
-
-def common_prefix(rows: list[list[int]]) -> int:
-    """How many tokens all rows begin with."""
-    alike = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*rows, strict=False))
-    return sum(1 for _ in alike)
-
-
-def by_length(rows: list, size: int) -> list[list[int]]:
-    """Indices of the rows in batches of ``size``, alike in length together."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    return [order[start:start + size] for start in range(0, len(order), size)]
 
 
 def branch_mask(branch: torch.Tensor) -> torch.Tensor:
@@ -120,7 +114,10 @@ def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[tor
     wanted = batch["labels"] != IGNORE
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     if "branch" in batch:
-        inputs |= {"attention_mask": branch_mask(batch["branch"]), "position_ids": batch["position"]}
+        inputs |= {
+            "attention_mask": branch_mask(batch["branch"]),
+            "position_ids": batch["position"],
+        }
     inner = getattr(model, "module", model)
     if inner.config.is_encoder_decoder:
         labels = batch["labels"].masked_fill(~wanted, inner.config.pad_token_id or 0)
@@ -147,12 +144,15 @@ def freeze_below(model: nn.Module, layers: int) -> None:
     for stack in (model.get_encoder(), model.get_decoder()) if both else (model.get_decoder(),):
         lists = [part for part in stack.children() if isinstance(part, nn.ModuleList)]
         if not lists:
-            raise UserError(f"trainable_layers: the layers of a {kind} student are not found; leave "
-                            "it out, or set lora_rank instead.")
+            raise UserError(
+                f"trainable_layers: the layers of a {kind} student are not found; leave "
+                "it out, or set lora_rank instead."
+            )
         blocks = max(lists, key=len)
         if layers > len(blocks):
-            raise UserError(f"trainable_layers is {layers}, but the student ({kind}) has "
-                            f"{len(blocks)} layers.")
+            raise UserError(
+                f"trainable_layers is {layers}, but the student ({kind}) has {len(blocks)} layers."
+            )
         for name, part in stack.named_children():  # positions' embedding and their norm, too
             if isinstance(part, nn.Embedding) or "emb" in name:
                 part.requires_grad_(False)
@@ -174,7 +174,13 @@ def adapt(model: nn.Module, settings) -> nn.Module:
         if settings.base == "4bit":
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
-        model = get_peft_model(model, LoraConfig(
-            task_type=kind, r=settings.lora_rank, lora_alpha=2 * settings.lora_rank,
-            target_modules="all-linear"))
+        model = get_peft_model(
+            model,
+            LoraConfig(
+                task_type=kind,
+                r=settings.lora_rank,
+                lora_alpha=2 * settings.lora_rank,
+                target_modules="all-linear",
+            ),
+        )
     return model

@@ -5,10 +5,13 @@ import random
 from lib.common.methods import OBJECTIVES
 from lib.questions.splits import Question
 
-TAGS = {"words": [f"[{task}] " for task in OBJECTIVES], "numbers": [f"[{i}] " for i in range(1, 5)],
-        "none": [""] * 4,
-        # Decoder-only students move the first tag to the end (lib.students.model): the second stays in front.
-        "twice": [f"[{task}] [{task}] " for task in OBJECTIVES]}
+TAGS = {
+    "words": [f"[{task}] " for task in OBJECTIVES],
+    "numbers": [f"[{i}] " for i in range(1, 5)],
+    "none": [""] * 4,
+    # Decoder-only students move the first tag to the end (lib.students.model): the second stays in front.
+    "twice": [f"[{task}] [{task}] " for task in OBJECTIVES],
+}
 
 
 def source(task: str, question: Question, rationale: str = "", tags: str = "words") -> str:
@@ -22,8 +25,17 @@ def answer(choice: str) -> str:
     return f"So the answer is {choice}."
 
 
-def pair(task: str, question: Question, texts: dict, revised: bool, *, tags: str = "words",
-         factual_from: str = "explanation", wrong_choice: str = "first", seed: int = 0) -> tuple[str, str]:
+def pair(
+    task: str,
+    question: Question,
+    texts: dict,
+    revised: bool,
+    *,
+    tags: str = "words",
+    factual_from: str = "explanation",
+    wrong_choice: str = "first",
+    seed: int = 0,
+) -> tuple[str, str]:
     """Input and target of one task for one question.
 
     ``texts``: the teacher's row with explanation, revision and counterfactuals (by choice index).
@@ -44,7 +56,8 @@ def pair(task: str, question: Question, texts: dict, revised: bool, *, tags: str
     wrong = question.wrong[0]
     if wrong_choice == "random":
         usable = [i for i in question.wrong if texts["counterfactuals"][i]]
-        wrong = random.Random(f"wrong choice {seed} {question.id}").choice(
-            usable or [wrong])
-    return (source(task, question, texts["counterfactuals"][wrong] or "", tags),
-            answer(question.choices[wrong]))
+        wrong = random.Random(f"wrong choice {seed} {question.id}").choice(usable or [wrong])
+    return (
+        source(task, question, texts["counterfactuals"][wrong] or "", tags),
+        answer(question.choices[wrong]),
+    )

@@ -50,4 +50,6 @@ def joules() -> float | None:
 def spent(before: float | None) -> float | None:
     """Joules since ``before``; None where they are not counted or the counter began anew."""
     now = joules()
-    return round(now - before, 1) if now is not None and before is not None and now >= before else None
+    return (
+        round(now - before, 1) if now is not None and before is not None and now >= before else None
+    )

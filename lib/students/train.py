@@ -21,14 +21,20 @@ from lib.students.batches import Steps
 from lib.students.model import IGNORE, Encoder, adapt, target_logits
 
 
-def losses(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def losses(
+    model, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted loss of a micro-batch, and per task the summed loss and the target tokens [4]."""
     wanted = batch["labels"] != IGNORE
     logits, labels = target_logits(model, batch)
     nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
     task = batch["task"][wanted]
     sums = torch.zeros(len(OBJECTIVES), device=nll.device).index_add_(0, task, nll.detach())
-    return (nll * batch["weight"][task]).sum(), sums, torch.bincount(task, minlength=len(OBJECTIVES))
+    return (
+        (nll * batch["weight"][task]).sum(),
+        sums,
+        torch.bincount(task, minlength=len(OBJECTIVES)),
+    )
 
 
 def task_means(sums: torch.Tensor, counts: torch.Tensor) -> dict[str, float]:
@@ -54,7 +60,9 @@ class StudentTrainer(Trainer):
         loss, sums, counts = losses(model, inputs)
         self.sums += sums.cpu()
         self.counts += counts.cpu()
-        self.state.num_input_tokens_seen += int(inputs["attention_mask"].sum())  # in checkpoints, too
+        self.state.num_input_tokens_seen += int(
+            inputs["attention_mask"].sum()
+        )  # in checkpoints, too
         return loss * self.args.world_size  # data parallel averages gradients over processes
 
     def task_losses(self) -> dict[str, float]:
@@ -77,7 +85,9 @@ class StudentTrainer(Trainer):
         means = task_means(sums, counts)
         metrics = {f"eval_{task}": value for task, value in means.items()}
         metrics["eval_loss"] = sum(self.dev.weights[task] * value for task, value in means.items())
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
         return metrics
 
 
@@ -95,8 +105,11 @@ class Diary(TrainerCallback):
 
     def best(self) -> tuple[float, int]:
         """Dev loss and step of the best evaluation so far."""
-        return min((row["loss"], row["step"]) for row in self.rows
-                   if row["split"] == "dev" and row["task"] == "loss")
+        return min(
+            (row["loss"], row["step"])
+            for row in self.rows
+            if row["split"] == "dev" and row["task"] == "loss"
+        )
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.first, self.tokens_before = state.global_step, state.num_input_tokens_seen
@@ -104,7 +117,11 @@ class Diary(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         now = time.monotonic()
-        if now - self.printed > 30 and state.global_step < self.steps and state.is_world_process_zero:
+        if (
+            now - self.printed > 30
+            and state.global_step < self.steps
+            and state.is_world_process_zero
+        ):
             self.printed = now
             self._print(state.global_step)
 
@@ -113,13 +130,23 @@ class Diary(TrainerCallback):
         dev = {key.removeprefix("eval_"): value for key, value in metrics.items()}
         for split, values in (("train", self.trainer.task_losses()), ("dev", dev)):
             for task, value in values.items():
-                self.rows.append({"step": step, "split": split, "task": task, "loss": value,
-                                  "seconds": round(seconds, 2)})
+                self.rows.append(
+                    {
+                        "step": step,
+                        "split": split,
+                        "task": task,
+                        "loss": value,
+                        "seconds": round(seconds, 2),
+                    }
+                )
         if not state.is_world_process_zero:
             return
         if self.best()[1] == step:
-            weights = {name: value.detach().cpu().contiguous() for name, value in
-                       self.trainer.model.named_parameters() if value.requires_grad}
+            weights = {
+                name: value.detach().cpu().contiguous()
+                for name, value in self.trainer.model.named_parameters()
+                if value.requires_grad
+            }
             temporary = self.folder / ".best.safetensors"
             save_file(weights, temporary)
             temporary.rename(self.folder / "best.safetensors")
@@ -138,10 +165,17 @@ class Diary(TrainerCallback):
     def _print(self, step: int, note: str = "") -> None:
         elapsed = time.monotonic() - self.started
         rate = (step - self.first) / elapsed if elapsed else 0.0
-        eta = f" | ETA {duration((self.steps - step) / rate)}" if 0 < rate and step < self.steps else ""
+        eta = (
+            f" | ETA {duration((self.steps - step) / rate)}"
+            if 0 < rate and step < self.steps
+            else ""
+        )
         tokens = self.trainer.state.num_input_tokens_seen - self.tokens_before
-        print(f"{self.label} | step {step}/{self.steps} | {tokens / elapsed:.0f} tokens/s{eta}"
-              + (f" | {note}" if note else ""), flush=True)
+        print(
+            f"{self.label} | step {step}/{self.steps} | {tokens / elapsed:.0f} tokens/s{eta}"
+            + (f" | {note}" if note else ""),
+            flush=True,
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -160,8 +194,15 @@ def last_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[str, dict[str, list]],
-          settings: TrainingSettings, seed: int, folder: Path, label: str) -> dict:
+def train(
+    model_settings: StudentModel,
+    weights: dict[str, float],
+    pairs: dict[str, dict[str, list]],
+    settings: TrainingSettings,
+    seed: int,
+    folder: Path,
+    label: str,
+) -> dict:
     """Train one student in ``folder`` and save it there; returns its record.
 
     ``pairs``: split (train, dev) -> task -> [(input, target), ...], questions in the same order
@@ -173,36 +214,71 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
     energy = resources.joules()
     set_seed(seed)
     source = checkpoints.fetch(model_settings.model)
-    model, tokenizer = checkpoints.load(source, "4bit" if model_settings.base == "4bit" else "float32")
+    model, tokenizer = checkpoints.load(
+        source, "4bit" if model_settings.base == "4bit" else "float32"
+    )
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     model = adapt(model, model_settings)
-    examples = {split: {task: [encoder.example(*pair) for pair in rows] for task, rows in
-                        tasks.items()} for split, tasks in pairs.items()}
+    examples = {
+        split: {task: [encoder.example(*pair) for pair in rows] for task, rows in tasks.items()}
+        for split, tasks in pairs.items()
+    }
     precision = settings.precision if settings.precision != "auto" else checkpoints.best_precision()
     checkpoint = last_checkpoint(folder)
     done = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     arguments = TrainingArguments(
-        output_dir=str(folder), max_steps=settings.steps, seed=seed, data_seed=seed,
-        gradient_accumulation_steps=settings.accumulation, learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule, warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay, optim="adamw_torch_fused",
-        bf16=precision == "bfloat16", use_cpu=not torch.cuda.is_available(),
-        eval_strategy="steps", eval_steps=settings.evaluate_every,
+        output_dir=str(folder),
+        max_steps=settings.steps,
+        seed=seed,
+        data_seed=seed,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        optim="adamw_torch_fused",
+        bf16=precision == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="steps",
+        eval_steps=settings.evaluate_every,
         save_strategy="steps" if settings.checkpoint_every else "no",
-        save_steps=settings.checkpoint_every or settings.steps, save_total_limit=1,
-        logging_strategy="no", report_to=[], disable_tqdm=True, ignore_data_skip=True,
-        remove_unused_columns=False, dataloader_num_workers=0, average_tokens_across_devices=False,
-        ddp_find_unused_parameters=False)
+        save_steps=settings.checkpoint_every or settings.steps,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        ignore_data_skip=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False,
+    )
     rank, world = arguments.process_index, arguments.world_size
-    data = Steps(examples["train"], weights, encoder, steps=settings.steps,
-                 batch_size=settings.batch_size, accumulation=settings.accumulation, seed=seed,
-                 start=done, rank=rank, world=world)
+    data = Steps(
+        examples["train"],
+        weights,
+        encoder,
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        accumulation=settings.accumulation,
+        seed=seed,
+        start=done,
+        rank=rank,
+        world=world,
+    )
     questions = len(next(iter(examples["dev"].values())))
-    dev = Steps(examples["dev"], weights, encoder, steps=-(-questions // 20),
-                batch_size=min(20, questions), once=True)
+    dev = Steps(
+        examples["dev"],
+        weights,
+        encoder,
+        steps=-(-questions // 20),
+        batch_size=min(20, questions),
+        once=True,
+    )
     diary = Diary(folder, label, settings.steps, done)
-    trainer = StudentTrainer(model=model, args=arguments, train_dataset=data, dev=dev,
-                             eval_dataset=[], callbacks=[diary])
+    trainer = StudentTrainer(
+        model=model, args=arguments, train_dataset=data, dev=dev, eval_dataset=[], callbacks=[diary]
+    )
     diary.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -210,16 +286,26 @@ def train(model_settings: StudentModel, weights: dict[str, float], pairs: dict[s
         trainer.evaluate()
     seconds, (dev_loss, best_step) = diary.rows[-1]["seconds"], diary.best()
     tokens = trainer.state.num_input_tokens_seen
-    record = {"label": label, "seed": seed, "seq2seq": model.config.is_encoder_decoder,
-              "steps": settings.steps, "precision": precision, "seconds": seconds,
-              "tokens_per_second": round(
-                  (tokens - diary.tokens_before) / max(1e-9, seconds - diary.before), 1),
-              "tokens": tokens * world, "joules": resources.spent(energy),
-              "peak_memory_gb": round(resources.peak_memory_gb(model.device), 3),
-              "inputs_cut": encoder.cut,
-              "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-              "device": provenance.device_name(), "threads": torch.get_num_threads(),
-              "dev_loss": dev_loss, "best_step": best_step}
+    record = {
+        "label": label,
+        "seed": seed,
+        "seq2seq": model.config.is_encoder_decoder,
+        "steps": settings.steps,
+        "precision": precision,
+        "seconds": seconds,
+        "tokens_per_second": round(
+            (tokens - diary.tokens_before) / max(1e-9, seconds - diary.before), 1
+        ),
+        "tokens": tokens * world,
+        "joules": resources.spent(energy),
+        "peak_memory_gb": round(resources.peak_memory_gb(model.device), 3),
+        "inputs_cut": encoder.cut,
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "device": provenance.device_name(),
+        "threads": torch.get_num_threads(),
+        "dev_loss": dev_loss,
+        "best_step": best_step,
+    }
     if trainer.is_world_process_zero():
         save(model, tokenizer, folder, precision)
     return record

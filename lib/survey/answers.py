@@ -33,8 +33,11 @@ class Strict(BaseModel):
 
 
 Scores = dict[str, Annotated[int, Field(ge=1, le=5)]]  # by what is asked, see _misfit
-Facts = create_model("Facts", __base__=Strict, **{
-    name: (Literal[*(value for value, _ in bands)] | None, None) for name, _, bands in FACTS})
+Facts = create_model(
+    "Facts",
+    __base__=Strict,
+    **{name: (Literal[*(value for value, _ in bands)] | None, None) for name, _, bands in FACTS},
+)
 
 
 class Answer(Strict):
@@ -60,20 +63,31 @@ class AnswerFile(Strict):
 
 def rules_table() -> pd.DataFrame:
     """The rules in words, in the order in which they are applied: rule, what is done."""
-    return pd.DataFrame([
-        ("Unreadable file, a value that the page cannot produce, or another order of items than "
-         "the plan's", "file left out"),
-        ("No key for the file's survey", "file left out"),
-        ("Two files with the same participant code and content", "first file name kept"),
-        ("Two files with the same participant code but different content", "both left out"),
-        ("Attention check: not what the page asks to choose", "participant left out"),
-        (f"Straight-lining: at least {EQUAL_SHARE:.0%} of all "
-         + ", or ".join(task["equal"] for task in TASKS.values()), "participant left out"),
-        (f"Too fast: more than {FAST_SHARE:.0%} of the pages under {SECONDS:g} s",
-         "participant left out"),
-        (f"Too fast: a page under {SECONDS:g} s", "page left out"),
-        ("Two participants with the same plan", "kept, noted in the report")],
-        columns=["rule", "consequence"])
+    return pd.DataFrame(
+        [
+            (
+                "Unreadable file, a value that the page cannot produce, or another order of items than "
+                "the plan's",
+                "file left out",
+            ),
+            ("No key for the file's survey", "file left out"),
+            ("Two files with the same participant code and content", "first file name kept"),
+            ("Two files with the same participant code but different content", "both left out"),
+            ("Attention check: not what the page asks to choose", "participant left out"),
+            (
+                f"Straight-lining: at least {EQUAL_SHARE:.0%} of all "
+                + ", or ".join(task["equal"] for task in TASKS.values()),
+                "participant left out",
+            ),
+            (
+                f"Too fast: more than {FAST_SHARE:.0%} of the pages under {SECONDS:g} s",
+                "participant left out",
+            ),
+            (f"Too fast: a page under {SECONDS:g} s", "page left out"),
+            ("Two participants with the same plan", "kept, noted in the report"),
+        ],
+        columns=["rule", "consequence"],
+    )
 
 
 def read_answers(path: Path) -> AnswerFile:
@@ -91,11 +105,17 @@ def read_answers(path: Path) -> AnswerFile:
 
 def find_keys(folder: Path) -> dict[str, dict]:
     """Keys of all surveys built here (data/raw/surveys, data/runs) or lying in folder, by id."""
-    places = [*paths.RUNS.glob("*/survey*/key.json"), *paths.RAW.glob("surveys/key-*.json"),
-              *sorted(folder.glob("key*.json"))]
+    places = [
+        *paths.RUNS.glob("*/survey*/key.json"),
+        *paths.RAW.glob("surveys/key-*.json"),
+        *sorted(folder.glob("key*.json")),
+    ]
     keys = [store.read_json(path, "make survey") for path in places]
-    return {key["survey"]: {"task": "ratings"} | key for key in keys  # older keys name no task
-            if isinstance(key, dict) and {"survey", "plans", "items"} <= key.keys()}
+    return {
+        key["survey"]: {"task": "ratings"} | key
+        for key in keys  # older keys name no task
+        if isinstance(key, dict) and {"survey", "plans", "items"} <= key.keys()
+    }
 
 
 def ingest(folder: str | Path) -> tuple[dict, pd.DataFrame]:
@@ -109,17 +129,32 @@ def ingest(folder: str | Path) -> tuple[dict, pd.DataFrame]:
     folder = Path(folder)
     files = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
     if not files:
-        raise UserError(f"{folder} has no answer file (*.json): name the folder into which the "
-                        "participants' files were put.")
+        raise UserError(
+            f"{folder} has no answer file (*.json): name the folder into which the "
+            "participants' files were put."
+        )
     keys, read, rows = find_keys(folder), {}, []
     for path in files:
-        row = {"file": path.name, "task": "", "participant": "", "plan": 0, "kept": False,
-               "reason": "", "used": 0, "fast": 0, "note": ""}
+        row = {
+            "file": path.name,
+            "task": "",
+            "participant": "",
+            "plan": 0,
+            "kept": False,
+            "reason": "",
+            "used": 0,
+            "fast": 0,
+            "note": "",
+        }
         try:
             read[path.name] = found = read_answers(path)
             key = keys.get(found.survey)
-            row |= {"participant": found.participant, "plan": found.plan,
-                    "task": key["task"] if key else "", "reason": _misfit(found, key)}
+            row |= {
+                "participant": found.participant,
+                "plan": found.plan,
+                "task": key["task"] if key else "",
+                "reason": _misfit(found, key),
+            }
         except ValueError as error:
             row["reason"] = str(error)
         rows.append(row)
@@ -136,13 +171,19 @@ def ingest(folder: str | Path) -> tuple[dict, pd.DataFrame]:
     report = pd.DataFrame(rows)
     if not pages:
         reasons = Counter(report["reason"].str.split(":").str[0])
-        raise UserError(f"No answer in {folder} can be used: " + ", ".join(
-            f"{reason} ({n})" for reason, n in reasons.items()) + ".")
+        raise UserError(
+            f"No answer in {folder} can be used: "
+            + ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
+            + "."
+        )
     tables = {task: pd.DataFrame(found) for task, found in pages.items()}
     for task, table in tables.items():
         table = table.drop(columns=[name for name, _, _ in FACTS if table[name].nunique() < 2])
-        tables[task] = (study.check_ratings(table, str(folder)) if task == "ratings" else
-                        error_finding.mark_correct(table))
+        tables[task] = (
+            study.check_ratings(table, str(folder))
+            if task == "ratings"
+            else error_finding.mark_correct(table)
+        )
     return tables, report
 
 
@@ -170,8 +211,11 @@ def _settle_duplicates(rows: list[dict], read: dict[str, AnswerFile]) -> None:
     for group in groups.values():
         same = all(read[row["file"]] == read[group[0]["file"]] for row in group)
         for row in group[1:] if same else group:
-            row["reason"] = ("duplicate: same as " + group[0]["file"] if same else
-                             "duplicate: differs from another file of this participant")
+            row["reason"] = (
+                "duplicate: same as " + group[0]["file"]
+                if same
+                else "duplicate: differs from another file of this participant"
+            )
 
 
 def _judge(found: AnswerFile, task: str) -> tuple[str, int]:
@@ -193,9 +237,17 @@ def _judge(found: AnswerFile, task: str) -> tuple[str, int]:
 def _pages(found: AnswerFile, key: dict) -> list[dict]:
     """Rows of the task's table; the slot is the place in the order of showing."""
     facts = {name: value or UNTOLD for name, value in found.facts.model_dump().items()}
-    return [{"participant": found.participant, "slot": f"S{place:02d}",
-             **key["items"][answer.item], **answer.scores, **facts}
-            for place, answer in enumerate(found.answers, 1) if answer.seconds >= SECONDS]
+    return [
+        {
+            "participant": found.participant,
+            "slot": f"S{place:02d}",
+            **key["items"][answer.item],
+            **answer.scores,
+            **facts,
+        }
+        for place, answer in enumerate(found.answers, 1)
+        if answer.seconds >= SECONDS
+    ]
 
 
 def _note_plans(rows: list[dict], read: dict[str, AnswerFile]) -> None:
@@ -213,8 +265,10 @@ def locate(own: str | Path) -> Path:
     for place in (given, paths.BUILT / given, paths.ROOT / given):
         if place.exists():
             return place
-    raise UserError(f"{own}: no such folder or file; name the folder of your participants' answer "
-                    "files or a CSV table of ratings.")
+    raise UserError(
+        f"{own}: no such folder or file; name the folder of your participants' answer "
+        "files or a CSV table of ratings."
+    )
 
 
 def load_study(own: str | Path) -> pd.DataFrame | None:
@@ -235,15 +289,19 @@ def save(folder: str | Path) -> None:
     if "ratings" in found:
         tables["ratings"] = found["ratings"].drop(columns="Quality")
     if "errors" in found:
-        tables |= {"judgements": found["errors"],
-                   "error_finding": error_finding.error_table(found["errors"])}
+        tables |= {
+            "judgements": found["errors"],
+            "error_finding": error_finding.error_table(found["errors"]),
+        }
     for name, table in tables.items():
         store.write_csv(paths.RAW / "own_study" / f"{name}.csv", table)
     print(rules_table().to_string(index=False))
     left = report[~report["kept"]]
-    print(f"\nFiles: {len(report)}; participants kept: {int(report['kept'].sum())}; "
-          f"files left out: {len(left)}; pages used: {int(report['used'].sum())}; pages left out "
-          f"as too fast: {int(report.loc[report['kept'], 'fast'].sum())}.")
+    print(
+        f"\nFiles: {len(report)}; participants kept: {int(report['kept'].sum())}; "
+        f"files left out: {len(left)}; pages used: {int(report['used'].sum())}; pages left out "
+        f"as too fast: {int(report.loc[report['kept'], 'fast'].sum())}."
+    )
     for row in left.itertuples():
         print(f"  {row.file}: {row.reason}")
     if "errors" in found:

@@ -15,16 +15,24 @@ def cycle(people: int, methods: int, questions: int, each: int) -> np.ndarray:
     one. UserError where there are fewer questions than a person rates.
     """
     if questions < methods * each:
-        raise UserError(f"{methods * each} explanations a participant need as many questions, but "
-                        f"this run has {questions} with a text from every method: evaluate on more "
-                        "questions, or lower --items.")
+        raise UserError(
+            f"{methods * each} explanations a participant need as many questions, but "
+            f"this run has {questions} with a text from every method: evaluate on more "
+            "questions, or lower --items."
+        )
     start = np.arange(methods) * (questions // methods)
     step = np.arange(people * each).reshape(people, 1, each)
     return (start[None, :, None] + step) % questions
 
 
-def assign(people: int, methods: int, questions: int, seed: int, items: int = 12,
-           sign: np.ndarray | None = None) -> list:
+def assign(
+    people: int,
+    methods: int,
+    questions: int,
+    seed: int,
+    items: int = 12,
+    sign: np.ndarray | None = None,
+) -> list:
     """One plan a person: a list of (question, method) numbers in the order of showing.
 
     With and without an explanation count as two methods, numbered one after the other; then sign
@@ -36,13 +44,15 @@ def assign(people: int, methods: int, questions: int, seed: int, items: int = 12
     occurs twice, so the first n plans are balanced, too, should only n people come.
     """
     if methods < 2 or items < methods or items % methods:
-        raise UserError(f"{items} explanations cannot be shared out evenly over {methods} "
-                        "method(s); change --items or --methods.")
+        raise UserError(
+            f"{items} explanations cannot be shared out evenly over {methods} "
+            "method(s); change --items or --methods."
+        )
     rng, each = np.random.default_rng([seed, 1]), items // methods
     design = cycle(people, methods, questions, each)
     sign = np.zeros((questions, methods), int) if sign is None else sign
     for start in range(0, people, questions // each):
-        window = design[start:start + questions // each]
+        window = design[start : start + questions // each]
         lean = sign[window, np.arange(methods)[:, None]].sum(axis=2)  # [persons, methods]
         for _ in range(20 * window.shape[0] * items if len(window) > 1 else 0):
             a, b = rng.choice(len(window), 2, replace=False)
@@ -66,8 +76,10 @@ def choose_questions(right: np.ndarray, least: int, most: int) -> list[int]:
     where the answers are all right or all wrong, so that there is nothing to tell apart.
     """
     if right.all() or not right.any():
-        raise UserError(f"The students' answers are all {'right' if right.all() else 'wrong'}, so "
-                        "there is nothing to find: choose another --size or profile.")
+        raise UserError(
+            f"The students' answers are all {'right' if right.all() else 'wrong'}, so "
+            "there is nothing to find: choose another --size or profile."
+        )
     sign, taken, uneven = np.where(right, 1.0, -1.0), [], []
     lean = np.zeros(right.shape[1])
     for _ in range(min(most, len(right))):
@@ -78,4 +90,4 @@ def choose_questions(right: np.ndarray, least: int, most: int) -> list[int]:
         uneven.append(np.abs(lean).max() / len(taken))
     sizes = range(min(least, len(taken)), len(taken) + 1)
     even = [size for size in sizes if uneven[size - 1] <= UNEVEN]
-    return taken[:max(even) if even else min(sizes, key=lambda size: uneven[size - 1])]
+    return taken[: max(even) if even else min(sizes, key=lambda size: uneven[size - 1])]

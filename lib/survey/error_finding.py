@@ -13,8 +13,18 @@ from lib.common.methods import order_arms
 YES = 1  # the score of the first choice
 MEASURES = ("correct", "wrong_found", "right_accepted", "sure")
 RESAMPLES = 2000
-COLUMNS = ["method", "measure", "participants", "n_with", "n_without", "with_explanation",
-           "without", "difference", "low", "high"]
+COLUMNS = [
+    "method",
+    "measure",
+    "participants",
+    "n_with",
+    "n_without",
+    "with_explanation",
+    "without",
+    "difference",
+    "low",
+    "high",
+]
 
 
 def mark_correct(judgements: pd.DataFrame) -> pd.DataFrame:
@@ -44,13 +54,29 @@ def error_table(judgements: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
             if measure in ("wrong_found", "right_accepted"):
                 part = part[part["right"] == (measure == "right_accepted")]
             value = part["sure" if measure == "sure" else "correct"].astype(float)
-            cells = [value.where(part["shown"] == shown).groupby(part["participant"])
-                     .agg(["sum", "count"]).to_numpy() for shown in (True, False)]
+            cells = [
+                value.where(part["shown"] == shown)
+                .groupby(part["participant"])
+                .agg(["sum", "count"])
+                .to_numpy()
+                for shown in (True, False)
+            ]
             sums = np.hstack(cells)  # a row a participant: sum and count with, then without
             total = sums.sum(axis=0)
             with_it, without = _mean(total[0], total[1]), _mean(total[2], total[3])
-            rows.append((method, measure, len(sums), int(total[1]), int(total[3]), with_it, without,
-                         with_it - without, *_interval(sums, seed)))
+            rows.append(
+                (
+                    method,
+                    measure,
+                    len(sums),
+                    int(total[1]),
+                    int(total[3]),
+                    with_it,
+                    without,
+                    with_it - without,
+                    *_interval(sums, seed),
+                )
+            )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

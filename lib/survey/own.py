@@ -28,9 +28,12 @@ def show_ingest(own: str):
     """What was done with each answer file, or one sentence where there are none."""
     if own and answers.locate(own).is_dir():
         return answers.ingest(answers.locate(own))[1].drop(columns="participant")
-    return Markdown("A table of ratings, no answer files." if own else
-                    "No own study: `make survey` builds a page for one, and "
-                    "`make study RATINGS=folder` analyses its answer files here.")
+    return Markdown(
+        "A table of ratings, no answer files."
+        if own
+        else "No own study: `make survey` builds a page for one, and "
+        "`make study RATINGS=folder` analyses its answer files here."
+    )
 
 
 def show_errors(own: str):
@@ -38,6 +41,7 @@ def show_errors(own: str):
     path = answers.locate(own) if own else None
     found = answers.ingest(path)[0].get("errors") if path and path.is_dir() else None
     if found is None:
-        return Markdown('No answers to this task: `make survey OPTIONS="--task errors"` builds its '
-                        "page.")
+        return Markdown(
+            'No answers to this task: `make survey OPTIONS="--task errors"` builds its page.'
+        )
     return error_finding.error_table(found).round(3)

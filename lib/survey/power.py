@@ -28,11 +28,21 @@ from lib.survey.design import cycle
 from lib.survey.page import ITEMS, QUESTIONS
 
 # study_honest.icc_table of the raw ratings.
-ICC = {"Plausibility": 0.277, "Understandability": 0.283, "Completeness": 0.322,
-       "Satisfaction": 0.337, "Contrastiveness": 0.539, "Quality": 0.387}
+ICC = {
+    "Plausibility": 0.277,
+    "Understandability": 0.283,
+    "Completeness": 0.322,
+    "Satisfaction": 0.337,
+    "Contrastiveness": 0.539,
+    "Quality": 0.387,
+}
 # Mean and SD of the explanations' lengths in characters, of the raw ratings.
-LENGTHS = {"CF:Unrevised": (246.4, 61.1), "MT:Unrevised": (214.5, 56.4),
-           "MT+CF:Unrevised": (227.3, 55.6), "MT+CF:Revised": (409.3, 189.8)}
+LENGTHS = {
+    "CF:Unrevised": (246.4, 61.1),
+    "MT:Unrevised": (214.5, 56.4),
+    "MT+CF:Unrevised": (227.3, 55.6),
+    "MT+CF:Revised": (409.3, 189.8),
+}
 LABEL = "SIMULATED"
 EACH = ITEMS // len(PAPER_ARMS)  # explanations that a participant rates of each method
 COLUMNS = ["outcome", "participants", "effect", "repetitions", "power", "lwr", "upr", "data"]
@@ -76,24 +86,41 @@ def calibrate() -> dict[str, np.ndarray | float]:
 
     known = reference.load_golden()["cronbach"]["item_rest_r"]
     wanted = np.array([known[name] for name in study.CONSTRUCTS])
-    load = optimize.least_squares(lambda x: item_rest(x) - wanted, np.full(5, 0.8),
-                                  bounds=(0.01, 0.995)).x
+    load = optimize.least_squares(
+        lambda x: item_rest(x) - wanted, np.full(5, 0.8), bounds=(0.01, 0.995)
+    ).x
     icc = np.array([ICC[name] for name in study.CONSTRUCTS])
-    total = np.array([optimize.brentq(lambda r, i=i: covariance(np.full(5, r**0.5))[i, i]
-                                      - icc[i] * variance[i], 0.01, 0.99) for i in range(5)])
+    total = np.array(
+        [
+            optimize.brentq(
+                lambda r, i=i: covariance(np.full(5, r**0.5))[i, i] - icc[i] * variance[i],
+                0.01,
+                0.99,
+            )
+            for i in range(5)
+        ]
+    )
     whole = with_diagonal(covariance(load), variance).sum()
-    between = optimize.brentq(lambda r: with_diagonal(
-        covariance(load * r**0.5), icc * variance).sum() / whole - ICC["Quality"], 0.01, 0.9)
+    between = optimize.brentq(
+        lambda r: (
+            with_diagonal(covariance(load * r**0.5), icc * variance).sum() / whole - ICC["Quality"]
+        ),
+        0.01,
+        0.9,
+    )
     own = (total - load**2 * between) / (1 - load**2)
     return {"load": load, "between": between, "own": np.clip(own, 0, 1)}
 
 
-def _draw(people: int, rng: np.random.Generator, effect: float, explanation_share: float,
-          questions: int) -> dict[str, np.ndarray]:
+def _draw(
+    people: int, rng: np.random.Generator, effect: float, explanation_share: float, questions: int
+) -> dict[str, np.ndarray]:
     """Scores [people, method, each, construct], lengths and questions [people, method, each]."""
     if people < 2 or effect < 0 or not 0 <= explanation_share < 0.5:
-        raise UserError("A simulation needs at least two participants, effect >= 0 and "
-                        "0 <= explanation_share < 0.5.")
+        raise UserError(
+            "A simulation needs at least two participants, effect >= 0 and "
+            "0 <= explanation_share < 0.5."
+        )
     found, shares = calibrate(), load_shares()
     pooled = shares.mean(axis=0)
     shares = np.clip(pooled + effect * (shares - pooled), 0, None)
@@ -103,10 +130,14 @@ def _draw(people: int, rng: np.random.Generator, effect: float, explanation_shar
     texts = rng.standard_normal((len(PAPER_ARMS), questions))
     texts = texts[np.arange(len(PAPER_ARMS))[None, :, None], question]
     r, x = found["between"], explanation_share
-    factor = (np.sqrt(r) * rng.standard_normal((people, 1, 1)) + np.sqrt(x) * texts
-              + np.sqrt(1 - r - x) * rng.standard_normal(shape))
-    own = (np.sqrt(found["own"]) * rng.standard_normal((people, 1, 1, 5))
-           + np.sqrt(1 - found["own"]) * rng.standard_normal((*shape, 5)))
+    factor = (
+        np.sqrt(r) * rng.standard_normal((people, 1, 1))
+        + np.sqrt(x) * texts
+        + np.sqrt(1 - r - x) * rng.standard_normal(shape)
+    )
+    own = np.sqrt(found["own"]) * rng.standard_normal((people, 1, 1, 5)) + np.sqrt(
+        1 - found["own"]
+    ) * rng.standard_normal((*shape, 5))
     values = found["load"] * factor[..., None] + np.sqrt(1 - found["load"] ** 2) * own
     scores = 1 + (values[..., None] > cuts[None, :, None]).sum(axis=-1)
     mean, sd = (np.array([LENGTHS[m][i] for m in PAPER_ARMS])[None, :, None] for i in (0, 1))
@@ -114,8 +145,13 @@ def _draw(people: int, rng: np.random.Generator, effect: float, explanation_shar
     return {"scores": scores, "length": np.maximum(np.rint(length), 1), "question": question}
 
 
-def simulate_ratings(participants: int = 117, seed: int = 0, effect: float = 1.0,
-                     explanation_share: float = 0.0, questions: int = QUESTIONS) -> pd.DataFrame:
+def simulate_ratings(
+    participants: int = 117,
+    seed: int = 0,
+    effect: float = 1.0,
+    explanation_share: float = 0.0,
+    questions: int = QUESTIONS,
+) -> pd.DataFrame:
     """SIMULATED checked ratings (as study.load_ratings gives), twelve a participant.
 
     effect: 1 is as published, 0 makes the methods equal, means move in proportion between.
@@ -157,7 +193,7 @@ def likelihood_ratios(outcomes: np.ndarray, length: np.ndarray) -> np.ndarray:
 
     def deviance(design, column):
         pick = np.zeros((x.shape[2], design.shape[1] + 1))
-        pick[:methods + 1, :-1], pick[column, -1] = design, 1
+        pick[: methods + 1, :-1], pick[column, -1] = design, 1
         a, b = pick.T @ cross @ pick, pick.T @ between @ pick
 
         def at(ratio):  # variance of participants over the residual one
@@ -165,17 +201,23 @@ def likelihood_ratios(outcomes: np.ndarray, length: np.ndarray) -> np.ndarray:
             rss = m[-1, -1] - m[-1, :-1] @ np.linalg.solve(m[:-1, :-1], m[:-1, -1])
             return size * np.log(rss) + people * np.log1p(items * ratio)
 
-        found = optimize.minimize_scalar(at, bounds=(0, 50), method="bounded",
-                                         options={"xatol": 1e-7})
+        found = optimize.minimize_scalar(
+            at, bounds=(0, 50), method="bounded", options={"xatol": 1e-7}
+        )
         return min(found.fun, at(0.0))
 
     columns = range(methods + 1, methods + 1 + kinds)
     return np.array([deviance(collapse, c) - deviance(np.eye(methods + 1), c) for c in columns])
 
 
-def power_table(participants=(20, 40, 60, 80, 120, 160), repetitions: int = 200, seed: int = 0,
-                effects=(1.0,), explanation_share: float = 0.0,
-                questions: int = QUESTIONS) -> pd.DataFrame:
+def power_table(
+    participants=(20, 40, 60, 80, 120, 160),
+    repetitions: int = 200,
+    seed: int = 0,
+    effects=(1.0,),
+    explanation_share: float = 0.0,
+    questions: int = QUESTIONS,
+) -> pd.DataFrame:
     """Share of SIMULATED studies in which the mixed model finds a method effect (p < 0.05).
 
     Columns: outcome (the five, Quality), participants, effect, repetitions, power with its 95 %
@@ -192,9 +234,18 @@ def power_table(participants=(20, 40, 60, 80, 120, 160), repetitions: int = 200,
                 scores = drawn["scores"].astype(float)
                 scores = np.concatenate([scores, scores.mean(axis=3, keepdims=True)], axis=3)
                 found += likelihood_ratios(scores, drawn["length"]) > limit
-            rows += [(outcome, people, effect, repetitions, hits / repetitions,
-                      *wilson(int(hits), repetitions), LABEL)
-                     for outcome, hits in zip(study.OUTCOMES, found, strict=True)]
+            rows += [
+                (
+                    outcome,
+                    people,
+                    effect,
+                    repetitions,
+                    hits / repetitions,
+                    *wilson(int(hits), repetitions),
+                    LABEL,
+                )
+                for outcome, hits in zip(study.OUTCOMES, found, strict=True)
+            ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -209,7 +260,8 @@ def participants_needed(table: pd.DataFrame, power: float = 0.8) -> pd.DataFrame
         reached = part.loc[steady, "participants"]
         rows.append((*keys, reached.min() if len(reached) else pd.NA))
     return pd.DataFrame(rows, columns=["outcome", "effect", "participants"]).astype(
-        {"participants": "Int64"})
+        {"participants": "Int64"}
+    )
 
 
 def power_figure(table: pd.DataFrame):
@@ -222,17 +274,31 @@ def power_figure(table: pd.DataFrame):
     people, outcomes = sorted(table["participants"].unique()), table["outcome"].unique()
     gap = min(np.diff(people), default=1)
     for i, (outcome, part) in enumerate(table.groupby("outcome", sort=False)):
-        whole, places = outcome == "Quality", part["participants"] + 0.3 * gap * (
-            (i + 0.5) / len(outcomes) - 0.5)
+        whole, places = (
+            outcome == "Quality",
+            part["participants"] + 0.3 * gap * ((i + 0.5) / len(outcomes) - 0.5),
+        )
         # Where every study found the effect, rounding can put the limit a hair below the share.
         error = [(part["power"] - part["lwr"]).clip(0), (part["upr"] - part["power"]).clip(0)]
-        axes.errorbar(places, part["power"], error, marker="os^Dvx"[i % 6], capsize=2,
-                      color="black" if whole else f"C{i}", linewidth=2 if whole else 1.2,
-                      label=outcome)
+        axes.errorbar(
+            places,
+            part["power"],
+            error,
+            marker="os^Dvx"[i % 6],
+            capsize=2,
+            color="black" if whole else f"C{i}",
+            linewidth=2 if whole else 1.2,
+            label=outcome,
+        )
     axes.axhline(0.8, linestyle="--", color="grey", linewidth=1)
-    axes.set(ylim=(0, 1.02), xticks=people, xlabel="Participants (12 ratings each)",
-             ylabel="Power of the likelihood-ratio test", title=f"{LABEL} studies with the "
-             f"published effects\n{count(table['repetitions'])} studies a point, "
-             "95 % Wilson intervals")
+    axes.set(
+        ylim=(0, 1.02),
+        xticks=people,
+        xlabel="Participants (12 ratings each)",
+        ylabel="Power of the likelihood-ratio test",
+        title=f"{LABEL} studies with the "
+        f"published effects\n{count(table['repetitions'])} studies a point, "
+        "95 % Wilson intervals",
+    )
     axes.legend(loc="lower right")
     return figure, table

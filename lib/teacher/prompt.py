@@ -24,15 +24,17 @@ class Prompt:
     """Turns that a whole group of questions shares (``head``) and the question's own (``tail``)."""
 
     head: tuple[tuple[str, str], ...]  # (user, assistant) pairs of the worked examples
-    tail: str                          # the last user turn
-    opening: str = ""                  # the first words of the answer, already given
+    tail: str  # the last user turn
+    opening: str = ""  # the first words of the answer, already given
 
 
 def read(task: str) -> dict:
     """Worked examples of a task together with the common adjectives and request pairs."""
     path = paths.PROMPTS / f"{task}.yaml"
     if not path.is_file():
-        raise UserError(f"{paths.shown(path)} is missing; write seven worked examples as in minicqa.yaml.")
+        raise UserError(
+            f"{paths.shown(path)} is missing; write seven worked examples as in minicqa.yaml."
+        )
     texts = {}
     for file in (paths.PROMPTS / "common.yaml", path):
         texts |= yaml.safe_load(file.read_text())
@@ -40,8 +42,10 @@ def read(task: str) -> dict:
     for number, example in enumerate(texts["examples"], 1):
         missing = [field for field in FIELDS if field not in example]
         if missing:
-            raise UserError(f"{paths.shown(path)}: worked example {number} lacks {missing[0]}; write it "
-                            "as in minicqa.yaml.")
+            raise UserError(
+                f"{paths.shown(path)}: worked example {number} lacks {missing[0]}; write it "
+                "as in minicqa.yaml."
+            )
     return texts
 
 
@@ -58,14 +62,21 @@ def variants(texts: dict, shots: int, count: int, seed: int) -> list[dict]:
     prefix only once.
     """
     if shots > len(texts["examples"]):
-        raise UserError(f"teacher.shots is {shots}, but the task's file has "
-                        f"{len(texts['examples'])} worked examples; lower it or write more.")
+        raise UserError(
+            f"teacher.shots is {shots}, but the task's file has "
+            f"{len(texts['examples'])} worked examples; lower it or write more."
+        )
     rng = random.Random(f"variants {seed}")
     pool = []
     for _ in range(count):
         examples = rng.sample(texts["examples"], shots)
-        pool.append({"examples": examples, "adjectives": rng.sample(texts["adjectives"], 2),
-                     "requests": [rng.randrange(len(texts["requests"])) for _ in examples]})
+        pool.append(
+            {
+                "examples": examples,
+                "adjectives": rng.sample(texts["adjectives"], 2),
+                "requests": [rng.randrange(len(texts["requests"])) for _ in examples],
+            }
+        )
     return pool
 
 
@@ -87,52 +98,101 @@ def explain(question: Question, choice: int, variant: dict) -> Prompt:
     def turn(text: str, lettered: str, answer: str) -> str:
         return f"{ask(text, lettered)}\nThe answer is {answer}. {role}"
 
-    head = tuple((turn(e["question"], _lettered(e["choices"]), e["answer"]), e["explanation"])
-                 for e in variant["examples"])
+    head = tuple(
+        (turn(e["question"], _lettered(e["choices"]), e["answer"]), e["explanation"])
+        for e in variant["examples"]
+    )
     return Prompt(head, turn(question.question, question.lettered(), question.choices[choice]))
 
 
-def critique(question: Question, explanation: str, request: int, variant: dict, texts: dict) -> Prompt:
+def critique(
+    question: Question, explanation: str, request: int, variant: dict, texts: dict
+) -> Prompt:
     """Ask what is wrong with the explanation; six of seven worked critiques come before."""
+
     def turn(text: str, lettered: str, answer: str, draft: str, number: int) -> str:
-        return (f"{ask(text, lettered)}\nAnswer: {answer}\nExplanation: {draft}\n"
-                f"{texts['requests'][number]['critique']}")
+        return (
+            f"{ask(text, lettered)}\nAnswer: {answer}\nExplanation: {draft}\n"
+            f"{texts['requests'][number]['critique']}"
+        )
 
-    head = tuple((turn(e["question"], _lettered(e["choices"]), e["answer"], e["draft"], number),
-                  e["critique"])
-                 for e, number in list(zip(variant["examples"], variant["requests"], strict=True))[:6])
-    return Prompt(head, turn(question.question, question.lettered(), question.answer_text,
-                             explanation, request))
+    head = tuple(
+        (
+            turn(e["question"], _lettered(e["choices"]), e["answer"], e["draft"], number),
+            e["critique"],
+        )
+        for e, number in list(zip(variant["examples"], variant["requests"], strict=True))[:6]
+    )
+    return Prompt(
+        head,
+        turn(question.question, question.lettered(), question.answer_text, explanation, request),
+    )
 
 
-def revise(question: Question, explanation: str, criticism: str, request: int, variant: dict,
-           texts: dict, answer_given: bool) -> Prompt:
+def revise(
+    question: Question,
+    explanation: str,
+    criticism: str,
+    request: int,
+    variant: dict,
+    texts: dict,
+    answer_given: bool,
+) -> Prompt:
     """Ask to rewrite the explanation without the criticised faults.
 
     With ``answer_given`` the revision begins with the true answer, as in the paper.
     """
+
     def turn(text: str, lettered: str, answer: str, draft: str, fault: str, number: int) -> str:
-        return (f"{ask(text, lettered)}\nAnswer: {answer}\nExplanation: {draft}\nCritique: {fault}\n"
-                f"{texts['requests'][number]['revision']}")
+        return (
+            f"{ask(text, lettered)}\nAnswer: {answer}\nExplanation: {draft}\nCritique: {fault}\n"
+            f"{texts['requests'][number]['revision']}"
+        )
 
     def opening(answer: str) -> str:
         return f"The answer is {answer}." if answer_given else ""
 
-    head = tuple((turn(e["question"], _lettered(e["choices"]), e["answer"], e["draft"],
-                       e["critique"], number), f"{opening(e['answer'])} {e['revision']}".strip())
-                 for e, number in zip(variant["examples"], variant["requests"], strict=True))
-    return Prompt(head, turn(question.question, question.lettered(), question.answer_text,
-                             explanation, criticism, request), opening(question.answer_text))
+    head = tuple(
+        (
+            turn(
+                e["question"],
+                _lettered(e["choices"]),
+                e["answer"],
+                e["draft"],
+                e["critique"],
+                number,
+            ),
+            f"{opening(e['answer'])} {e['revision']}".strip(),
+        )
+        for e, number in zip(variant["examples"], variant["requests"], strict=True)
+    )
+    return Prompt(
+        head,
+        turn(
+            question.question,
+            question.lettered(),
+            question.answer_text,
+            explanation,
+            criticism,
+            request,
+        ),
+        opening(question.answer_text),
+    )
 
 
 def render(prompt: Prompt, tokenizer, chat: bool) -> str:
     """The prompt as one string: through the checkpoint's chat template, or as plain text."""
     if chat:
-        turns = [{"role": role, "content": text} for pair in prompt.head
-                 for role, text in zip(("user", "assistant"), pair, strict=True)]
+        turns = [
+            {"role": role, "content": text}
+            for pair in prompt.head
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ]
         turns.append({"role": "user", "content": prompt.tail})
-        return tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True) + prompt.opening
+        return (
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            + prompt.opening
+        )
     shots = [f"{user}\nReply: {assistant}" for user, assistant in prompt.head]
     last = f"{prompt.tail}\nReply: {prompt.opening}".rstrip()
     return "\n\n".join([*shots, last])

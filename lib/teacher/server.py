@@ -42,15 +42,21 @@ class ServerTeacher:
         return found or prompt.clean(self._ask(text, limit, None))
 
     def _ask(self, text: str, limit: int, stop: list[str] | None) -> str:
-        body = {"model": self.settings.model, "prompt": text, "max_tokens": limit, "temperature": 0,
-                "seed": 0}
+        body = {
+            "model": self.settings.model,
+            "prompt": text,
+            "max_tokens": limit,
+            "temperature": 0,
+            "seed": 0,
+        }
         if stop:
             body["stop"] = stop
         headers = {"Content-Type": "application/json"}
         if os.environ.get("HONEY_API_KEY"):
             headers["Authorization"] = f"Bearer {os.environ['HONEY_API_KEY']}"
         request = urllib.request.Request(
-            f"{self.server.url.rstrip('/')}/v1/completions", json.dumps(body).encode(), headers)
+            f"{self.server.url.rstrip('/')}/v1/completions", json.dumps(body).encode(), headers
+        )
         waited = 0.0
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
@@ -59,13 +65,16 @@ class ServerTeacher:
             except urllib.error.HTTPError as error:
                 reason = f"{error.code} {error.read(300).decode(errors='replace')}".strip()
                 if error.code != 429 and error.code < 500:
-                    raise UserError(f"The server at {self.server.url} refuses: {reason}; check the "
-                                    "profile's teacher.model and teacher.server.") from None
+                    raise UserError(
+                        f"The server at {self.server.url} refuses: {reason}; check the "
+                        "profile's teacher.model and teacher.server."
+                    ) from None
             except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
                 reason = f"{type(error).__name__}: {error}"
             if waited + pause > self.server.patience:
                 raise UserError(
                     f"The server at {self.server.url} gave no text for {self.server.patience:.0f} s "
-                    f"({reason}); start it and run the same command again (finished texts are kept).")
+                    f"({reason}); start it and run the same command again (finished texts are kept)."
+                )
             self._sleep(pause)
             waited += pause

@@ -8,7 +8,9 @@ class Teacher:
     """A causal LM that answers Prompts greedily; ``texts`` returns the cleaned first lines."""
 
     def __init__(self, settings):
-        model, self.tokenizer = checkpoints.load(checkpoints.fetch(settings.model), settings.precision)
+        model, self.tokenizer = checkpoints.load(
+            checkpoints.fetch(settings.model), settings.precision
+        )
         self.chat = uses_chat(settings, self.tokenizer)
         self.decoder = decoding.Decoder(model, self.tokenizer)
 

@@ -29,8 +29,9 @@ class Corpus:
         splits = tasks.load(settings.task, settings.seed)
         self.questions = [(split, q) for split in parts for q in splits[split][:first]]
         self.texts = prompt.read(settings.task.name)
-        self.variants = prompt.variants(self.texts, settings.teacher.shots,
-                                        settings.teacher.prefixes, settings.seed)
+        self.variants = prompt.variants(
+            self.texts, settings.teacher.shots, settings.teacher.prefixes, settings.seed
+        )
         shuffled = [q.id for _, q in self.questions]
         random.Random(f"prefixes {settings.seed}").shuffle(shuffled)
         self.prefix_of = {id: i % len(self.variants) for i, id in enumerate(shuffled)}
@@ -51,7 +52,8 @@ class Corpus:
     def request(self, question: Question) -> int:
         """Which matched critique/revision request pair the question uses."""
         return random.Random(f"request {self.settings.seed} {question.id}").randrange(
-            len(self.texts["requests"]))
+            len(self.texts["requests"])
+        )
 
     def prompt_of(self, kind: str, question: Question, choice: int, given: dict) -> prompt.Prompt:
         """The prompt of one text; ``given`` holds the question's earlier texts."""
@@ -61,8 +63,15 @@ class Corpus:
         request = self.request(question)
         if kind == "critique":
             return prompt.critique(question, given["explanation"], request, variant, self.texts)
-        return prompt.revise(question, given["explanation"], given["critique"], request, variant,
-                             self.texts, self.settings.teacher.answer_in_revision)
+        return prompt.revise(
+            question,
+            given["explanation"],
+            given["critique"],
+            request,
+            variant,
+            self.texts,
+            self.settings.teacher.answer_in_revision,
+        )
 
     def choices(self, kind: str, question: Question) -> list[int]:
         """For which choices a text of this kind is written."""
@@ -84,8 +93,9 @@ class Corpus:
             group = [item[2:] for item in alike]
             # as equal as possible: small last batches are slow
             parts = -(-len(group) // self.settings.teacher.batch_size)
-            batches += [group[len(group) * i // parts:len(group) * (i + 1) // parts]
-                        for i in range(parts)]
+            batches += [
+                group[len(group) * i // parts : len(group) * (i + 1) // parts] for i in range(parts)
+            ]
         return batches
 
     def plan_key(self, kind: str, given: dict[str, dict] | None = None) -> dict:
@@ -94,16 +104,31 @@ class Corpus:
         machine (another one may round otherwise)."""
         earlier = {"critique": ["explanation"], "revision": ["explanation", "critique"]}.get(kind)
         only = {"counterfactuals": "counterfactual", "answer_in_revision": "revision"}
-        settings = self.settings.teacher.model_dump(mode="json", exclude={
-            "server", *(name for name, owner in only.items() if owner != kind)})
+        settings = self.settings.teacher.model_dump(
+            mode="json",
+            exclude={"server", *(name for name, owner in only.items() if owner != kind)},
+        )
         limit = settings.pop("max_new_tokens")[kind]
-        key = {"kind": kind, **teacher_identity(self.settings), "teacher": settings,
-               "seed": self.settings.seed, "max_new_tokens": {kind: limit},
-               "prompts": prompt.fingerprint(self.settings.task.name),
-               "questions": files.key_of([[q.id, q.question, q.choices, q.answer]
-                                          for _, q in self.questions])}
-        return key | ({"given": files.key_of({id: [texts[name] for name in earlier] for id, texts in
-                                              (given or {}).items()})} if earlier else {})
+        key = {
+            "kind": kind,
+            **teacher_identity(self.settings),
+            "teacher": settings,
+            "seed": self.settings.seed,
+            "max_new_tokens": {kind: limit},
+            "prompts": prompt.fingerprint(self.settings.task.name),
+            "questions": files.key_of(
+                [[q.id, q.question, q.choices, q.answer] for _, q in self.questions]
+            ),
+        }
+        return key | (
+            {
+                "given": files.key_of(
+                    {id: [texts[name] for name in earlier] for id, texts in (given or {}).items()}
+                )
+            }
+            if earlier
+            else {}
+        )
 
     def write(self, kind: str, given: dict[str, dict] | None = None) -> dict[tuple[str, int], str]:
         """Texts of one kind by (question id, choice); finished batches are read, not made again."""
@@ -112,11 +137,15 @@ class Corpus:
         batches = self.batches(kind)
 
         def make(batch):
-            prompts = [self.prompt_of(kind, questions[id], choice, (given or {}).get(id, {}))
-                       for id, choice in batch]
+            prompts = [
+                self.prompt_of(kind, questions[id], choice, (given or {}).get(id, {}))
+                for id, choice in batch
+            ]
             texts = self.teacher.texts(prompts, limit)
-            return [{"id": id, "choice": choice, "text": text}
-                    for (id, choice), text in zip(batch, texts, strict=True)]
+            return [
+                {"id": id, "choice": choice, "text": text}
+                for (id, choice), text in zip(batch, texts, strict=True)
+            ]
 
         shards = files.Shards(paths.TEXTS, kind, self.plan_key(kind, given))
         progress = Progress(kind, sum(map(len, batches)), "texts")
@@ -124,8 +153,13 @@ class Corpus:
 
 
 def _question_columns(split: str, question: Question) -> dict:
-    return {"id": question.id, "split": split, "question": question.question,
-            "choices": list(question.choices), "answer": question.answer}
+    return {
+        "id": question.id,
+        "split": split,
+        "question": question.question,
+        "choices": list(question.choices),
+        "answer": question.answer,
+    }
 
 
 def write_explanations(settings: profile.Profile) -> pd.DataFrame:
@@ -140,17 +174,23 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
     counterfactuals = corpus.write("counterfactual")
     rows = []
     for split, q in corpus.questions:
-        rows.append(_question_columns(split, q) | {
-            "prefix": corpus.prefix_of[q.id], "explanation": explanations[q.id, q.answer],
-            "counterfactuals": [counterfactuals.get((q.id, i)) for i in range(len(q.choices))]})
+        rows.append(
+            _question_columns(split, q)
+            | {
+                "prefix": corpus.prefix_of[q.id],
+                "explanation": explanations[q.id, q.answer],
+                "counterfactuals": [counterfactuals.get((q.id, i)) for i in range(len(q.choices))],
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def _published_texts(settings: profile.Profile) -> pd.DataFrame:
     """The authors' released texts of the profile's train and dev questions, in the same columns."""
     splits = tasks.load(settings.task, settings.seed)  # fetches what is missing
-    table = pd.DataFrame([_question_columns(split, q)
-                          for split in ("train", "dev") for q in splits[split]])
+    table = pd.DataFrame(
+        [_question_columns(split, q) for split in ("train", "dev") for q in splits[split]]
+    )
     texts = release.teacher_table(settings.task.name, settings.seed).set_index("id")
     columns = ["explanation", "counterfactuals", "critique", "revision"]
     return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)
@@ -161,11 +201,14 @@ def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd
     if settings.teacher.source == "published":
         return _published_texts(settings)
     corpus = Corpus(settings)
-    given = {row["id"]: {"explanation": row["explanation"]} for row in
-             explanations.to_dict("records")}
+    given = {
+        row["id"]: {"explanation": row["explanation"]} for row in explanations.to_dict("records")
+    }
     if set(given) != {q.id for _, q in corpus.questions}:
-        raise UserError("The explanations on disk are of other questions; run "
-                        f"notebooks/01_generation.ipynb with profile '{settings.name}' again.")
+        raise UserError(
+            "The explanations on disk are of other questions; run "
+            f"notebooks/01_generation.ipynb with profile '{settings.name}' again."
+        )
     for (id, _), text in corpus.write("critique", given).items():
         given[id]["critique"] = text
     for (id, _), text in corpus.write("revision", given).items():
@@ -173,21 +216,37 @@ def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd
     return explanations.assign(
         request=[corpus.request(q) for _, q in corpus.questions],
         critique=[given[id]["critique"] for id in explanations["id"]],
-        revision=[given[id]["revision"] for id in explanations["id"]])
+        revision=[given[id]["revision"] for id in explanations["id"]],
+    )
 
 
 def long_table(texts: pd.DataFrame) -> pd.DataFrame:
     """A row a text: kind, id, text, characters, empty, degenerate, share of wrong choices named."""
     rows = []
     for row in texts.to_dict("records"):
-        kinds = [(k, row["answer"], row[k]) for k in ("explanation", "critique", "revision")
-                 if isinstance(row.get(k), str)]
-        kinds += [("counterfactual", i, text) for i, text in enumerate(row["counterfactuals"])
-                  if isinstance(text, str)]
+        kinds = [
+            (k, row["answer"], row[k])
+            for k in ("explanation", "critique", "revision")
+            if isinstance(row.get(k), str)
+        ]
+        kinds += [
+            ("counterfactual", i, text)
+            for i, text in enumerate(row["counterfactuals"])
+            if isinstance(text, str)
+        ]
         for kind, choice, text in kinds:
-            rows.append({"kind": kind, "id": row["id"], "choice": choice, "text": text,
-                         "characters": len(text), "empty": not text, "degenerate": degenerate(text),
-                         "mentions_other_choices": mentioned(text, list(row["choices"]), choice)})
+            rows.append(
+                {
+                    "kind": kind,
+                    "id": row["id"],
+                    "choice": choice,
+                    "text": text,
+                    "characters": len(text),
+                    "empty": not text,
+                    "degenerate": degenerate(text),
+                    "mentions_other_choices": mentioned(text, list(row["choices"]), choice),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -238,10 +297,17 @@ def teacher_identity(settings: profile.Profile) -> dict:
 
 def summary(long: pd.DataFrame) -> pd.DataFrame:
     """Per kind: texts, mean characters, shares empty and degenerate, other choices named."""
-    return long.groupby("kind", sort=False).agg(
-        texts=("id", "size"), mean_characters=("characters", "mean"), empty=("empty", "mean"),
-        degenerate=("degenerate", "mean"),
-        mentions_other_choices=("mentions_other_choices", "mean")).reset_index()
+    return (
+        long.groupby("kind", sort=False)
+        .agg(
+            texts=("id", "size"),
+            mean_characters=("characters", "mean"),
+            empty=("empty", "mean"),
+            degenerate=("degenerate", "mean"),
+            mentions_other_choices=("mentions_other_choices", "mean"),
+        )
+        .reset_index()
+    )
 
 
 def cleaning(settings: profile.Profile):
@@ -250,4 +316,6 @@ def cleaning(settings: profile.Profile):
         return release.load(settings.task.name, "train")[1]
     from IPython.display import Markdown
 
-    return Markdown("These texts were written here: each text's first line is kept, none is dropped.")
+    return Markdown(
+        "These texts were written here: each text's first line is kept, none is dropped."
+    )

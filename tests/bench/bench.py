@@ -25,13 +25,20 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def pair(what: str, unit: str, amount: float, reference: Callable[[], object],
-         ours: Callable[[], object]) -> dict:
+def pair(
+    what: str, unit: str, amount: float, reference: Callable[[], object], ours: Callable[[], object]
+) -> dict:
     """One line of a benchmark's table: rates (``amount`` of ``unit``) of both ways, run in turn."""
     reference_rate, our_rate = amount / seconds(reference), amount / seconds(ours)
-    return {"what": what, "reference_rate": reference_rate, "our_rate": our_rate,
-            "ratio": our_rate / reference_rate, "unit": unit,
-            "device": provenance.device_name(), "commit": provenance.commit()}
+    return {
+        "what": what,
+        "reference_rate": reference_rate,
+        "our_rate": our_rate,
+        "ratio": our_rate / reference_rate,
+        "unit": unit,
+        "device": provenance.device_name(),
+        "commit": provenance.commit(),
+    }
 
 
 def finish(name: str, rows: list[dict]) -> pd.DataFrame:

@@ -22,8 +22,12 @@ from tests.bench import bench
 def a_student() -> tuple:
     """Model, tokenizer and name of the student that answers."""
     for record in sorted(grid.home(profile.load("cpu")).glob("MT-Unrevised-*/student.json")):
-        return *checkpoints.load(record.parent, "auto"), files.read_json(record, "training")["label"]
-    return *checkpoints.load(checkpoints.fetch("embedded:smollm2-135m-instruct"), "auto"), "SmolLM2-135M-Instruct"
+        return *checkpoints.load(record.parent, "auto"), files.read_json(record, "training")[
+            "label"
+        ]
+    return *checkpoints.load(
+        checkpoints.fetch("embedded:smollm2-135m-instruct"), "auto"
+    ), "SmolLM2-135M-Instruct"
 
 
 def one_by_one(model, tokenizer, inputs: list[str], limit: int) -> list[str]:
@@ -35,8 +39,13 @@ def one_by_one(model, tokenizer, inputs: list[str], limit: int) -> list[str]:
         ids = torch.tensor([[encoder.pad] * (width - len(row)) + row], device=model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row)], device=model.device)
         with torch.inference_mode():
-            out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=limit,
-                                 do_sample=False, num_beams=1)
+            out = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=limit,
+                do_sample=False,
+                num_beams=1,
+            )
         new = out[0] if model.config.is_encoder_decoder else out[0, width:]
         texts.append(tokenizer.decode(new, skip_special_tokens=True).strip())
     return texts
@@ -47,10 +56,12 @@ def main(count: str = "48") -> None:
     checkpoints.quiet()
     model, tokenizer, name = a_student()
     settings = profile.load("cpu")
-    questions = splits.load(settings.task)["test"][:int(count)]
+    questions = splits.load(settings.task)["test"][: int(count)]
     rows = []
-    for task, limit in (("predict", settings.evaluation.answer_tokens),
-                        ("explain", settings.evaluation.explanation_tokens)):
+    for task, limit in (
+        ("predict", settings.evaluation.answer_tokens),
+        ("explain", settings.evaluation.explanation_tokens),
+    ):
         inputs = [objectives.source(task, q) for q in questions]
         texts: dict[str, list[str]] = {}
 
@@ -59,8 +70,9 @@ def main(count: str = "48") -> None:
             texts["reference"] = one_by_one(model, tokenizer, inputs, limit)
 
         def ours(inputs=inputs, limit=limit, texts=texts):
-            texts["ours"] = answers.generate(model, tokenizer, inputs, limit,
-                                              settings.evaluation.batch_size)
+            texts["ours"] = answers.generate(
+                model, tokenizer, inputs, limit, settings.evaluation.batch_size
+            )
 
         model.set_attn_implementation("sdpa")
         one_by_one(model, tokenizer, inputs[:2], 2)  # both ways warm up
@@ -68,8 +80,10 @@ def main(count: str = "48") -> None:
         rows.append(bench.pair(f"{task}, {name}", "texts/s", len(inputs), reference, ours))
         first = [text.split("\n", 1)[0] for text in texts["reference"]]
         same = sum(a == b for a, b in zip(first, texts["ours"], strict=True))
-        print(f"{task}: {same}/{len(inputs)} texts identical, {rows[-1]['ratio']:.1f} times as fast",
-              flush=True)
+        print(
+            f"{task}: {same}/{len(inputs)} texts identical, {rows[-1]['ratio']:.1f} times as fast",
+            flush=True,
+        )
     bench.finish("evaluation", rows)
 
 

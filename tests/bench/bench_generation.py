@@ -12,8 +12,8 @@ import torch
 
 from lib.common import profile
 from lib.models import checkpoints, decoding
+from lib.models.batching import by_length
 from lib.questions import splits
-from lib.students.model import by_length
 from lib.teacher import prompt
 from tests.bench import bench
 
@@ -30,8 +30,9 @@ def prompts_of(kind: str, questions, texts: dict) -> list[prompt.Prompt]:
         return [prompt.explain(q, q.answer, variant) for q in questions]
     if kind == "critique":
         return [prompt.critique(q, draft, i % 8, variant, texts) for i, q in enumerate(questions)]
-    return [prompt.revise(q, draft, fault, i % 8, variant, texts, True)
-            for i, q in enumerate(questions)]
+    return [
+        prompt.revise(q, draft, fault, i % 8, variant, texts, True) for i, q in enumerate(questions)
+    ]
 
 
 def naive(model, tokenizer, texts: list[str], limit: int) -> list[str]:
@@ -39,12 +40,14 @@ def naive(model, tokenizer, texts: list[str], limit: int) -> list[str]:
     tokenizer.padding_side = "left"
     found, size = [], 64 if model.device.type == "cuda" else 16
     for start in range(0, len(texts), size):
-        batch = tokenizer(texts[start:start + size], return_tensors="pt", padding=True)
+        batch = tokenizer(texts[start : start + size], return_tensors="pt", padding=True)
         batch = batch.to(model.device)
         with torch.inference_mode():
             out = model.generate(**batch, max_new_tokens=limit, do_sample=False)
-        new = out[:, batch["input_ids"].shape[1]:]
-        found += [prompt.clean(text) for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+        new = out[:, batch["input_ids"].shape[1] :]
+        found += [
+            prompt.clean(text) for text in tokenizer.batch_decode(new, skip_special_tokens=True)
+        ]
     return found
 
 
@@ -87,8 +90,11 @@ def main(count: str = "48", precision: str = "float32") -> None:
         what = f"{kind}, {min(tokens)}-{max(tokens)} tokens a prompt, {precision}"
         rows.append(bench.pair(what, "texts/s", count, reference, ours))
         same = sum(a == b for a, b in zip(found["reference"], found["ours"], strict=True))
-        print(f"{kind}: {same}/{count} texts identical; {rows[-1]['reference_rate']:.3g} -> "
-              f"{rows[-1]['our_rate']:.3g} texts/s, {rows[-1]['ratio']:.1f} times as fast", flush=True)
+        print(
+            f"{kind}: {same}/{count} texts identical; {rows[-1]['reference_rate']:.3g} -> "
+            f"{rows[-1]['our_rate']:.3g} texts/s, {rows[-1]['ratio']:.1f} times as fast",
+            flush=True,
+        )
         for a, b in zip(found["reference"], found["ours"], strict=True):
             if a != b and count <= 64:
                 print(f"  differs:\n    {a}\n    {b}", flush=True)

@@ -20,26 +20,52 @@ from lib.survey.texts import TASKS
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and chromedriver are "
-                                "not installed (Debian packages chromium, chromium-driver)")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER),
+    reason="chromium and chromedriver are "
+    "not installed (Debian packages chromium, chromium-driver)",
+)
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-dev-shm-usage")
-HOSTILE = ("</script><script>document.title='broken'</script><img src=x onerror=\"document.title="
-           "'broken'\">", "quotes \" ' ` and &amp; &lt;b&gt; @@DATA@@ \\u0041 ${1}",
-           "\u202egnorts\u202c \u200fright to left\u200f \u2067isolated", "unbroken" * 1250)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+HOSTILE = (
+    "</script><script>document.title='broken'</script><img src=x onerror=\"document.title="
+    "'broken'\">",
+    "quotes \" ' ` and &amp; &lt;b&gt; @@DATA@@ \\u0041 ${1}",
+    "\u202egnorts\u202c \u200fright to left\u200f \u2067isolated",
+    "unbroken" * 1250,
+)
 
 
 def make_table():
     """Hostile explanations by every method of 12 questions, so that every plan shows all."""
-    return pd.DataFrame([
-        {"method": m, "question": f"q{q}", "text": f"Is {q} <b>bold</b>?",
-         "choices": ("yes", "no & <i>never</i>"), "answer": "no & <i>never</i>",
-         "right": q % 2 == 0, "explanation": HOSTILE[(q + i) % 4]} for q in range(12) for i, m in enumerate(PAPER_ARMS)])
+    return pd.DataFrame(
+        [
+            {
+                "method": m,
+                "question": f"q{q}",
+                "text": f"Is {q} <b>bold</b>?",
+                "choices": ("yes", "no & <i>never</i>"),
+                "answer": "no & <i>never</i>",
+                "right": q % 2 == 0,
+                "explanation": HOSTILE[(q + i) % 4],
+            }
+            for q in range(12)
+            for i, m in enumerate(PAPER_ARMS)
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +80,9 @@ def browser(tmp_path_factory):
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     driver.downloads = folder / "downloads"
     driver.downloads.mkdir()
-    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {
-        "behavior": "allow", "downloadPath": str(driver.downloads)})
+    driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(driver.downloads)}
+    )
     yield driver
     driver.quit()
 
@@ -146,8 +173,9 @@ def wait_for(found, seconds=10):
 
 
 @pytest.mark.parametrize(("task", "pages"), [("ratings", 13), ("errors", 9)])
-def test_full_participation_by_keyboard_with_a_reload_is_ingested(browser, page, tmp_path, task,
-                                                                  pages):
+def test_full_participation_by_keyboard_with_a_reload_is_ingested(
+    browser, page, tmp_path, task, pages
+):
     address, key = page(task=task)
     for file in browser.downloads.glob("*"):
         file.unlink()
@@ -159,7 +187,8 @@ def test_full_participation_by_keyboard_with_a_reload_is_ingested(browser, page,
     assert heading(browser) == f"Page 4 of {pages}"
     chosen = browser.find_elements(By.CSS_SELECTOR, "#rows :checked")
     assert [(c.get_attribute("name"), c.get_attribute("value")) for c in chosen] == [
-        (TASKS[task]["asks"][0][0], "1")]
+        (TASKS[task]["asks"][0][0], "1")
+    ]
     browser.execute_script("document.querySelector('#item h1').focus()")
     take_part(browser, 4, pages, task)
     assert heading(browser) == "A little about you (optional)"
@@ -174,8 +203,16 @@ def test_full_participation_by_keyboard_with_a_reload_is_ingested(browser, page,
     file = wait_for(lambda: list(browser.downloads.glob("answers-*.json")))[0]
 
     content = json.loads(file.read_text())
-    assert set(content) == {"format", "survey", "participant", "plan", "consent", "check", "facts",
-                            "answers"}
+    assert set(content) == {
+        "format",
+        "survey",
+        "participant",
+        "plan",
+        "consent",
+        "check",
+        "facts",
+        "answers",
+    }
     assert content["plan"] == 7 and content["facts"] == {"gender": "female"}
     assert [a["item"] for a in content["answers"]] == key["plans"][6]
     assert max(a["seconds"] for a in content["answers"]) > 0
@@ -191,7 +228,8 @@ def test_full_participation_by_keyboard_with_a_reload_is_ingested(browser, page,
     assert table["method"].value_counts().tolist() == [len(table) // 4] * 4
     place = browser.execute_script("return plan().indexOf(-1)")
     assert table[[name for name, *_ in TASKS[task]["asks"]]].to_numpy().tolist() == [
-        scores_of(k, task) for k in range(1, pages + 1) if k != place + 1]
+        scores_of(k, task) for k in range(1, pages + 1) if k != place + 1
+    ]
     assert browser.get_log("browser") == []  # no error, nothing that the policy had to stop
 
 
@@ -200,24 +238,30 @@ def test_hostile_text_is_shown_as_text_on_desktop_and_phone(browser, page, task,
     address, key = page(task=task)
     seen, bare = set(), 0
     for width in (1000, 360):
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 500})
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
         browser.get(address + "?p=2")
         if width == 1000:
             start(browser)
         browser.execute_script("state.step = 2; show(true)")
         for _ in range(pages):
             if not is_check(browser):
-                texts = browser.execute_script("return Array.from(document.querySelectorAll("
-                                               "'#shown .panel'), (p) => p.textContent)")
+                texts = browser.execute_script(
+                    "return Array.from(document.querySelectorAll("
+                    "'#shown .panel'), (p) => p.textContent)"
+                )
                 seen.update(texts)
                 bare += not texts
                 assert browser.find_element(By.TAG_NAME, "bdi").text == "no & <i>never</i>"
                 assert "<b>bold</b>" in browser.find_element(By.ID, "shown").text
-                assert not browser.find_elements(By.CSS_SELECTOR,
-                                                 "#shown img, #shown b, #shown i, #shown script")
+                assert not browser.find_elements(
+                    By.CSS_SELECTOR, "#shown img, #shown b, #shown i, #shown script"
+                )
             assert not browser.execute_script(
-                "return document.documentElement.scrollWidth > innerWidth")
+                "return document.documentElement.scrollWidth > innerWidth"
+            )
             browser.execute_script("go(state.step + 1)")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert seen <= set(HOSTILE) and (len(seen) == 4 or task == "errors")
@@ -283,9 +327,13 @@ def test_page_works_where_storage_is_broken_or_switched_off(browser, page):
     browser.execute_script("forgotten = true; localStorage.setItem(shelf, '{\"plan\": 99}')")
     browser.refresh()
     assert heading(browser) == "How good are these explanations?"
-    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {
-        "source": "Object.defineProperty(window, 'localStorage', "
-                  "{get() { throw new DOMException('off'); }})"})
+    script = browser.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument",
+        {
+            "source": "Object.defineProperty(window, 'localStorage', "
+            "{get() { throw new DOMException('off'); }})"
+        },
+    )
     try:
         browser.get(address + "?p=10")
         start(browser)
@@ -347,7 +395,7 @@ def test_answers_are_sent_where_the_researcher_says_and_again_after_a_failure(br
     finally:
         server.shutdown()
         server.server_close()
-    (headers, content), = Receiver.received
+    ((headers, content),) = Receiver.received
     assert content["plan"] == 8 and len(content["answers"]) == 12
     assert content["survey"] == key["survey"]
     assert not {"Cookie", "Referer", "Authorization"} & set(headers)
@@ -356,11 +404,16 @@ def test_answers_are_sent_where_the_researcher_says_and_again_after_a_failure(br
 
 def test_a_page_that_may_not_send_cannot(browser, page):
     browser.get(page()[0])
-    assert browser.execute_async_script(
-        "const done = arguments[0]; fetch('http://127.0.0.1:9/').then(() => done('sent'), "
-        "() => done('stopped'))") == "stopped"
-    assert any("Content Security Policy" in entry["message"]
-               for entry in browser.get_log("browser"))
+    assert (
+        browser.execute_async_script(
+            "const done = arguments[0]; fetch('http://127.0.0.1:9/').then(() => done('sent'), "
+            "() => done('stopped'))"
+        )
+        == "stopped"
+    )
+    assert any(
+        "Content Security Policy" in entry["message"] for entry in browser.get_log("browser")
+    )
 
 
 def test_screen_colours_have_enough_contrast():
@@ -380,8 +433,9 @@ def test_screen_colours_have_enough_contrast():
 
 def contrast(one, other):
     def luminance(colour):
-        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)

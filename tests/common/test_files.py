@@ -28,7 +28,9 @@ def test_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(UserError, match=r"Cannot write .*a\.txt: No space left on device; free space"):
+    with pytest.raises(
+        UserError, match=r"Cannot write .*a\.txt: No space left on device; free space"
+    ):
         files.write_text(path, "new")
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
@@ -80,7 +82,10 @@ def test_json_lines_name_the_line_that_is_broken(tmp_path):
 
 def test_broken_yaml_is_a_sentence(tmp_path):
     path = tmp_path / "a.yaml"
-    for text, sentence in (("a: [", "not valid YAML near line 1"), ("- a", "expected 'key: value' lines")):
+    for text, sentence in (
+        ("a: [", "not valid YAML near line 1"),
+        ("- a", "expected 'key: value' lines"),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=f"a.yaml: {sentence}"):
             files.read_yaml(path)

@@ -10,12 +10,14 @@ from lib.common.errors import UserError
 @pytest.fixture
 def edit(tmp_path):
     """Write a changed copy of smoke.yaml and parse it."""
+
     def parse(change):
         raw = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text())
         change(raw)
         path = tmp_path / "smoke.yaml"
         path.write_text(yaml.safe_dump(raw))
         return profile.parse(path)
+
     return parse
 
 
@@ -24,42 +26,80 @@ def test_every_profile_is_valid(name):
     assert profile.load(name).name == name
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    (lambda p: p.update(sead=1), "unknown key 'sead'; did you mean 'seed'?"),
-    (lambda p: p["teacher"].update(shot=3), "unknown key 'teacher.shot'; did you mean 'shots'?"),
-    (lambda p: p["students"][0].update(rank=3), "unknown key 'students.0.rank'"),
-    (lambda p: p["training"].update(learning_rate="1e-4"),
-     r"training.learning_rate: .*number \(found '1e-4'\); write 1.0e-4\.$"),
-    (lambda p: p.update(variants={"a": {"learning_rate": "3E5"}}), r"'a': learning_rate: .*write 3.0e\+5\.$"),
-    (lambda p: p["training"].update(learning_rate="fast"), "found 'fast'.; correct it and try again"),
-    (lambda p: p["training"].update(learning_rate=float("inf")), "learning_rate: .*finite number"),
-    (lambda p: p["training"].update(steps=2.5), "training.steps: .*integer.*2.5"),
-    (lambda p: p["training"].update(steps=0), "training.steps: .*greater than 0"),
-    (lambda p: p.pop("task"), "'task' is missing; add it"),
-    (lambda p: p.pop("name"), "'name' is missing; add it"),
-    (lambda p: p.update({5: 1}), "unknown key '5'; known keys: name, description"),
-    (lambda p: p["training"].update({5: 1}), "unknown key 'training.5'; known keys: steps"),
-    (lambda p: p.update(variants={5: {"gamma": 0.3}}), "variants.5.*should be a valid string"),
-    (lambda p: p.update(seed=2**32), "seed: .*less than 4294967296"),
-    (lambda p: p.update(seeds=[0, -1]), "seeds.1: .*greater than or equal to 0"),
-    (lambda p: p.update(seeds=[2**32]), "seeds.0: .*less than 4294967296"),
-    (lambda p: p["students"][0].update(size="t5/small"), "students.0.size: .*pattern"),
-    (lambda p: p["students"][0].update(size=""), "students.0.size: .*pattern"),
-    (lambda p: p.update(arms=["MT"]), "arms: 'MT' is not one of label-only, CF:Unrevised"),
-    (lambda p: p.update(seeds=[0, 0]), "seeds: an entry stands twice"),
-    (lambda p: p["evaluation"].update(also=[{"name": p["task"]["name"]}]), "name a task twice; name each"),
-    (lambda p: p["training"].update(accumulation=3), "batch_size must be a multiple of accumulation"),
-    (lambda p: p["students"][1].update(trainable_layers=1), "both lora_rank and trainable_layers"),
-    (lambda p: p["students"][0].update(base="4bit"), "base 4bit, which needs a lora_rank"),
-    (lambda p: p["training"].update(wrong_choice="random"), "random needs teacher.counterfactuals all"),
-    (lambda p: p["training"].update(factual_from="counterfactual"), "needs teacher.counterfactuals all"),
-    (lambda p: p.update(variants={"a": {"gama": 1}}), "variants: 'a': unknown key 'gama'; did you mean 'gamma'.$"),
-    (lambda p: p.update(variants={"a": {"gamma": 2}}), "variants: 'a': gamma must be above 0 and below 1"),
-    (lambda p: p["training"].update(alpha=0), "training: alpha must be above 0 and below 1"),
-    (lambda p: p["training"].update(beta=1.0), "training: beta must be above 0 and below 1"),
-    (lambda p: p.update(variants={"a, b": {}}), "variants: 'a, b': a name holds no comma"),
-    (lambda p: p.update(name="other"), "name is 'other'; make it 'smoke'"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda p: p.update(sead=1), "unknown key 'sead'; did you mean 'seed'?"),
+        (
+            lambda p: p["teacher"].update(shot=3),
+            "unknown key 'teacher.shot'; did you mean 'shots'?",
+        ),
+        (lambda p: p["students"][0].update(rank=3), "unknown key 'students.0.rank'"),
+        (
+            lambda p: p["training"].update(learning_rate="1e-4"),
+            r"training.learning_rate: .*number \(found '1e-4'\); write 1.0e-4\.$",
+        ),
+        (
+            lambda p: p.update(variants={"a": {"learning_rate": "3E5"}}),
+            r"'a': learning_rate: .*write 3.0e\+5\.$",
+        ),
+        (
+            lambda p: p["training"].update(learning_rate="fast"),
+            "found 'fast'.; correct it and try again",
+        ),
+        (
+            lambda p: p["training"].update(learning_rate=float("inf")),
+            "learning_rate: .*finite number",
+        ),
+        (lambda p: p["training"].update(steps=2.5), "training.steps: .*integer.*2.5"),
+        (lambda p: p["training"].update(steps=0), "training.steps: .*greater than 0"),
+        (lambda p: p.pop("task"), "'task' is missing; add it"),
+        (lambda p: p.pop("name"), "'name' is missing; add it"),
+        (lambda p: p.update({5: 1}), "unknown key '5'; known keys: name, description"),
+        (lambda p: p["training"].update({5: 1}), "unknown key 'training.5'; known keys: steps"),
+        (lambda p: p.update(variants={5: {"gamma": 0.3}}), "variants.5.*should be a valid string"),
+        (lambda p: p.update(seed=2**32), "seed: .*less than 4294967296"),
+        (lambda p: p.update(seeds=[0, -1]), "seeds.1: .*greater than or equal to 0"),
+        (lambda p: p.update(seeds=[2**32]), "seeds.0: .*less than 4294967296"),
+        (lambda p: p["students"][0].update(size="t5/small"), "students.0.size: .*pattern"),
+        (lambda p: p["students"][0].update(size=""), "students.0.size: .*pattern"),
+        (lambda p: p.update(arms=["MT"]), "arms: 'MT' is not one of label-only, CF:Unrevised"),
+        (lambda p: p.update(seeds=[0, 0]), "seeds: an entry stands twice"),
+        (
+            lambda p: p["evaluation"].update(also=[{"name": p["task"]["name"]}]),
+            "name a task twice; name each",
+        ),
+        (
+            lambda p: p["training"].update(accumulation=3),
+            "batch_size must be a multiple of accumulation",
+        ),
+        (
+            lambda p: p["students"][1].update(trainable_layers=1),
+            "both lora_rank and trainable_layers",
+        ),
+        (lambda p: p["students"][0].update(base="4bit"), "base 4bit, which needs a lora_rank"),
+        (
+            lambda p: p["training"].update(wrong_choice="random"),
+            "random needs teacher.counterfactuals all",
+        ),
+        (
+            lambda p: p["training"].update(factual_from="counterfactual"),
+            "needs teacher.counterfactuals all",
+        ),
+        (
+            lambda p: p.update(variants={"a": {"gama": 1}}),
+            "variants: 'a': unknown key 'gama'; did you mean 'gamma'.$",
+        ),
+        (
+            lambda p: p.update(variants={"a": {"gamma": 2}}),
+            "variants: 'a': gamma must be above 0 and below 1",
+        ),
+        (lambda p: p["training"].update(alpha=0), "training: alpha must be above 0 and below 1"),
+        (lambda p: p["training"].update(beta=1.0), "training: beta must be above 0 and below 1"),
+        (lambda p: p.update(variants={"a, b": {}}), "variants: 'a, b': a name holds no comma"),
+        (lambda p: p.update(name="other"), "name is 'other'; make it 'smoke'"),
+    ],
+)
 def test_mistakes_are_sentences(edit, change, sentence):
     with pytest.raises(UserError, match=sentence) as error:
         edit(change)
@@ -77,13 +117,17 @@ def test_unknown_profile_suggests(tmp_path):
 
 def test_a_profile_extends_another(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("extends: smoke\nname: mine\ndescription: d\nseeds: [5]\ntraining: {gamma: 0.9}\n")
+    path.write_text(
+        "extends: smoke\nname: mine\ndescription: d\nseeds: [5]\ntraining: {gamma: 0.9}\n"
+    )
     mine, smoke = profile.parse(path), profile.load("smoke")
     assert mine.seeds == [5] and mine.training.gamma == 0.9
     assert mine.training.model_copy(update={"gamma": smoke.training.gamma}) == smoke.training
     assert mine.students == smoke.students
     path.write_text("extends: smoky\nname: mine\n")
-    with pytest.raises(UserError, match="extends: 'smoky' is no other profile; did you mean 'smoke'"):
+    with pytest.raises(
+        UserError, match="extends: 'smoky' is no other profile; did you mean 'smoke'"
+    ):
         profile.parse(path)
     path.write_text("extends: smoke\ndescription: d\n")
     with pytest.raises(UserError, match="mine.yaml: 'name' is missing; add it"):
@@ -100,15 +144,26 @@ def test_sections_are_merged_however_deep(tmp_path, monkeypatch):
     smoke["teacher"] |= {"engine": "server", "server": {"url": "http://a:1", "concurrency": 3}}
     smoke["variants"] = {"a": {"gamma": 0.3, "beta": 0.2}, "b": {"gamma": 0.4}}
     write("base", **{key: smoke[key] for key in smoke if key != "name"})
-    write("child", extends="base", arms=["label-only"], variants={"a": {"gamma": 0.7}},
-          teacher={"max_new_tokens": {"revision": 12}, "server": {"url": "http://b:2"}})
+    write(
+        "child",
+        extends="base",
+        arms=["label-only"],
+        variants={"a": {"gamma": 0.7}},
+        teacher={"max_new_tokens": {"revision": 12}, "server": {"url": "http://b:2"}},
+    )
     monkeypatch.setattr(paths, "PROFILES", tmp_path)
     child = profile.load("child")
     assert child.teacher.max_new_tokens.model_dump() == {
-        "explanation": 8, "counterfactual": 8, "critique": 8, "revision": 12}
+        "explanation": 8,
+        "counterfactual": 8,
+        "critique": 8,
+        "revision": 12,
+    }
     assert (child.teacher.server.url, child.teacher.server.concurrency) == ("http://b:2", 3)
     assert child.teacher.shots == 2 and child.arms == ["label-only"]
-    assert child.variants == {"a": {"gamma": 0.7}, "b": {"gamma": 0.4}}, "a variant is replaced whole"
+    assert child.variants == {"a": {"gamma": 0.7}, "b": {"gamma": 0.4}}, (
+        "a variant is replaced whole"
+    )
     write("alone", extends="base", teacher={"engine": "local", "server": None})
     assert profile.load("alone").teacher.server is None
 
@@ -122,11 +177,19 @@ def test_a_file_that_is_not_utf8_is_a_sentence(tmp_path):
     assert profile.parse(path).seeds == [0, 1]
 
 
-@pytest.mark.parametrize("options", [["--rates", "-1", "--steps", "4"], ["--rates", "1e-4", "--steps", "0"],
-                                     ["--rates", "nan", "--steps", "4"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--rates", "-1", "--steps", "4"],
+        ["--rates", "1e-4", "--steps", "0"],
+        ["--rates", "nan", "--steps", "4"],
+    ],
+)
 def test_settings_to_try_are_checked_before_anything_is_trained(options, monkeypatch):
     from lib import tune
 
     monkeypatch.setattr("sys.argv", ["tune", "smoke", *options])
-    with pytest.raises(SystemExit, match=r"--(rates|steps) (-1|0|nan): a number greater than 0 is needed"):
+    with pytest.raises(
+        SystemExit, match=r"--(rates|steps) (-1|0|nan): a number greater than 0 is needed"
+    ):
         tune.main()

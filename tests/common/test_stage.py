@@ -23,22 +23,33 @@ def test_tables_of_other_stages_are_csv_or_parquet(monkeypatch, tmp_path):
 def test_a_missing_table_is_named_with_what_writes_it(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     stage = Stage("03_training", "smoke")
-    start = r"teacher.csv \(or .parquet\), which notebook 02_critique_revision writes, is missing; run "
-    with pytest.raises(UserError, match=start + "notebooks/02_critique_revision.ipynb with profile 'smoke' "
-                       "first, or `make reproduce PROFILE=smoke`"):
+    start = (
+        r"teacher.csv \(or .parquet\), which notebook 02_critique_revision writes, is missing; run "
+    )
+    with pytest.raises(
+        UserError,
+        match=start + "notebooks/02_critique_revision.ipynb with profile 'smoke' "
+        "first, or `make reproduce PROFILE=smoke`",
+    ):
         stage.read_table("02_critique_revision", "teacher")
     monkeypatch.setitem(sys.modules, "google.colab", None)
-    with pytest.raises(UserError, match=start + "that notebook first, with drive=True in both and the "
-                       "same profile"):
+    with pytest.raises(
+        UserError, match=start + "that notebook first, with drive=True in both and the same profile"
+    ):
         stage.read_table("02_critique_revision", "teacher")
 
 
 @pytest.fixture
 def repository(monkeypatch, tmp_path):
     """A repository of one commit; the commit is asked for anew in the test."""
+
     def git(*arguments):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path,
-                       check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
 
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "a.py").write_text("")
@@ -51,9 +62,16 @@ def repository(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "dirty"), [
-    ("lib/a.py", True), ("lib/new.py", True), ("notebooks/profiles/mine.yaml", True),
-    ("lib/new.pyc", False), ("notes.txt", False)])
+@pytest.mark.parametrize(
+    ("name", "dirty"),
+    [
+        ("lib/a.py", True),
+        ("lib/new.py", True),
+        ("notebooks/profiles/mine.yaml", True),
+        ("lib/new.pyc", False),
+        ("notes.txt", False),
+    ],
+)
 def test_a_changed_or_new_file_of_code_is_told(repository, name, dirty):
     clean = provenance.commit()
     assert len(clean) == 12

@@ -21,18 +21,30 @@ def settings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     smoke = profile.load("smoke")
     few = smoke.training.model_copy(update={"steps": 2, "checkpoint_every": None})
-    return smoke.model_copy(update={"students": smoke.students[:1], "seeds": [0],
-                                    "arms": ["CF:Unrevised"], "training": few})
+    return smoke.model_copy(
+        update={
+            "students": smoke.students[:1],
+            "seeds": [0],
+            "arms": ["CF:Unrevised"],
+            "training": few,
+        }
+    )
 
 
 def test_a_new_way_of_reading_reaches_what_is_kept(settings, monkeypatch, capsys):
     texts = corpus.write_explanations(settings).assign(revision="So.")
     texts["counterfactuals"] = [["" for _ in row] for row in texts["counterfactuals"]]
     trained = grid.train_all(settings, texts)
-    assert "CF:Unrevised tiny-t5 seed 0 | 20 counterfactual rationales are empty" in capsys.readouterr().out
+    assert (
+        "CF:Unrevised tiny-t5 seed 0 | 20 counterfactual rationales are empty"
+        in capsys.readouterr().out
+    )
     answers.load_student.cache_clear()
-    monkeypatch.setattr(answers, "generate", lambda model, tokenizer, inputs, *_: [
-        "They bark. So the answer is a dog." for _ in inputs])
+    monkeypatch.setattr(
+        answers,
+        "generate",
+        lambda model, tokenizer, inputs, *_: ["They bark. So the answer is a dog." for _ in inputs],
+    )
     first = answers.all_predictions(settings, trained)
     assert list(first) == [*answers.COLUMNS, "arm", "size", "seed"]
     assert first["answered"].isna().all() and not first["correct"].any()
@@ -45,13 +57,30 @@ def test_a_new_way_of_reading_reaches_what_is_kept(settings, monkeypatch, capsys
     last = now["choices"].map(len) - 1
     assert (now["answered"] == last).all() and (now["correct"] == (now["gold"] == last)).all()
 
-    (path,) = [path for path in (profile.run_folder(settings) / "04_evaluation" / "students").iterdir()
-               if "minicqa_yesno" not in path.name]
+    (path,) = [
+        path
+        for path in (profile.run_folder(settings) / "04_evaluation" / "students").iterdir()
+        if "minicqa_yesno" not in path.name
+    ]
     kept = pd.read_parquet(path)
-    assert list(kept) == ["id", "question", "choices", "gold", "prediction", "explanation", "likeliest"]
+    assert list(kept) == [
+        "id",
+        "question",
+        "choices",
+        "gold",
+        "prediction",
+        "explanation",
+        "likeliest",
+    ]
     assert set(kept["explanation"]) == {"They bark. So the answer is a dog."}, "as written"
-    files.write_parquet(path, kept.assign(  # as older files were
-        answered=pd.array([0] * len(kept), dtype="Int64"), correct=True, explanation="They bark."))
+    files.write_parquet(
+        path,
+        kept.assign(  # as older files were
+            answered=pd.array([0] * len(kept), dtype="Int64"),
+            correct=True,
+            explanation="They bark.",
+        ),
+    )
     pd.testing.assert_frame_equal(answers.predictions(settings, student, folder), now)
 
 

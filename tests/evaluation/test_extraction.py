@@ -103,18 +103,44 @@ def test_results_use_the_standard_rule():
 
 
 def _predictions():
-    texts = ["So the answer is sleep.", "Tired. So the answer is sleep.",
-             "So the answer is (D).", "I would sleep", "So the answer is a dog."]
-    one = pd.DataFrame({"id": list("abcde"), "choices": [list(PETS)] * 5, "gold": 3,
-                        "prediction": texts, "likeliest": 3, "size": "135M", "seed": 0})
-    return pd.concat([one.assign(arm="MT:Unrevised"),
-                      one.assign(arm="CF:Unrevised", prediction="")], ignore_index=True)
+    texts = [
+        "So the answer is sleep.",
+        "Tired. So the answer is sleep.",
+        "So the answer is (D).",
+        "I would sleep",
+        "So the answer is a dog.",
+    ]
+    one = pd.DataFrame(
+        {
+            "id": list("abcde"),
+            "choices": [list(PETS)] * 5,
+            "gold": 3,
+            "prediction": texts,
+            "likeliest": 3,
+            "size": "135M",
+            "seed": 0,
+        }
+    )
+    return pd.concat(
+        [one.assign(arm="MT:Unrevised"), one.assign(arm="CF:Unrevised", prediction="")],
+        ignore_index=True,
+    )
 
 
 def test_accuracy_by_rule():
     table = extraction.by_rule(_predictions())
-    assert list(table) == ["arm", "size", "seed", "rule", "n", "correct", "unanswered", "accuracy",
-                           "low", "high"]
+    assert list(table) == [
+        "arm",
+        "size",
+        "seed",
+        "rule",
+        "n",
+        "correct",
+        "unanswered",
+        "accuracy",
+        "low",
+        "high",
+    ]
     assert table["arm"].tolist() == ["MT:Unrevised"] * 5 + ["CF:Unrevised"] * 5
     assert table["rule"].tolist() == 2 * [*RULES, "likelihood"]
     assert table["correct"].tolist() == [1, 2, 3, 3, 5, 0, 0, 0, 0, 5]

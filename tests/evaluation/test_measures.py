@@ -19,25 +19,42 @@ CHOICES = ["basket", "bath tub", "roof", "oven", "tub"]
 
 def test_words_are_runs_of_letters_and_digits():
     assert measures.words("It's 2nd-hand — isn’t it? (Kühl!) 🙂 _") == [
-        "it's", "2nd-hand", "isn't", "it", "kühl"]
+        "it's",
+        "2nd-hand",
+        "isn't",
+        "it",
+        "kühl",
+    ]
     assert measures.words(" ... ") == []
 
 
-@pytest.mark.parametrize("text, share", [
-    ("a b c d", 0.0),
-    ("It is a cat. It is a cat!", 2 / 6),  # 6 triples, "it is a" and "is a cat" for a second time
-    ("no no no no no", 2 / 3),
-    ("two words", math.nan), ("", math.nan)])
+@pytest.mark.parametrize(
+    "text, share",
+    [
+        ("a b c d", 0.0),
+        (
+            "It is a cat. It is a cat!",
+            2 / 6,
+        ),  # 6 triples, "it is a" and "is a cat" for a second time
+        ("no no no no no", 2 / 3),
+        ("two words", math.nan),
+        ("", math.nan),
+    ],
+)
 def test_repetition_is_the_share_of_triples_said_before(text, share):
     assert measures.repetition(text) == pytest.approx(share, nan_ok=True)
 
 
-@pytest.mark.parametrize("text, share", [
-    ("a cat sleep at night", 1.0),
-    ("A cat sleep, he said", 1 / 3),
-    ("at night basket bath tub", 0.0),  # across the borders of question and choices
-    ("in a bath tub", 0.0),
-    ("a cat", math.nan)])
+@pytest.mark.parametrize(
+    "text, share",
+    [
+        ("a cat sleep at night", 1.0),
+        ("A cat sleep, he said", 1 / 3),
+        ("at night basket bath tub", 0.0),  # across the borders of question and choices
+        ("in a bath tub", 0.0),
+        ("a cat", math.nan),
+    ],
+)
 def test_copied_is_the_share_of_triples_of_question_and_choices(text, share):
     assert measures.copied(text, QUESTION, CHOICES) == pytest.approx(share, nan_ok=True)
 
@@ -47,26 +64,45 @@ def test_new_words_are_distinct_and_in_neither_question_nor_choices():
     assert math.isnan(measures.new_words("!", QUESTION, CHOICES))
 
 
-@pytest.mark.parametrize("text, answer, named", [
-    ("Cats like Baskets.", 0, 1.0), ("Cats like it.", 0, 0.0), ("", 0, 0.0),
-    ("Not the bath tub.", 4, 0.0), ("The tub, not the bath tub.", 4, 1.0),
-    ("The bath tub.", 1, 1.0), ("The roof.", None, math.nan)])
+@pytest.mark.parametrize(
+    "text, answer, named",
+    [
+        ("Cats like Baskets.", 0, 1.0),
+        ("Cats like it.", 0, 0.0),
+        ("", 0, 0.0),
+        ("Not the bath tub.", 4, 0.0),
+        ("The tub, not the bath tub.", 4, 1.0),
+        ("The bath tub.", 1, 1.0),
+        ("The roof.", None, math.nan),
+    ],
+)
 def test_the_own_answer_is_named(text, answer, named):
     assert measures.names_answer(text, CHOICES, answer) == pytest.approx(named, nan_ok=True)
 
 
-@pytest.mark.parametrize("text, teacher, score", [
-    ("the cat sleeps on the mat", "the cat sat on a mat", 2 * (4 / 6) * (4 / 6) / (8 / 6)),
-    ("The CAT.", "the cat sat on", 2 * 1.0 * 0.5 / 1.5),
-    ("cat the", "the cat", 0.5), ("", "the cat", 0.0), ("猫", "the cat", 0.0),
-    ("the cat", " ", math.nan)])
+@pytest.mark.parametrize(
+    "text, teacher, score",
+    [
+        ("the cat sleeps on the mat", "the cat sat on a mat", 2 * (4 / 6) * (4 / 6) / (8 / 6)),
+        ("The CAT.", "the cat sat on", 2 * 1.0 * 0.5 / 1.5),
+        ("cat the", "the cat", 0.5),
+        ("", "the cat", 0.0),
+        ("猫", "the cat", 0.0),
+        ("the cat", " ", math.nan),
+    ],
+)
 def test_rouge_l_is_the_f_of_the_longest_common_subsequence(text, teacher, score):
     assert measures.rouge_l(text, teacher) == pytest.approx(score, nan_ok=True)
 
 
-@pytest.mark.parametrize("text, characters, words, sentences", [
-    ("The cat sat. It slept!", 16, 5, 2), ("About 3.5 cats", 11, 4, 1),
-    ("Well... no?! Yes", 9, 3, 3)])
+@pytest.mark.parametrize(
+    "text, characters, words, sentences",
+    [
+        ("The cat sat. It slept!", 16, 5, 2),
+        ("About 3.5 cats", 11, 4, 1),
+        ("Well... no?! Yes", 9, 3, 3),
+    ],
+)
 def test_reading_grade_is_the_readability_index(text, characters, words, sentences):
     grade = 4.71 * characters / words + 0.5 * words / sentences - 21.43
     assert measures.reading_grade(text) == pytest.approx(grade)
@@ -74,14 +110,25 @@ def test_reading_grade_is_the_readability_index(text, characters, words, sentenc
 
 
 def table(**columns) -> pd.DataFrame:
-    base = {"id": ["q"], "question": [QUESTION], "choices": [np.array(CHOICES)], "gold": [0],
-            "answered": pd.array([2], dtype="Int64"), "explanation": ["The roof, not the oven."]}
+    base = {
+        "id": ["q"],
+        "question": [QUESTION],
+        "choices": [np.array(CHOICES)],
+        "gold": [0],
+        "answered": pd.array([2], dtype="Int64"),
+        "explanation": ["The roof, not the oven."],
+    }
     return pd.DataFrame(base | columns)
 
 
 def test_one_row_an_explanation():
-    two = pd.concat([table(arm="MT"), table(answered=pd.array([pd.NA], dtype="Int64"), arm="CF"),
-                     table(explanation=[None], arm="label-only")])
+    two = pd.concat(
+        [
+            table(arm="MT"),
+            table(answered=pd.array([pd.NA], dtype="Int64"), arm="CF"),
+            table(explanation=[None], arm="label-only"),
+        ]
+    )
     found = measures.explanation_measures(two, pd.Series({"q": "A roof."}))
     assert found["arm"].tolist() == ["MT", "CF"]
     assert list(found.columns[-11:]) == list(measures.MEASURES)
@@ -99,8 +146,14 @@ def test_one_row_an_explanation():
 
 
 def test_means_draw_questions_with_all_their_explanations():
-    each = pd.DataFrame({"arm": ["MT"] * 6 + ["CF"], "id": [*"aabbccz"],
-                         "words": [0, 0, 3, 3, 6, 6, 5], "rouge_l": [np.nan] * 5 + [0.5, np.nan]})
+    each = pd.DataFrame(
+        {
+            "arm": ["MT"] * 6 + ["CF"],
+            "id": [*"aabbccz"],
+            "words": [0, 0, 3, 3, 6, 6, 5],
+            "rouge_l": [np.nan] * 5 + [0.5, np.nan],
+        }
+    )
     found = measures.means(each, ["arm"]).set_index(["arm", "measure"])
     words = found.loc[("MT", "words")]
     assert (words["n"], words["mean"]) == (6, 3.0)
@@ -145,8 +198,10 @@ def test_the_embedding_model_is_the_published_one(monkeypatch):
 
 
 def test_the_module_needs_no_torch():
-    code = ("import sys, lib.evaluation.measures, lib.models.embeddings as s; s.cosines([''], ['']);"
-            "sys.exit('torch' in sys.modules)")
+    code = (
+        "import sys, lib.evaluation.measures, lib.models.embeddings as s; s.cosines([''], ['']);"
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

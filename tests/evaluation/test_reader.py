@@ -16,11 +16,23 @@ def read_table(n=40, seed=0):
     for arm in ("MT:Unrevised", "MT:Revised"):
         answered = rng.integers(0, 5, n)
         both = answered if arm == "MT:Unrevised" else rng.integers(0, 5, n)
-        parts.append(pd.DataFrame({
-            "id": [f"q{i}" for i in range(n)], "arm": arm, "size": "135M", "seed": 0,
-            "answered": answered, "read_both": both, "read_question": rng.integers(0, 5, n),
-            "read_explanation": rng.integers(0, 5, n), "correct": rng.random(n) < 0.5,
-            "p_question": rng.random(n), "p_both": rng.random(n)}))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "id": [f"q{i}" for i in range(n)],
+                    "arm": arm,
+                    "size": "135M",
+                    "seed": 0,
+                    "answered": answered,
+                    "read_both": both,
+                    "read_question": rng.integers(0, 5, n),
+                    "read_explanation": rng.integers(0, 5, n),
+                    "correct": rng.random(n) < 0.5,
+                    "p_question": rng.random(n),
+                    "p_both": rng.random(n),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -36,9 +48,15 @@ def test_reader_table_has_the_measures_with_intervals():
 
 
 def test_faithfulness_by_hand():
-    followed = pd.DataFrame({"arm": "CF:Unrevised", "size": "135M", "id": ["a", "a", "b", "b"],
-                             "followed": [True, True, False, True],
-                             "anyway": [False, False, False, True]})
+    followed = pd.DataFrame(
+        {
+            "arm": "CF:Unrevised",
+            "size": "135M",
+            "id": ["a", "a", "b", "b"],
+            "followed": [True, True, False, True],
+            "anyway": [False, False, False, True],
+        }
+    )
     table = reader.faithfulness_table(followed).set_index("measure")
     assert table["mean"].to_dict() == {"followed": 0.75, "anyway": 0.25, "gain": 0.5}
     # Drawn by question: a, b or both, so 1, 0.5 and 0.75, not what four independent rows would give.
@@ -53,10 +71,17 @@ def test_measure_figure_draws_what_the_table_says():
     assert len(drawn) == table["measure"].nunique()
     assert "student's answer" in drawn[0].get_title().replace("\n", " ")
     of = dict(zip(table["measure"].unique(), drawn, strict=True))
-    dotted = {name: [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-              for name, ax in of.items()}
-    assert dotted == {"consistency": [], "las": [0], "leak_rate": [], "errors_found_without": [0.5],
-                      "errors_found_with": [0.5]}
+    dotted = {
+        name: [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        for name, ax in of.items()
+    }
+    assert dotted == {
+        "consistency": [],
+        "las": [0],
+        "leak_rate": [],
+        "errors_found_without": [0.5],
+        "errors_found_with": [0.5],
+    }
     for name, ax in of.items():
         start, end = ax.get_xlim()
         assert ax.get_xlabel().startswith("n = 40") and end <= 1
@@ -67,7 +92,9 @@ def test_measure_figure_draws_what_the_table_says():
 
 
 def test_without_a_reader_nobody_reads(capsys):
-    settings = profile.load("smollm2").model_copy(update={"evaluation": profile.EvaluationSettings()})
+    settings = profile.load("smollm2").model_copy(
+        update={"evaluation": profile.EvaluationSettings()}
+    )
     assert reader.reader_name(settings) is None
     assert reader.readings(settings, read_table()).empty
     assert "names no reader" in capsys.readouterr().out
@@ -75,16 +102,30 @@ def test_without_a_reader_nobody_reads(capsys):
 
 
 def students(variants):
-    return pd.DataFrame([{"arm": f"MT+CF:Unrevised, {name}", "size": "135M", "seed": 0, "n": 10,
-                          "accuracy": 0.4, "low": 0.2, "high": 0.7} for name in variants])
+    return pd.DataFrame(
+        [
+            {
+                "arm": f"MT+CF:Unrevised, {name}",
+                "size": "135M",
+                "seed": 0,
+                "n": 10,
+                "accuracy": 0.4,
+                "low": 0.2,
+                "high": 0.7,
+            }
+            for name in variants
+        ]
+    )
 
 
 def test_gamma_stands_beside_the_authors_values():
     settings = profile.load("ablation_gamma")
     table = ablation.variant_table(settings, students(settings.variants))
     assert ablation.varied(settings) == "gamma" and len(table) == 10
-    ours, theirs = (part.set_index("value")["accuracy"] for _, part in table.groupby(
-        table["source"] != "this run"))
+    ours, theirs = (
+        part.set_index("value")["accuracy"]
+        for _, part in table.groupby(table["source"] != "this run")
+    )
     assert list(ours.index) == list(theirs.index) == [0.1, 0.3, 0.5, 0.7, 0.9]
     assert theirs[0.7] == 0.77641
     figure, drawn = ablation.variant_figure(settings, table, 0.2)
@@ -95,15 +136,18 @@ def test_gamma_stands_beside_the_authors_values():
 def test_a_variant_that_changes_nothing_has_the_profiles_own_value():
     settings = profile.load("cpu")
     own = settings.training.gamma
-    settings = settings.model_copy(update={"variants": {"as it is": {}, "more": {"gamma": own + 0.1}}})
+    settings = settings.model_copy(
+        update={"variants": {"as it is": {}, "more": {"gamma": own + 0.1}}}
+    )
     assert ablation.varied(settings) == "gamma"
     table = ablation.variant_table(settings, students(settings.variants))
     assert table["value"].tolist()[:2] == [own, own + 0.1]
 
 
 def test_variants_of_several_settings_stand_side_by_side():
-    settings = profile.load("ablation_gamma").model_copy(update={"variants": {
-        "words": {"tags": "words"}, "none": {"tags": "none"}}})
+    settings = profile.load("ablation_gamma").model_copy(
+        update={"variants": {"words": {"tags": "words"}, "none": {"tags": "none"}}}
+    )
     assert ablation.varied(settings) is None
     table = ablation.variant_table(settings, students(settings.variants))
     assert list(table["variant"]) == ["words", "none"]
@@ -112,7 +156,7 @@ def test_variants_of_several_settings_stand_side_by_side():
 
 
 def test_every_measure_has_a_label():
-    assert list(reader.LABELS)[:len(measures.MEASURES)] == list(measures.MEASURES)
+    assert list(reader.LABELS)[: len(measures.MEASURES)] == list(measures.MEASURES)
 
 
 def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
@@ -121,10 +165,20 @@ def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
 
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
-    predictions = pd.DataFrame({
-        "id": ["a", "b", "c"], "arm": "MT:Unrevised", "size": "x", "seed": 0, "gold": 0, "correct": True,
-        "question": ["Who?", "Where?", "Why?"], "choices": [["me", "you"], ["here", "there"], ["x", "y"]],
-        "answered": pd.array([1, None, 0], "Int64"), "explanation": ["You.", "There.", "Because x."]})
+    predictions = pd.DataFrame(
+        {
+            "id": ["a", "b", "c"],
+            "arm": "MT:Unrevised",
+            "size": "x",
+            "seed": 0,
+            "gold": 0,
+            "correct": True,
+            "question": ["Who?", "Where?", "Why?"],
+            "choices": [["me", "you"], ["here", "there"], ["x", "y"]],
+            "answered": pd.array([1, None, 0], "Int64"),
+            "explanation": ["You.", "There.", "Because x."],
+        }
+    )
     settings = profile.load("smoke")
     first = reader.readings(settings, predictions)
     assert list(first["id"]) == ["a", "c"]

@@ -54,27 +54,46 @@ def test_yes_is_right_for_half_of_any_first_questions(both, split):
 
 
 def test_wrong_candidates_stand_at_every_place_and_are_drawn_by_the_id_alone(both):
-    row = {"id": "x", "question": "Why?", "answerKey": "B",
-           "choices": {"label": list("ABCDE"), "text": ["a", "b", "c", "d", "e"]}}
+    row = {
+        "id": "x",
+        "question": "Why?",
+        "answerKey": "B",
+        "choices": {"label": list("ABCDE"), "text": ["a", "b", "c", "d", "e"]},
+    }
     seen = {tasks.read_yesno(row, f"test-{number:05d}") for number in range(1, 20, 2)}
     assert len(seen) == 1 and seen.pop().question != 'Why? Is the answer "b"?'
     assert tasks.read_yesno(row, "test-00002") == tasks.Question(
-        "x-yesno", 'Why? Is the answer "b"?', ("yes", "no"), 0)
+        "x-yesno", 'Why? Is the answer "b"?', ("yes", "no"), 0
+    )
     first = both[1]["test"][1]
-    assert (first.id, first.question) == ("g71-2-yesno", (
-        "What can a tourist capture in an instant by pressing a camera's button? "
-        'Is the answer "painting"?'))
-    places = Counter(old.choices.index(new.question.split('"')[-2]) for old, new in
-                     zip(both[0]["train"], both[1]["train"], strict=True) if new.answer)
+    assert (first.id, first.question) == (
+        "g71-2-yesno",
+        (
+            "What can a tourist capture in an instant by pressing a camera's button? "
+            'Is the answer "painting"?'
+        ),
+    )
+    places = Counter(
+        old.choices.index(new.question.split('"')[-2])
+        for old, new in zip(both[0]["train"], both[1]["train"], strict=True)
+        if new.answer
+    )
     assert min(places[i] for i in range(5)) > 12  # 130 / 5 = 26 expected
 
 
 def test_no_question_of_one_split_is_in_another_or_a_worked_example(both):
-    stems = {split: {text.question.partition(" Is the answer")[0].lower() for splits in both
-                     for text in splits[split]} for split in tasks.SPLITS}
+    stems = {
+        split: {
+            text.question.partition(" Is the answer")[0].lower()
+            for splits in both
+            for text in splits[split]
+        }
+        for split in tasks.SPLITS
+    }
     assert not any(a & b for a, b in combinations(stems.values(), 2))
     known = set().union(*stems.values()) | {
-        example["question"].lower() for example in prompt.read("minicqa")["examples"]}
+        example["question"].lower() for example in prompt.read("minicqa")["examples"]
+    }
     examples = prompt.read("minicqa_yesno")["examples"]
     assert not {e["question"].partition(" Is the answer")[0].lower() for e in examples} & known
     assert all(e["question"].count('Is the answer "') == 1 for e in examples)
@@ -85,10 +104,17 @@ def test_no_question_of_one_split_is_in_another_or_a_worked_example(both):
 
 
 def predictions(likeliest, answered, gold, arm="MT:Unrevised", seed=0):
-    return pd.DataFrame({"arm": arm, "size": "tiny", "seed": seed, "gold": gold,
-                         "likeliest": likeliest, "answered": pd.array(answered, dtype="Int64"),
-                         "choices": [["yes", "no"]] * len(gold)}).assign(
-        correct=lambda t: (t["answered"] == t["gold"]).fillna(False).astype(bool))
+    return pd.DataFrame(
+        {
+            "arm": arm,
+            "size": "tiny",
+            "seed": seed,
+            "gold": gold,
+            "likeliest": likeliest,
+            "answered": pd.array(answered, dtype="Int64"),
+            "choices": [["yes", "no"]] * len(gold),
+        }
+    ).assign(correct=lambda t: (t["answered"] == t["gold"]).fillna(False).astype(bool))
 
 
 def test_score_counts_written_and_likeliest_answers():
@@ -100,18 +126,43 @@ def test_score_counts_written_and_likeliest_answers():
 
 
 def test_score_keeps_students_apart():
-    table = transfer.score(pd.concat([predictions([0, 0], [0, 0], [0, 1], "MT:Revised"),
-                                      predictions([1, 1], [1, 1], [1, 1], "CF:Revised", seed=3)]))
+    table = transfer.score(
+        pd.concat(
+            [
+                predictions([0, 0], [0, 0], [0, 1], "MT:Revised"),
+                predictions([1, 1], [1, 1], [1, 1], "CF:Revised", seed=3),
+            ]
+        )
+    )
     assert table[["arm", "seed", "likelihood"]].values.tolist() == [
-        ["MT:Revised", 0, 0.5], ["CF:Revised", 3, 1.0]]
+        ["MT:Revised", 0, 0.5],
+        ["CF:Revised", 3, 1.0],
+    ]
 
 
 def results(profile_name, learned, shares, arms=("label-only",), seeds=(0,), size="135M"):
     """Rows as of ``collect``; shares: task -> (n, likelihood, chance)."""
-    rows = [{"profile": profile_name, "trained_on": learned, "arm": arm, "size": size, "seed": seed,
-             "task": task, "n": n, "correct": 0, "unanswered": n, "accuracy": 0.0, "low": 0.0,
-             "high": 0.1, "likelihood": share + seed / 10, "chance": chance}
-            for arm in arms for seed in seeds for task, (n, share, chance) in shares.items()]
+    rows = [
+        {
+            "profile": profile_name,
+            "trained_on": learned,
+            "arm": arm,
+            "size": size,
+            "seed": seed,
+            "task": task,
+            "n": n,
+            "correct": 0,
+            "unanswered": n,
+            "accuracy": 0.0,
+            "low": 0.0,
+            "high": 0.1,
+            "likelihood": share + seed / 10,
+            "chance": chance,
+        }
+        for arm in arms
+        for seed in seeds
+        for task, (n, share, chance) in shares.items()
+    ]
     return pd.DataFrame(rows)
 
 
@@ -129,29 +180,53 @@ def test_collect_reads_all_runs(tmp_path):
     write(tmp_path, table)
     (tmp_path / "c" / "04_evaluation").mkdir(parents=True)
     found = transfer.collect(tmp_path)
-    pd.testing.assert_frame_equal(found[list(table)], table.reset_index(drop=True),
-                                  check_dtype=False)
+    pd.testing.assert_frame_equal(
+        found[list(table)], table.reset_index(drop=True), check_dtype=False
+    )
 
 
 def test_matrix_grows_with_students_of_the_same_size_and_another_task(tmp_path):
     smoke = profile.load("smoke")
-    write(tmp_path, pd.concat([
-        results("smoke", "minicqa", MINI | YESNO), results("again", "minicqa", MINI),
-        results("yesno", "minicqa_yesno", MINI | YESNO, ("label-only", "MT:Revised, share 0.1")),
-        results("large", "esnli", MINI, size="770M")]))
+    write(
+        tmp_path,
+        pd.concat(
+            [
+                results("smoke", "minicqa", MINI | YESNO),
+                results("again", "minicqa", MINI),
+                results(
+                    "yesno", "minicqa_yesno", MINI | YESNO, ("label-only", "MT:Revised, share 0.1")
+                ),
+                results("large", "esnli", MINI, size="770M"),
+            ]
+        ),
+    )
     found = transfer.matrix(smoke, transfer.collect(tmp_path))
     assert found[["profile", "arm", "task"]].values.tolist() == [
-        [name, "label-only", task] for name in ("smoke", "yesno") for task in (*MINI, *YESNO)]
+        [name, "label-only", task] for name in ("smoke", "yesno") for task in (*MINI, *YESNO)
+    ]
 
 
 def test_matrix_leaves_out_methods_of_other_runs_that_are_gone(tmp_path):
     smoke = profile.load("smoke")
-    write(tmp_path, pd.concat([
-        results("smoke", "minicqa", MINI | YESNO),
-        results("yesno", "minicqa_yesno", MINI | YESNO, ("label-only", "rationale-first:Unrevised"))]))
+    write(
+        tmp_path,
+        pd.concat(
+            [
+                results("smoke", "minicqa", MINI | YESNO),
+                results(
+                    "yesno",
+                    "minicqa_yesno",
+                    MINI | YESNO,
+                    ("label-only", "rationale-first:Unrevised"),
+                ),
+            ]
+        ),
+    )
     found = transfer.matrix(smoke, transfer.collect(tmp_path))
     assert found[["profile", "arm"]].drop_duplicates().values.tolist() == [
-        ["smoke", "label-only"], ["yesno", "label-only"]]
+        ["smoke", "label-only"],
+        ["yesno", "label-only"],
+    ]
     assert len(transfer.cells(found)) == 4
 
 
@@ -172,7 +247,8 @@ def test_cells_are_means_over_seeds_with_intervals_over_questions():
     arms = ("MT:Unrevised", "label-only")
     table = transfer.cells(results("a", "minicqa", MINI | YESNO, arms, (0, 1)))
     assert table[["arm", "task"]].values.tolist() == [
-        [arm, task] for arm in reversed(arms) for task in ("minicqa", "minicqa_yesno")]
+        [arm, task] for arm in reversed(arms) for task in ("minicqa", "minicqa_yesno")
+    ]
     row = table.iloc[0]
     assert (row["seeds"], row["n"], row["own"]) == (2, 180, True)
     assert (row["accuracy"], row["above"]) == pytest.approx((55, 35))
@@ -187,7 +263,9 @@ def test_the_map_shows_numbers_frames_and_chance():
     figure, table = transfer.heat_map(results("a", "minicqa", YESNO | MINI))
     ax = figure.axes[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == [
-        "minicqa\nn = 180\nchance 20 %", "minicqa_yesno\nn = 90\nchance 50 %"]
+        "minicqa\nn = 180\nchance 20 %",
+        "minicqa_yesno\nn = 90\nchance 50 %",
+    ]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["label-only (minicqa)"]
     np.testing.assert_allclose(ax.collections[0].get_array().ravel(), [30, -2])
     assert ax.collections[0].get_clim() == (-30, 30)  # white is chance
@@ -200,11 +278,22 @@ def test_the_map_shows_numbers_frames_and_chance():
 
 
 def test_the_map_of_several_runs_is_readable():
-    several = pd.concat([
-        results("cpu", "minicqa", MINI | YESNO, style.ARMS),
-        results("smollm2", "commonsenseqa", MINI | {
-            "commonsenseqa": (1221, 0.6, 0.2), "strategyqa": (687, 0.5, 0.5),
-            "esnli": (1000, 0.36, 1 / 3)}, ("label-only", "MT+CF:Unrevised"))])
+    several = pd.concat(
+        [
+            results("cpu", "minicqa", MINI | YESNO, style.ARMS),
+            results(
+                "smollm2",
+                "commonsenseqa",
+                MINI
+                | {
+                    "commonsenseqa": (1221, 0.6, 0.2),
+                    "strategyqa": (687, 0.5, 0.5),
+                    "esnli": (1000, 0.36, 1 / 3),
+                },
+                ("label-only", "MT+CF:Unrevised"),
+            ),
+        ]
+    )
     for data in (several, results("cpu", "minicqa", MINI | YESNO, style.ARMS[:5])):
         figure, table = transfer.heat_map(data)
         figure.canvas.draw()
@@ -231,18 +320,26 @@ def settings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     monkeypatch.setattr(paths, "MODELS", tmp_path / "data" / "models")
     smoke = profile.load("smoke")
-    return smoke.model_copy(update={"students": smoke.students[:1], "seeds": [0],
-                                    "arms": ["label-only", "CF:Unrevised"]})
+    return smoke.model_copy(
+        update={
+            "students": smoke.students[:1],
+            "seeds": [0],
+            "arms": ["label-only", "CF:Unrevised"],
+        }
+    )
 
 
 def test_students_answer_the_other_task(settings, monkeypatch):
-    trained = grid.train_all(settings, corpus.write_revisions(
-        settings, corpus.write_explanations(settings)))
+    trained = grid.train_all(
+        settings, corpus.write_revisions(settings, corpus.write_explanations(settings))
+    )
     table = transfer.answers(settings, trained)
     assert list(table) == transfer.COLUMNS
     assert table[["trained_on", "arm", "task", "n", "chance"]].values.tolist() == [
-        ["minicqa", arm, task, 10, chance] for arm in ("label-only", "CF:Unrevised")
-        for task, chance in (("minicqa", pytest.approx(0.2)), ("minicqa_yesno", 0.5))]
+        ["minicqa", arm, task, 10, chance]
+        for arm in ("label-only", "CF:Unrevised")
+        for task, chance in (("minicqa", pytest.approx(0.2)), ("minicqa_yesno", 0.5))
+    ]
     student, folder = grid.finished(settings, trained)[0]
     found = evaluate.predictions(settings, student, folder, settings.evaluation.also[0])
     assert found["id"].str.endswith("-yesno").all() and set(found["likeliest"]) <= {0, 1}

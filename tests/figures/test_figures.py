@@ -24,8 +24,11 @@ from lib.figures import style, tradeoff, training
 from lib.figures import texts as plots_texts
 from lib.human_study import reference, report, study
 
-TASKS = {"label-only": ["predict"], "CF": ["factual", "counterfactual"],
-         "MT": ["predict", "explain"]}
+TASKS = {
+    "label-only": ["predict"],
+    "CF": ["factual", "counterfactual"],
+    "MT": ["predict", "explain"],
+}
 
 
 pytestmark = pytest.mark.usefixtures("style")
@@ -45,40 +48,62 @@ def scores():
 
 def make_students(seeds=3, sizes=("small", "large"), arms=style.ARMS, n=40):
     rng = np.random.default_rng(0)
-    rows = [(arm, size, seed, n, int(rng.binomial(n, 0.3 + 0.05 * i))) for size in sizes
-            for i, arm in enumerate(arms) for seed in range(seeds)]
+    rows = [
+        (arm, size, seed, n, int(rng.binomial(n, 0.3 + 0.05 * i)))
+        for size in sizes
+        for i, arm in enumerate(arms)
+        for seed in range(seeds)
+    ]
     return pd.DataFrame(rows, columns=["arm", "size", "seed", "n", "correct"])
 
 
 def make_explanations(students, questions=6):
     rng = np.random.default_rng(1)
-    rows = [(row.arm, row.size, row.seed, f"q{q}", rng.integers(0, 300), False,
-             rng.integers(0, 5) / 4) for row in students.itertuples()
-            if row.arm != "label-only" for q in range(questions)]
-    return pd.DataFrame(rows, columns=["arm", "size", "seed", "id", "characters", "empty",
-                                       "mentions_other_choices"])
+    rows = [
+        (row.arm, row.size, row.seed, f"q{q}", rng.integers(0, 300), False, rng.integers(0, 5) / 4)
+        for row in students.itertuples()
+        if row.arm != "label-only"
+        for q in range(questions)
+    ]
+    return pd.DataFrame(
+        rows, columns=["arm", "size", "seed", "id", "characters", "empty", "mentions_other_choices"]
+    )
 
 
 def make_history(students):
-    rows = [(row.arm, row.size, row.seed, step, split, task, 3 / (1 + step) + row.seed / 10)
-            for row in students.itertuples() for split in ("train", "dev") for step in range(3)
-            for task in [*TASKS.get(row.arm.split(":")[0], training.TASKS), "loss"]]
+    rows = [
+        (row.arm, row.size, row.seed, step, split, task, 3 / (1 + step) + row.seed / 10)
+        for row in students.itertuples()
+        for split in ("train", "dev")
+        for step in range(3)
+        for task in [*TASKS.get(row.arm.split(":")[0], training.TASKS), "loss"]
+    ]
     return pd.DataFrame(rows, columns=["arm", "size", "seed", "step", "split", "task", "loss"])
 
 
 def make_costs(students):
     return students[["arm", "size", "seed"]].assign(
-        seconds=60.0 * (1 + students["seed"]), peak_memory_gb=2.5, tokens_per_second=400.0)
+        seconds=60.0 * (1 + students["seed"]), peak_memory_gb=2.5, tokens_per_second=400.0
+    )
 
 
 def make_texts():
     rng = np.random.default_rng(2)
-    before = pd.DataFrame({"id": range(20), "kind": "explanation", "text": "A.",
-                           "characters": rng.integers(50, 200, 20),
-                           "mentions_other_choices": rng.integers(0, 3, 20) / 4})
-    after = before.assign(kind="revision", text=["A."] * 5 + ["B."] * 15,
-                          characters=before["characters"] + 30,
-                          mentions_other_choices=before["mentions_other_choices"] + 0.25)
+    before = pd.DataFrame(
+        {
+            "id": range(20),
+            "kind": "explanation",
+            "text": "A.",
+            "characters": rng.integers(50, 200, 20),
+            "mentions_other_choices": rng.integers(0, 3, 20) / 4,
+        }
+    )
+    after = before.assign(
+        kind="revision",
+        text=["A."] * 5 + ["B."] * 15,
+        characters=before["characters"] + 30,
+        mentions_other_choices=before["mentions_other_choices"] + 0.25,
+    )
     return pd.concat([before, after], ignore_index=True)
 
 
@@ -91,8 +116,10 @@ def all_figures():
         yield training.student_accuracy(students, 0.2)
         yield training.loss_curves(make_history(students))
         yield training.cost_figure(make_costs(students))
-        yield tradeoff.tradeoff_figure(tradeoff.student_points(
-            students, make_explanations(students)), "Wrong choices that the\nexplanation names (%)")
+        yield tradeoff.tradeoff_figure(
+            tradeoff.student_points(students, make_explanations(students)),
+            "Wrong choices that the\nexplanation names (%)",
+        )
     yield training.accuracy_figure(cells)
     yield plots_study.ratings_figure(scores, report.LENGTHS)
     yield plots_study.ratings_figure(scores)
@@ -103,12 +130,21 @@ def all_figures():
     yield plots_study.specification_plot(decisions)
     others = decisions.replace({"all runs": "without run 0", "1.5 IQR (paper)": "3 IQR"})
     yield plots_study.specification_plot(pd.concat([decisions, others]))
-    yield tradeoff.tradeoff_figure(tradeoff.published_points(
-        cells[cells["panel"] == "all runs"], scores), "Mean of five ratings (1 to 5)", (1, 5))
+    yield tradeoff.tradeoff_figure(
+        tradeoff.published_points(cells[cells["panel"] == "all runs"], scores),
+        "Mean of five ratings (1 to 5)",
+        (1, 5),
+    )
     yield plots_texts.text_lengths(make_explanations(full).rename(columns={"arm": "kind"}))
-    yield plots_texts.letter_distribution(pd.DataFrame({
-        "group": np.repeat(["train", "dev", "test"], 5), "letter": list("ABCDE") * 3,
-        "count": range(1, 16)}))
+    yield plots_texts.letter_distribution(
+        pd.DataFrame(
+            {
+                "group": np.repeat(["train", "dev", "test"], 5),
+                "letter": list("ABCDE") * 3,
+                "count": range(1, 16),
+            }
+        )
+    )
     yield plots_texts.revision_changes(make_texts())
 
 
@@ -140,7 +176,10 @@ def test_open_marks_are_unrevised():
 
 def test_arms_stand_in_one_order_and_unknown_ones_are_named():
     assert order_arms(["MT+CF:Revised", "CF:Unrevised", "label-only", "CF:Unrevised"]) == [
-        "label-only", "CF:Unrevised", "MT+CF:Revised"]
+        "label-only",
+        "CF:Unrevised",
+        "MT+CF:Revised",
+    ]
     assert [a for a in style.ARMS if a in PAPER_ARMS] == list(PAPER_ARMS)  # the paper's
     with pytest.raises(UserError, match="no style for the arm 'Standard'"):
         order_arms(["Standard"])
@@ -168,11 +207,16 @@ def test_every_figure_is_readable_unclipped_and_no_wider_than_a_page():
 
 
 def test_bars_start_at_zero():
-    for figure, _ in (training.cost_figure(make_costs(make_students())),
-                      plots_texts.letter_distribution(pd.DataFrame({
-                          "group": "test", "letter": ["A", "B"], "count": [1, 3]}))):
+    for figure, _ in (
+        training.cost_figure(make_costs(make_students())),
+        plots_texts.letter_distribution(
+            pd.DataFrame({"group": "test", "letter": ["A", "B"], "count": [1, 3]})
+        ),
+    ):
         for ax in figure.axes:
-            low = ax.get_xlim()[0] if ax.get_xlabel() in training.COSTS.values() else ax.get_ylim()[0]
+            low = (
+                ax.get_xlim()[0] if ax.get_xlabel() in training.COSTS.values() else ax.get_ylim()[0]
+            )
             assert low == 0
 
 
@@ -189,9 +233,15 @@ def test_an_axis_that_starts_elsewhere_says_so():
     assert ax.get_xlim() == pytest.approx((-0.25, 0.15))
 
 
-@pytest.mark.parametrize("numbers, noun, said", [
-    ([180, 180], "question", "180 questions"), ([1], "seed", "1 seed"),
-    ([6, 5], "run", "5 to 6 runs"), (pd.Series([1114]), "", "1,114")])
+@pytest.mark.parametrize(
+    "numbers, noun, said",
+    [
+        ([180, 180], "question", "180 questions"),
+        ([1], "seed", "1 seed"),
+        ([6, 5], "run", "5 to 6 runs"),
+        (pd.Series([1114]), "", "1,114"),
+    ],
+)
 def test_how_many_in_words(numbers, noun, said):
     assert training.count(numbers, noun) == said
 
@@ -204,15 +254,26 @@ def test_save_writes_four_files_that_belong_together(stage, scores):
     assert style.save(figure, "ratings", table, stage, title="Ratings", extra=[1]) is None
     folder = paths.FIGURES / "smoke"
     assert sorted(p.name for p in folder.iterdir()) == [
-        f"ratings.{kind}" for kind in ("csv", "json", "pdf", "png")]
+        f"ratings.{kind}" for kind in ("csv", "json", "pdf", "png")
+    ]
     record = json.loads((folder / "ratings.json").read_text())
     assert record["title"] == "Ratings" and record["extra"] == [1]
     assert record["notebook"] == "notebooks/05_human_study.ipynb"
-    assert {"commit", "profile", "seeds", "packages", "requirements_sha256", "matplotlib",
-            "command", "figure"} <= set(record)
+    assert {
+        "commit",
+        "profile",
+        "seeds",
+        "packages",
+        "requirements_sha256",
+        "matplotlib",
+        "command",
+        "figure",
+    } <= set(record)
     assert record["table_sha256"] == files.sha256_file(folder / "ratings.csv")
-    assert record["files"] == {f"ratings.{kind}": files.sha256_file(folder / f"ratings.{kind}")
-                               for kind in ("pdf", "png", "csv")}
+    assert record["files"] == {
+        f"ratings.{kind}": files.sha256_file(folder / f"ratings.{kind}")
+        for kind in ("pdf", "png", "csv")
+    }
     again = pd.read_csv(folder / "ratings.csv")
     np.testing.assert_array_equal(again["mean"], table["mean"])  # full precision
 
@@ -252,7 +313,8 @@ def test_accuracy_of_published_cells():
     assert list(table["method"][:4]) == list(PAPER_ARMS)
     assert [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes] == [
         ["220M\n(6, 6, 6, 6 runs)", "770M\n(6, 5, 5, 6 runs)"],
-        ["220M\n(5, 5, 4, 6 runs)", "770M\n(5, 5, 4, 5 runs)"]]
+        ["220M\n(5, 5, 4, 6 runs)", "770M\n(5, 5, 4, 5 runs)"],
+    ]
     first = table.iloc[0]
     half = 2.570581835636314 * 4.13732568117254 / np.sqrt(6)  # t, 5 degrees of freedom
     assert (first["n"], first["mean"]) == (6, pytest.approx(53.1661097466667))
@@ -269,7 +331,8 @@ def test_student_accuracy_has_wilson_intervals_and_chance():
     assert len(table) == len(students) and len(figure.axes) == 2
     row = table.iloc[0]
     assert (row["low"] / 100, row["high"] / 100) == pytest.approx(
-        wilson(row["correct"], row["total"]))
+        wilson(row["correct"], row["total"])
+    )
     assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
     assert figure.axes[0].get_ylim() == (0, 100)
     assert figure.axes[0].get_title() == "small students (40 questions)"
@@ -287,7 +350,9 @@ def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
     bands = [band.get_paths()[0].get_extents() for band in figure.axes[0].collections]
     assert {(band.y0, band.y1) for band in bands} == {(1.0, 3.1)}
     assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == [
-        "dev, 2 seeds", "train, 2 seeds"]
+        "dev, 2 seeds",
+        "train, 2 seeds",
+    ]
     with pytest.raises(UserError, match="empty"):
         training.loss_curves(history[history["task"] == "loss"])
 
@@ -297,12 +362,15 @@ def test_loss_curves_that_coincide_can_be_told_apart():
     figure, _ = training.loss_curves(make_history(make_students(1)))
     for ax in figure.axes:
         marks = [line for line in ax.lines if line.get_linestyle() == "None"]
-        assert len({(line.get_marker(), line.get_markerfacecolor()) for line in marks}) == len(marks)
+        assert len({(line.get_marker(), line.get_markerfacecolor()) for line in marks}) == len(
+            marks
+        )
         places = np.concatenate([line.get_xdata() for line in marks])
         assert len(places) == 4 * len(marks) == len(set(places))
         for line in marks:
-            np.testing.assert_allclose(line.get_ydata(), np.interp(
-                line.get_xdata(), range(3), [3, 1.5, 1]))
+            np.testing.assert_allclose(
+                line.get_ydata(), np.interp(line.get_xdata(), range(3), [3, 1.5, 1])
+            )
 
 
 def test_costs_are_means_over_seeds():
@@ -345,27 +413,36 @@ def test_rating_distribution_is_in_percent_around_the_middle():
 def test_effects_have_the_interval_of_the_brunner_munzel_test(scores):
     effects = report.vda_intervals(scores)
     assert len(effects) == 30
-    row = effects[(effects["construct"] == "Completeness")
-                  & (effects["pair"] == "CF:Unrevised - MT+CF:Revised")].iloc[0]
+    row = effects[
+        (effects["construct"] == "Completeness")
+        & (effects["pair"] == "CF:Unrevised - MT+CF:Revised")
+    ].iloc[0]
     assert row["A"] == pytest.approx(0.423467026355113)
     part = scores[scores["construct"] == "Completeness"]
     x, y = (part.loc[part["method"] == m, "score"] for m in ("CF:Unrevised", "MT+CF:Revised"))
     se = (row["upr"] - row["A"]) / distributions.norm.ppf(0.975)
     assert abs((row["A"] - 0.5) / se) == pytest.approx(
-        abs(distributions.brunnermunzel(x, y).statistic))
+        abs(distributions.brunnermunzel(x, y).statistic)
+    )
     figure, table = plots_study.effect_figure(effects, "A", "A", 0.5)
-    key, = figure.legends
-    assert [text.get_text() for text in key.get_texts()] == ["95 % interval without 0.5", "with 0.5"]
+    (key,) = figure.legends
+    assert [text.get_text() for text in key.get_texts()] == [
+        "95 % interval without 0.5",
+        "with 0.5",
+    ]
     assert [mark.get_markerfacecolor() for mark in key.get_lines()] == ["black", "white"]
-    np.testing.assert_allclose(np.sort(np.concatenate([drawn(ax, "x") for ax in figure.axes])),
-                               np.sort(table["A"]))
+    np.testing.assert_allclose(
+        np.sort(np.concatenate([drawn(ax, "x") for ax in figure.axes])), np.sort(table["A"])
+    )
 
 
 def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RAW", tmp_path)
     _, two = plots_study.specification_plot(report.published_decisions())
     assert two.groupby("specification", sort=False)["n"].first().to_dict() == {
-        "all runs": 46, "1.5 IQR (paper)": 39}
+        "all runs": 46,
+        "1.5 IQR (paper)": 39,
+    }
     shutil.copy(shared / "published" / "experiment.csv", tmp_path)
     figure, four = plots_study.specification_plot(report.published_decisions())
     assert four["specification"].nunique() == 4
@@ -390,8 +467,7 @@ def test_published_points_have_rs_quality_and_a_wide_enough_interval(scores):
 
 
 def test_pareto_front():
-    front = tradeoff.pareto_front(pd.Series([1, 2, 2, 3, 4.0]),
-                                        pd.Series([5, 5, 4, 4.5, np.nan]))
+    front = tradeoff.pareto_front(pd.Series([1, 2, 2, 3, 4.0]), pd.Series([5, 5, 4, 4.5, np.nan]))
     assert front.tolist() == [False, True, False, True, False]
     assert tradeoff.pareto_front(pd.Series([1, 1]), pd.Series([2, 2])).all()  # equals tie
 
@@ -413,8 +489,7 @@ def test_points_of_students(seeds):
     half = distributions.t.ppf(0.975, len(means) - 1) * means.std() / np.sqrt(len(means))
     assert row["quality_high"] == pytest.approx(min(100, means.mean() + half))
     if seeds < 3:
-        assert row["accuracy_low"] == pytest.approx(
-            100 * wilson(part["correct"].mean(), 40)[0])
+        assert row["accuracy_low"] == pytest.approx(100 * wilson(part["correct"].mean(), 40)[0])
     assert row["intervals"] == ("over questions" if seeds < 3 else "over seeds")
 
 
@@ -428,8 +503,9 @@ def test_a_run_without_explanations_has_no_trade_off():
 
 def test_findings_name_the_front_and_the_distance_to_it(scores):
     cells = accuracy.published_cells()
-    found = tradeoff.tradeoff_findings(tradeoff.published_points(
-        cells[cells["panel"] == "all runs"], scores)).set_index("finding")
+    found = tradeoff.tradeoff_findings(
+        tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
+    ).set_index("finding")
     ahead = found.loc["MT:Unrevised (770M) is on the Pareto front by its means"]
     assert ahead["accuracy"] == "75.6 [74.6, 76.5]"
     behind = found.loc["CF:Unrevised (770M) is behind MT:Unrevised (770M)"]
@@ -437,20 +513,29 @@ def test_findings_name_the_front_and_the_distance_to_it(scores):
 
 
 def test_text_lengths_are_shares_of_each_kind():
-    texts = pd.DataFrame({"kind": ["revision"] * 5 + ["critique"] * 2,
-                          "characters": [1, 2, 3, 4, 10, 0, 8]})
+    texts = pd.DataFrame(
+        {"kind": ["revision"] * 5 + ["critique"] * 2, "characters": [1, 2, 3, 4, 10, 0, 8]}
+    )
     figure, table = plots_texts.text_lengths(texts)
     assert list(table["kind"]) == ["revision", "critique"]
     assert table.loc[0, ["n", "mean", "min", "q1", "median", "q3", "max"]].tolist() == [
-        5, 4, 1, 2, 3, 4, 10]
+        5,
+        4,
+        1,
+        2,
+        3,
+        4,
+        10,
+    ]
     for ax in figure.axes:
         assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
     assert figure.axes[0].get_title("left") == "revision: n = 5, median 3"
 
 
 def test_letters_are_shares_of_their_group():
-    counts = pd.DataFrame({"group": ["a", "a", "b", "b"], "letter": ["A", "B", "A", "B"],
-                           "count": [1, 3, 5, 5]})
+    counts = pd.DataFrame(
+        {"group": ["a", "a", "b", "b"], "letter": ["A", "B", "A", "B"], "count": [1, 3, 5, 5]}
+    )
     figure, table = plots_texts.letter_distribution(counts)
     assert table["share"].tolist() == [25, 75, 50, 50]
     assert [bar.get_height() for bar in figure.axes[0].patches] == [25, 75, 50, 50]
@@ -471,8 +556,16 @@ def test_revision_changes_are_pairs():
         plots_texts.revision_changes(texts[texts["kind"] == "revision"])
 
 
-@pytest.mark.parametrize("draw", [training.accuracy_figure, training.loss_curves, training.cost_figure,
-                                  plots_texts.text_lengths, plots_study.ratings_figure])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        training.accuracy_figure,
+        training.loss_curves,
+        training.cost_figure,
+        plots_texts.text_lengths,
+        plots_study.ratings_figure,
+    ],
+)
 def test_a_table_without_its_columns_gets_one_sentence(draw):
     with pytest.raises(UserError, match="needs the column"):
         draw(pd.DataFrame({"x": [1]}))

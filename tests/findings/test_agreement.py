@@ -41,16 +41,35 @@ def stage(tmp_path, monkeypatch):
 def explain(characters, **columns):
     """Explanations q0, q1, ... of one student, with two measures (a share that never differs)."""
     count = len(characters)
-    return pd.DataFrame({"id": [f"q{i}" for i in range(count)], "question": "Why?",
-                         "arm": "MT:Unrevised", "size": "135M", "seed": 0, "characters": characters,
-                         "empty": [False] * count, **columns})
+    return pd.DataFrame(
+        {
+            "id": [f"q{i}" for i in range(count)],
+            "question": "Why?",
+            "arm": "MT:Unrevised",
+            "size": "135M",
+            "seed": 0,
+            "characters": characters,
+            "empty": [False] * count,
+            **columns,
+        }
+    )
 
 
 def rate(scores, lengths, method="MT:Unrevised", person="p"):
     """One person's ratings of q0, q1, ..., the same score on every construct."""
-    return pd.DataFrame([{"participant": person, "method": method, "length": length,
-                          "slot": f"S{i}", "question": f"q{i}", **dict.fromkeys(CONSTRUCTS, score)}
-                         for i, (score, length) in enumerate(zip(scores, lengths, strict=True))])
+    return pd.DataFrame(
+        [
+            {
+                "participant": person,
+                "method": method,
+                "length": length,
+                "slot": f"S{i}",
+                "question": f"q{i}",
+                **dict.fromkeys(CONSTRUCTS, score),
+            }
+            for i, (score, length) in enumerate(zip(scores, lengths, strict=True))
+        ]
+    )
 
 
 def check(*parts):
@@ -70,8 +89,16 @@ def paper(shared):
 def test_rho_by_hand():
     """Squared differences of ranks 0 0 1 1 1 1: rho = 1 - 6 * 4 / (6 * 35) = 31 / 35."""
     table = agreement.measures_against_ratings(explain(LENGTHS), RATED)
-    assert list(table.columns) == ["measure", "construct", "explanations", "rho", "low", "high",
-                                   "p", "p_holm"]
+    assert list(table.columns) == [
+        "measure",
+        "construct",
+        "explanations",
+        "rho",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+    ]
     found = table[table["measure"] == "characters"]
     assert tuple(found["construct"]) == OUTCOMES
     assert found["rho"].tolist() == pytest.approx([31 / 35] * 6)
@@ -98,8 +125,11 @@ def test_a_measure_that_never_differs_has_no_rho_and_perfect_agreement_no_interv
 
 
 def test_a_measure_counts_where_it_is_defined():
-    some = explain(LENGTHS, similarity=[0.1, 0.2, 0.4, 0.3, np.nan, np.nan],
-                   rouge_l=[0.1, 0.2, 0.4, *[np.nan] * 3])
+    some = explain(
+        LENGTHS,
+        similarity=[0.1, 0.2, 0.4, 0.3, np.nan, np.nan],
+        rouge_l=[0.1, 0.2, 0.4, *[np.nan] * 3],
+    )
     table = agreement.measures_against_ratings(some, RATED).set_index("measure")
     assert set(table.loc["similarity", "explanations"]) == {4}
     assert set(table.loc["similarity", "rho"]) == {1.0}
@@ -108,8 +138,11 @@ def test_a_measure_counts_where_it_is_defined():
 
 
 def test_too_few_or_ratings_of_something_else_are_one_sentence():
-    with pytest.raises(UserError, match="^Only 3 explanations were rated by people and measured in "
-                                        "this run .*4 are needed. Are these ratings of this run?"):
+    with pytest.raises(
+        UserError,
+        match="^Only 3 explanations were rated by people and measured in "
+        "this run .*4 are needed. Are these ratings of this run?",
+    ):
         agreement.measures_against_ratings(explain(LENGTHS)[:3], RATED)
     other = explain([length + 1 for length in LENGTHS])  # the same questions, other texts
     with pytest.raises(UserError, match="^Only 0 .*[(]same question, method, length"):
@@ -128,15 +161,24 @@ def test_the_length_tells_which_students_text_was_rated():
     assert set(found.loc["rouge_l", "explanations"]) == {6}
     twin = pd.concat([rated, rated.assign(seed=1, rouge_l=0.3)])  # nothing tells these apart
     joined = agreement.join_ratings(
-        twin.assign(question=twin["id"], method=twin["arm"], length=twin["characters"]), RATED,
-        ["rouge_l"], "here")
+        twin.assign(question=twin["id"], method=twin["arm"], length=twin["characters"]),
+        RATED,
+        ["rouge_l"],
+        "here",
+    )
     assert joined["rouge_l"].tolist() == pytest.approx([0.2, 0.25, 0.35, 0.3, 0.45, 0.4])
     assert joined["Quality"].tolist() == [1, 1.5, 3, 2.5, 5, 4]
 
 
 def test_equal_means_are_ties_in_whatever_order_people_rated():
-    table = pd.DataFrame({"question": list("aaabbbcd"), "method": "MT:Revised", "length": 10,
-                          **dict.fromkeys(OUTCOMES, 1.0)})
+    table = pd.DataFrame(
+        {
+            "question": list("aaabbbcd"),
+            "method": "MT:Revised",
+            "length": 10,
+            **dict.fromkeys(OUTCOMES, 1.0),
+        }
+    )
     table["Quality"] = [0.1, 0.2, 0.3, 0.3, 0.2, 0.1, 1, 2]  # (0.1 + 0.2) + 0.3 > (0.3 + 0.2) + 0.1
     found = agreement.join_ratings(table, table, ["Quality"], "here")
     assert found["Quality"].tolist() == [0.2, 0.2, 1, 2]
@@ -144,8 +186,17 @@ def test_equal_means_are_ties_in_whatever_order_people_rated():
 
 def test_lengths_of_the_papers_explanations(paper):
     table = agreement.paper_lengths(paper)
-    assert list(table.columns) == ["measure", "construct", "within", "explanations", "rho", "low",
-                                   "high", "p", "p_holm"]
+    assert list(table.columns) == [
+        "measure",
+        "construct",
+        "within",
+        "explanations",
+        "rho",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+    ]
     assert table["within"].unique().tolist() == ["all", *PAPER_ARMS]
     assert set(table["measure"]) == {"characters"} and len(table) == 5 * 6
     rows = table.set_index(["within", "construct"])
@@ -163,8 +214,11 @@ def test_lengths_of_the_papers_explanations(paper):
 def drawn(figure, table, of):
     """rho by row and construct as the figure has it."""
     rows = list(dict.fromkeys(table[of]))
-    return {(rows[int(line.get_ydata()[0])], ax.get_title()): line.get_xdata()[0]
-            for ax in figure.axes for line in (part.lines[0] for part in ax.containers)}
+    return {
+        (rows[int(line.get_ydata()[0])], ax.get_title()): line.get_xdata()[0]
+        for ax in figure.axes
+        for line in (part.lines[0] for part in ax.containers)
+    }
 
 
 def readable(figure):
@@ -182,8 +236,9 @@ def readable(figure):
 
 def test_the_figure_shows_its_table():
     rng = np.random.default_rng(0)
-    some = explain(LENGTHS, **{name: rng.random(6) for name in MEASURES if name not in (
-        "characters", "empty")})
+    some = explain(
+        LENGTHS, **{name: rng.random(6) for name in MEASURES if name not in ("characters", "empty")}
+    )
     given = agreement.measures_against_ratings(some, RATED)
     figure, table = agreement.agreement_figure(given)
     pd.testing.assert_frame_equal(table, given)
@@ -193,8 +248,9 @@ def test_the_figure_shows_its_table():
     assert figure.axes[0].get_xlim()[1] >= table["high"].max()
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()][2] == "empty (6)"
     readable(figure)
-    first = agreement.agreement_figure(given.assign(p_holm=np.where(
-        given["measure"] == "characters", 0.01, 0.5)))[0].axes[0]
+    first = agreement.agreement_figure(
+        given.assign(p_holm=np.where(given["measure"] == "characters", 0.01, 0.5))
+    )[0].axes[0]
     fills = [part.lines[0].get_markerfacecolor() for part in first.containers]
     assert fills == ["k"] + ["w"] * 9
     with pytest.raises(UserError, match="at least one row"):
@@ -208,7 +264,8 @@ def test_the_figure_of_lengths_has_the_methods_looks(paper):
     lines = [part.lines[0] for part in figure.axes[0].containers]
     assert [line.get_color() for line in lines] == ["black", *map(style.colour_of, PAPER_ARMS)]
     assert [line.get_markerfacecolor() == "white" for line in lines[1:]] == list(
-        map(style.is_open, PAPER_ARMS))
+        map(style.is_open, PAPER_ARMS)
+    )
     readable(figure)
 
 
@@ -245,15 +302,23 @@ def test_ratings_of_another_run_are_told_and_left_out(stage, tmp_path, capsys):
     RATED.drop(columns=["Quality", "question"]).to_csv(own, index=False)
     assert agreement.compare(str(own), explain(LENGTHS)).empty
     assert "The ratings lack the column(s) question" in capsys.readouterr().out
-    with pytest.raises(UserError, match="none.csv: no such folder or file; name the folder of your"):
+    with pytest.raises(
+        UserError, match="none.csv: no such folder or file; name the folder of your"
+    ):
         agreement.compare(str(tmp_path / "none.csv"), explain(LENGTHS))
 
 
 def test_notebook_06_has_the_parameter_of_05_and_reruns_when_the_raw_ratings_come(
-        tmp_path, monkeypatch):
-    cells = {name: [cell.source for cell in nbformat.read(
-        paths.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells if cell.cell_type == "code"]
-        for name in ("05_human_study", "06_tradeoff")}
+    tmp_path, monkeypatch
+):
+    cells = {
+        name: [
+            cell.source
+            for cell in nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+            if cell.cell_type == "code"
+        ]
+        for name in ("05_human_study", "06_tradeoff")
+    }
     assert cells["06_tradeoff"][0] == cells["05_human_study"][0]
     assert sum("own_ratings" in cell for cell in cells["06_tradeoff"][1:]) == 1
     raw = tmp_path / "data" / "raw"
@@ -262,7 +327,11 @@ def test_notebook_06_has_the_parameter_of_05_and_reruns_when_the_raw_ratings_com
     monkeypatch.chdir(paths.ROOT)
     monkeypatch.setenv("HONEY_HOME", str(tmp_path))
     needs = depends.graph("smoke", str(tmp_path / "runs"))["06_tradeoff"][0]
-    assert {"lib/findings/agreement.py", "lib/human_study/report.py", str(raw / "study.csv")} <= set(needs)
+    assert {
+        "lib/findings/agreement.py",
+        "lib/human_study/report.py",
+        str(raw / "study.csv"),
+    } <= set(needs)
 
 
 @pytest.mark.parametrize("evaluated", [False, True])
@@ -272,13 +341,17 @@ def test_make_study_runs_06_where_the_run_has_explanations(tmp_path, evaluated):
         table.parent.mkdir(parents=True)
         table.write_text("")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "HONEY"))}
-    done = subprocess.run(["make", "-n", "study", "PROFILE=smoke", f"RATINGS={tmp_path}"],
-                          cwd=paths.ROOT, capture_output=True, text=True,
-                          env=clean | {"HONEY_HOME": str(tmp_path), "PYTHON": sys.executable})
+    done = subprocess.run(
+        ["make", "-n", "study", "PROFILE=smoke", f"RATINGS={tmp_path}"],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+        env=clean | {"HONEY_HOME": str(tmp_path), "PYTHON": sys.executable},
+    )
     assert done.returncode == 0, done.stderr
     ran = [line for line in done.stdout.splitlines() if "-m lib.runner.run 0" in line]
     assert all(line.endswith(f"-p own_ratings='{tmp_path}'") for line in ran)
-    assert [line.split("lib.runner.run ")[1][:2] for line in ran] == ["05", "06"][:1 + evaluated]
+    assert [line.split("lib.runner.run ")[1][:2] for line in ran] == ["05", "06"][: 1 + evaluated]
 
 
 def test_the_papers_ratings_are_none_where_not_downloaded(stage):

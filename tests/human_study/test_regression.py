@@ -41,7 +41,7 @@ def test_a_rating_on_the_fence_is_no_outlier(make_ratings):
     for last, outlier in ((20, False), (21, True)):
         quality = np.array([15, 15, 16, 17, last]) / 5
         kept = regression.drop_quality_outliers(ratings.assign(Quality=quality))
-        assert list(kept.index) == list(ratings.index[:4 if outlier else 5])
+        assert list(kept.index) == list(ratings.index[: 4 if outlier else 5])
 
 
 def test_regression_agrees_with_the_normal_equations(make_ratings):
@@ -63,10 +63,13 @@ def test_controls_are_tested_as_a_whole_and_not_shown_by_level(make_ratings):
     assert controls.loc["gender", "df1"] == 1 and controls.loc["method", "df1"] == 3
     # The partial F of the method is what leaving it out costs.
     design = regression.make_design(ratings, ("method", "gender")).assign(intercept=1.0)
-    rss = [np.linalg.lstsq(x, ratings["Quality"], rcond=None)[1][0]
-           for x in (design, design.drop(columns=list(PAPER_ARMS[1:])))]
+    rss = [
+        np.linalg.lstsq(x, ratings["Quality"], rcond=None)[1][0]
+        for x in (design, design.drop(columns=list(PAPER_ARMS[1:])))
+    ]
     assert controls.loc["method", "F"] == pytest.approx(
-        (rss[1] - rss[0]) / 3 / (rss[0] / controls.loc["method", "df2"]))
+        (rss[1] - rss[0]) / 3 / (rss[0] / controls.loc["method", "df2"])
+    )
     # What another control already says is left out.
     ratings["education"] = ratings["gender"].replace("male", "school")
     assert regression.usable_controls(ratings) == ["gender"]
@@ -106,8 +109,12 @@ def test_rank_tests_hold_their_level_and_are_seeded(make_ratings):
     assert (first[["p", "p_permutation", "p_within"]] > 0.01).all(axis=None)
     # What persons differ in is no effect of the method, but hides one from the plain permutation.
     level = ratings.groupby("participant")["Quality"].transform("mean")
-    lifted = ratings.assign(**{name: ratings[name] + 8 * level.rank() + 0.6 * (
-        ratings["method"] == PAPER_ARMS[3]) for name in study.CONSTRUCTS})
+    lifted = ratings.assign(
+        **{
+            name: ratings[name] + 8 * level.rank() + 0.6 * (ratings["method"] == PAPER_ARMS[3])
+            for name in study.CONSTRUCTS
+        }
+    )
     table = ranks.rank_test_table(lifted, 200)
     assert (table["p_within"] < table["p_permutation"]).all()
 
@@ -126,8 +133,10 @@ def test_correlations_and_levene_against_scipy(make_ratings):
     ratings = make_ratings()
     pair = regression.correlation_table(ratings).iloc[0]
     r = stats.pearsonr(ratings["Plausibility"], ratings["Understandability"])
-    assert (pair["pair"], pair["r"]) == ("Plausibility - Understandability",
-                                         pytest.approx(r.statistic))
+    assert (pair["pair"], pair["r"]) == (
+        "Plausibility - Understandability",
+        pytest.approx(r.statistic),
+    )
     levene = regression.levene_scores(study.melt_ratings(ratings)).iloc[0]
     parts = [g["Plausibility"] for _, g in ratings.groupby("method", observed=True)]
     assert levene["F"] == pytest.approx(stats.levene(*parts, center="median").statistic)

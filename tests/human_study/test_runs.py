@@ -17,8 +17,12 @@ OF_CELLS = ["n", "mean", "sd", "se"]
 
 def make_runs(seeds=4, sizes=("220M", "770M"), methods=PAPER_ARMS):
     rng = np.random.default_rng(0)
-    rows = [(m, s, r, 60 + 3 * i + rng.normal()) for i, m in enumerate(methods)
-            for s in sizes for r in range(seeds)]
+    rows = [
+        (m, s, r, 60 + 3 * i + rng.normal())
+        for i, m in enumerate(methods)
+        for s in sizes
+        for r in range(seeds)
+    ]
     return pd.DataFrame(rows, columns=stats.RUN_COLUMNS)
 
 
@@ -138,16 +142,22 @@ def test_levene_needs_three_runs_in_a_cell():
 def test_order_of_methods_follows_the_paper_then_the_table():
     runs = make_runs(methods=("Standard", "MT+CF:Revised", "CF:Unrevised"), sizes=("135M",))
     pairs = list(stats.tukey_table(runs)["pair"])
-    assert pairs == ["MT+CF:Revised-CF:Unrevised", "Standard-CF:Unrevised",
-                     "Standard-MT+CF:Revised"]
+    assert pairs == [
+        "MT+CF:Revised-CF:Unrevised",
+        "Standard-CF:Unrevised",
+        "Standard-MT+CF:Revised",
+    ]
 
 
-@pytest.mark.parametrize("change, sentence", [
-    (lambda d: d.iloc[:0], "empty"),
-    (lambda d: d.assign(accuracy=101.0), "percentage from 0 to 100"),
-    (lambda d: d.assign(accuracy="high"), "percentage from 0 to 100"),
-    (lambda d: pd.concat([d, d]), "twice"),
-])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda d: d.iloc[:0], "empty"),
+        (lambda d: d.assign(accuracy=101.0), "percentage from 0 to 100"),
+        (lambda d: d.assign(accuracy="high"), "percentage from 0 to 100"),
+        (lambda d: pd.concat([d, d]), "twice"),
+    ],
+)
 def test_a_bad_table_of_runs_gets_one_sentence(change, sentence):
     with pytest.raises(UserError, match=sentence):
         stats.analyse_runs(change(make_runs()))
@@ -164,10 +174,12 @@ def test_an_empty_cell_and_a_single_method_get_one_sentence():
 @pytest.mark.parametrize("there", [True, False])
 def test_bad_files_get_one_sentence(tmp_path, monkeypatch, there):
     monkeypatch.setattr(reference, "PUBLISHED", tmp_path)
-    for name, load in (("accuracy_cells.csv", reference.load_published_cells),
-                       ("rating_counts.csv", reference.load_rating_counts),
-                       ("r_statistics.json", reference.load_golden),
-                       ("runs.csv", lambda: stats.load_published_runs(tmp_path / "runs.csv"))):
+    for name, load in (
+        ("accuracy_cells.csv", reference.load_published_cells),
+        ("rating_counts.csv", reference.load_rating_counts),
+        ("r_statistics.json", reference.load_golden),
+        ("runs.csv", lambda: stats.load_published_runs(tmp_path / "runs.csv")),
+    ):
         if there:
             (tmp_path / name).write_text("a,b\n1,2\n")
         with pytest.raises(UserError, match=name):
@@ -176,8 +188,10 @@ def test_bad_files_get_one_sentence(tmp_path, monkeypatch, there):
 
 def test_a_run_of_an_unknown_kind_is_named_by_its_line(tmp_path):
     bad = tmp_path / "bad.csv"
-    bad.write_text("run,test accuracy,target_rationale,model_size,training_mode\n"
-                   "0,0.5,few-shot-revision,220M,unheard-of\n")
+    bad.write_text(
+        "run,test accuracy,target_rationale,model_size,training_mode\n"
+        "0,0.5,few-shot-revision,220M,unheard-of\n"
+    )
     with pytest.raises(UserError, match="line 2"):
         stats.load_published_runs(bad)
 
@@ -191,8 +205,15 @@ def test_comparison_shows_what_is_missing_or_off():
 
 
 def test_no_spread_is_a_note_and_not_a_crash():
-    runs = pd.DataFrame([(m, s, r, 0.0) for m in ("MT:Unrevised", "CF:Unrevised")
-                         for s in ("a", "b") for r in (0, 1)], columns=stats.RUN_COLUMNS)
+    runs = pd.DataFrame(
+        [
+            (m, s, r, 0.0)
+            for m in ("MT:Unrevised", "CF:Unrevised")
+            for s in ("a", "b")
+            for r in (0, 1)
+        ],
+        columns=stats.RUN_COLUMNS,
+    )
     notes = stats.analyse_runs(runs)
     notes = notes[notes["statistic"] == "note"]
     assert notes["term"].str.contains("no spread to test").sum() >= 3

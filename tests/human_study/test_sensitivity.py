@@ -42,8 +42,10 @@ def test_participants_explain_two_fifths_of_quality(published):
 def test_icc_of_each_outcome(make_ratings):
     table = sensitivity.icc_table(make_ratings(people=40)).set_index("construct")
     assert list(table.index) == list(sensitivity.OUTCOMES)
-    assert (table["icc"] == table["var_participant"]
-            / (table["var_participant"] + table["var_residual"])).all()
+    assert (
+        table["icc"]
+        == table["var_participant"] / (table["var_participant"] + table["var_residual"])
+    ).all()
     # Simulated with SDs 0.7 between and 0.8 within persons; Quality averages five errors.
     assert table.loc["Completeness", "icc"] == pytest.approx(0.43, abs=0.15)
     assert table.loc["Quality", "icc"] > 0.6
@@ -60,8 +62,9 @@ def test_slots_show_one_method_each(published):
 def test_a_balanced_block_design_gives_the_repeated_measures_anova(make_ratings):
     ratings = make_ratings(people=12, slots=1, effect=0.4)
     fit = mixed.fit_mixed(ratings, terms=("method",))
-    aov = pg.rm_anova(ratings, dv="Quality", within="method", subject="participant",
-                      detailed=True).iloc[0]
+    aov = pg.rm_anova(
+        ratings, dv="Quality", within="method", subject="participant", detailed=True
+    ).iloc[0]
     for row in mixed.effect_table(fit).itertuples():
         assert (row.F, row.df2) == (pytest.approx(aov["F"], rel=1e-6), pytest.approx(33, rel=1e-6))
 
@@ -137,8 +140,9 @@ def test_ordinal_model_has_the_sign_of_the_effect(make_ratings):
 
 def test_ordinal_errors_are_clustered_by_participant(make_ratings):
     ratings = make_ratings(people=10)
-    once, twice = (sensitivity.ordinal_table(table)[0] for table in (
-        ratings, pd.concat([ratings, ratings])))
+    once, twice = (
+        sensitivity.ordinal_table(table)[0] for table in (ratings, pd.concat([ratings, ratings]))
+    )
     np.testing.assert_allclose(once["estimate"], twice["estimate"], atol=0.01)
     # Saying everything twice makes no person surer; plain errors would shrink to 0.71.
     np.testing.assert_allclose(twice["se"] / once["se"], 1, atol=0.05)
@@ -162,10 +166,15 @@ def test_only_the_comparisons_with_cf_survive_every_decision(shared):
     runs = stats.load_published_runs(shared / "published" / "experiment.csv")
     multiverse = sensitivity.multiverse_table(runs[runs["method"].isin(PAPER_ARMS)])
     sizes = multiverse.groupby("specification", sort=False)["n"].first()
-    assert sizes.to_dict() == {"all runs": 46, "1.5 IQR (paper)": 39, "3 IQR": 42,
-                               "without run 0": 38}
+    assert sizes.to_dict() == {
+        "all runs": 46,
+        "1.5 IQR (paper)": 39,
+        "3 IQR": 42,
+        "without run 0": 38,
+    }
     verdict = sensitivity.survival_table(multiverse).set_index("conclusion")["verdict"]
-    with_cf = {f"{size} {method}-CF:Unrevised" for size in ("220M", "770M")
-               for method in PAPER_ARMS[1:]}
+    with_cf = {
+        f"{size} {method}-CF:Unrevised" for size in ("220M", "770M") for method in PAPER_ARMS[1:]
+    }
     assert set(verdict.index[verdict == "always"]) == with_cf | {"method", "size"}
     assert verdict["method:size"] == "depends"

@@ -10,9 +10,13 @@ R = reference.load_golden()
 
 
 def make_raw(**changes):
-    rows = {"participant": ["1", "1", "2"], "method": ["MT:Unrevised", "CF:Unrevised", "Other"],
-            "length": ["100", "80.5", "120"], "slot": ["a", "b", "a"],
-            **{name: ["1", "5", "3"] for name in study.CONSTRUCTS}}
+    rows = {
+        "participant": ["1", "1", "2"],
+        "method": ["MT:Unrevised", "CF:Unrevised", "Other"],
+        "length": ["100", "80.5", "120"],
+        "slot": ["a", "b", "a"],
+        **{name: ["1", "5", "3"] for name in study.CONSTRUCTS},
+    }
     return pd.DataFrame(rows | changes)
 
 
@@ -25,8 +29,10 @@ def test_counts_give_every_value_of_r_on_single_constructs(scores):
     ours = reference.name_values(study.analyse_scores(scores), "explainability")
     table = reference.compare_with_r(R, ours, "explainability")
     kinds = table["statistic"].str.split().str[1]
-    table = table[kinds.isin(["descriptives", "kruskal", "dunn", "vda"])
-                  & ~table["statistic"].str.contains("Quality")]
+    table = table[
+        kinds.isin(["descriptives", "kruskal", "dunn", "vda"])
+        & ~table["statistic"].str.contains("Quality")
+    ]
     assert len(table) == 100 + 25 + 42 + 24
     assert table["agrees"].all(), table[~table["agrees"]]
 
@@ -34,8 +40,12 @@ def test_counts_give_every_value_of_r_on_single_constructs(scores):
 def test_raw_ratings_give_the_published_counts(shared):
     ratings = study.load_ratings(shared / "published" / "study.csv")
     keys = ["method", "construct", "score"]
-    ours = study.melt_ratings(ratings).query("construct != 'Quality'").groupby(
-        keys, observed=True).size()
+    ours = (
+        study.melt_ratings(ratings)
+        .query("construct != 'Quality'")
+        .groupby(keys, observed=True)
+        .size()
+    )
     theirs = reference.load_rating_counts().set_index(keys)["count"]
     assert len(theirs) == 100 and ours.to_dict() == theirs[theirs > 0].to_dict()
 
@@ -46,9 +56,16 @@ def test_significant_constructs_are_the_papers(scores):
 
 
 def test_vargha_delaney_by_counting():
-    scores = study.expand_counts(pd.DataFrame({
-        "method": ["x", "x", "y", "y"], "construct": "Plausibility", "score": [2, 3, 1, 3],
-        "count": [1, 1, 1, 1]}))
+    scores = study.expand_counts(
+        pd.DataFrame(
+            {
+                "method": ["x", "x", "y", "y"],
+                "construct": "Plausibility",
+                "score": [2, 3, 1, 3],
+                "count": [1, 1, 1, 1],
+            }
+        )
+    )
     # x = {2, 3}, y = {1, 3}: two pairs greater, one equal, one less.
     row = study.vda_table(scores).iloc[0]
     assert (row["pair"], row["A"], row["cliff_delta"], row["U"]) == ("x - y", 0.625, 0.25, 2.5)
@@ -73,14 +90,20 @@ def test_the_authors_names_become_ours(tmp_path):
     assert {"participant", "slot", "length"} <= set(ratings.columns)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"Completeness": ["1", "6", "3"]}, "row 2: Completeness must be a whole number from 1 to 5"),
-    ({"Completeness": ["1", "2.5", "3"]}, "row 2: Completeness"),
-    ({"Completeness": ["", "2", "3"]}, "row 1: Completeness"),
-    ({"length": ["1", "2", "0"]}, "row 3: length must be a number of characters above 0"),
-    ({"method": ["", "a", "b"]}, "row 1: method must be a text"),
-    ({"slot": ["a", "a", "a"]}, "one slot of one participant twice"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (
+            {"Completeness": ["1", "6", "3"]},
+            "row 2: Completeness must be a whole number from 1 to 5",
+        ),
+        ({"Completeness": ["1", "2.5", "3"]}, "row 2: Completeness"),
+        ({"Completeness": ["", "2", "3"]}, "row 1: Completeness"),
+        ({"length": ["1", "2", "0"]}, "row 3: length must be a number of characters above 0"),
+        ({"method": ["", "a", "b"]}, "row 1: method must be a text"),
+        ({"slot": ["a", "a", "a"]}, "one slot of one participant twice"),
+    ],
+)
 def test_a_bad_rating_gets_one_sentence(changes, sentence, tmp_path):
     path = tmp_path / "bad.csv"
     make_raw(**changes).to_csv(path, index=False)

@@ -41,11 +41,19 @@ def of_many_lines(model, tokenizer) -> decoding.Decoder:
     return decoder
 
 
-PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [5, 6, 7, 8, 30], [5, 6, 7, 8, 9, 40, 41, 42, 43], [5, 6, 7, 8, 9]]
+PROMPTS = [
+    [5, 6, 7, 8, 9, 10, 11],
+    [5, 6, 7, 8, 30],
+    [5, 6, 7, 8, 9, 40, 41, 42, 43],
+    [5, 6, 7, 8, 9],
+]
 
 
-@pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:1], [[5, 9], [7, 8, 9, 10]], [[5, 9]] * 2],
-                         ids=["shared prefix", "one prompt", "nothing shared", "all the same"])
+@pytest.mark.parametrize(
+    "prompts",
+    [PROMPTS, PROMPTS[:1], [[5, 9], [7, 8, 9, 10]], [[5, 9]] * 2],
+    ids=["shared prefix", "one prompt", "nothing shared", "all the same"],
+)
 def test_same_tokens_as_one_by_one(tiny, prompts):
     model, tokenizer = tiny
     ends = {tokenizer.eos_token_id}
@@ -61,7 +69,8 @@ def test_rows_end_at_eos_and_leave_the_others_alone(tiny):
     stop = free[0][3]
     decoder._ends = lambda: {stop}
     assert decoder.decode(PROMPTS, 12) == [
-        row[:row.index(stop)] if stop in row else row for row in free]
+        row[: row.index(stop)] if stop in row else row for row in free
+    ]
 
 
 def test_one_line_ends_at_the_first_break_after_text(tiny):
@@ -87,20 +96,24 @@ def test_the_prefix_is_read_once(tiny, monkeypatch):
     decoder = decoding.Decoder(model, tokenizer)
     calls = []
     forward = decoder._forward
-    monkeypatch.setattr(decoder, "_forward", lambda ids, *rest: calls.append(ids.shape) or forward(ids, *rest))
+    monkeypatch.setattr(
+        decoder, "_forward", lambda ids, *rest: calls.append(ids.shape) or forward(ids, *rest)
+    )
     decoder.decode(PROMPTS, 1)
     decoder.decode(PROMPTS, 1)
     assert [tuple(shape) for shape in calls] == [(1, 4), (4, 5), (4, 5)]
 
 
 def test_common_prefix():
-    assert student.common_prefix([[1, 2, 3], [1, 2, 4]]) == 2
-    assert student.common_prefix([[1, 2], [1, 2, 3]]) == 2
-    assert student.common_prefix([[1, 9], [2, 9]]) == student.common_prefix([[], [2]]) == 0
+    assert common_prefix([[1, 2, 3], [1, 2, 4]]) == 2
+    assert common_prefix([[1, 2], [1, 2, 3]]) == 2
+    assert common_prefix([[1, 9], [2, 9]]) == common_prefix([[], [2]]) == 0
 
 
-@pytest.mark.parametrize("template, wanted, used", [
-    ("{{ x }}", None, True), (None, None, False), ("{{ x }}", False, False), (None, True, True)])
+@pytest.mark.parametrize(
+    "template, wanted, used",
+    [("{{ x }}", None, True), (None, None, False), ("{{ x }}", False, False), (None, True, True)],
+)
 def test_chat_template_where_there_is_one_unless_the_profile_says_otherwise(template, wanted, used):
     tokenizer = SimpleNamespace(chat_template=template)
     assert teacher.uses_chat(SimpleNamespace(chat=wanted), tokenizer) == used
@@ -114,7 +127,7 @@ def test_a_prompt_that_brings_its_special_tokens_gets_no_others(tiny):
 def test_newline_tokens(tiny):
     model, tokenizer = tiny
     flags = decoding.Decoder(model, tokenizer).newline
-    line, = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    (line,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
     assert flags[line] and not flags[tokenizer("fox", add_special_tokens=False)["input_ids"][0]]
 
 
@@ -129,29 +142,62 @@ def test_quiet_leaves_out_notes_on_packages_that_are_not_installed():
     assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
 
 
-WINDOWS = "The layers of this {} model see only the last {} tokens, which is not computed here; choose "
+WINDOWS = (
+    "The layers of this {} model see only the last {} tokens, which is not computed here; choose "
+)
 
 
-@pytest.mark.parametrize("config, sentence", [
-    ({"model_type": "gemma3_text", "sliding_window": 32}, WINDOWS.format("gemma3_text", 32)),
-    ({"model_type": "gemma3", "text_config": {"sliding_window": 512}},
-     WINDOWS.format("gemma3_text", 512)),
-    ({"model_type": "mistral", "sliding_window": 4096}, WINDOWS.format("mistral", 4096)),
-    ({"model_type": "mistral"}, WINDOWS.format("mistral", 4096)),  # what its class takes then
-    ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True, "max_window_layers": 2},
-     WINDOWS.format("qwen2", 64)),
-    ({"model_type": "lfm2", "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]},
-     "The layers of this lfm2 model are of kind conv, which is not computed here; choose a "),
-    ({"model_type": "mistral", "sliding_window": None}, ""),
-    ({"model_type": "mistral", "sliding_window": 4096, "max_position_embeddings": 4096}, ""),
-    ({"model_type": "gemma3_text", "sliding_window": 4096, "max_position_embeddings": 4096}, ""),
-    ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": False}, ""),
-    ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True,
-      "max_window_layers": 99}, ""),
-    ({"model_type": "qwen3", "sliding_window": None, "use_sliding_window": False}, ""),
-    ({"model_type": "llama"}, ""), ({"model_type": "smollm3"}, ""), ({"model_type": "gpt2"}, ""),
-    ({"model_type": "gpt_neox"}, ""), ({"model_type": "opt"}, ""),
-])
+@pytest.mark.parametrize(
+    "config, sentence",
+    [
+        ({"model_type": "gemma3_text", "sliding_window": 32}, WINDOWS.format("gemma3_text", 32)),
+        (
+            {"model_type": "gemma3", "text_config": {"sliding_window": 512}},
+            WINDOWS.format("gemma3_text", 512),
+        ),
+        ({"model_type": "mistral", "sliding_window": 4096}, WINDOWS.format("mistral", 4096)),
+        ({"model_type": "mistral"}, WINDOWS.format("mistral", 4096)),  # what its class takes then
+        (
+            {
+                "model_type": "qwen2",
+                "sliding_window": 64,
+                "use_sliding_window": True,
+                "max_window_layers": 2,
+            },
+            WINDOWS.format("qwen2", 64),
+        ),
+        (
+            {
+                "model_type": "lfm2",
+                "num_hidden_layers": 2,
+                "layer_types": ["conv", "full_attention"],
+            },
+            "The layers of this lfm2 model are of kind conv, which is not computed here; choose a ",
+        ),
+        ({"model_type": "mistral", "sliding_window": None}, ""),
+        ({"model_type": "mistral", "sliding_window": 4096, "max_position_embeddings": 4096}, ""),
+        (
+            {"model_type": "gemma3_text", "sliding_window": 4096, "max_position_embeddings": 4096},
+            "",
+        ),
+        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": False}, ""),
+        (
+            {
+                "model_type": "qwen2",
+                "sliding_window": 64,
+                "use_sliding_window": True,
+                "max_window_layers": 99,
+            },
+            "",
+        ),
+        ({"model_type": "qwen3", "sliding_window": None, "use_sliding_window": False}, ""),
+        ({"model_type": "llama"}, ""),
+        ({"model_type": "smollm3"}, ""),
+        ({"model_type": "gpt2"}, ""),
+        ({"model_type": "gpt_neox"}, ""),
+        ({"model_type": "opt"}, ""),
+    ],
+)
 def test_models_whose_tokens_do_not_see_all_before_them_are_refused(tmp_path, config, sentence):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError if sentence else OSError) as told:  # else: it has no weights here
@@ -163,15 +209,27 @@ def test_a_window_would_change_what_is_decoded(tiny):
     """Why they are refused: tokens that a window hides are seen here."""
     import transformers
 
-    shape = dict(vocab_size=len(tiny[1]), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
-                 num_attention_heads=2, num_key_value_heads=1, head_dim=16, initializer_range=0.5,
-                 query_pre_attn_scalar=16, tie_word_embeddings=False)
+    shape = dict(
+        vocab_size=len(tiny[1]),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        initializer_range=0.5,
+        query_pre_attn_scalar=16,
+        tie_word_embeddings=False,
+    )
     prompts = [[5 + (7 * i + j) % 300 for j in range(24)] for i in range(4)]
     same = []
     for window in (8, 64):
         torch.manual_seed(0)
-        model = transformers.Gemma3ForCausalLM(transformers.Gemma3TextConfig(
-            **shape, sliding_window=window, max_position_embeddings=64)).eval()
+        model = transformers.Gemma3ForCausalLM(
+            transformers.Gemma3TextConfig(
+                **shape, sliding_window=window, max_position_embeddings=64
+            )
+        ).eval()
         expected = [reference(model, prompt, 6, set()) for prompt in prompts]
         decoder = of_many_lines(model, tiny[1])
         decoder._ends = lambda: {-1}

@@ -14,7 +14,9 @@ def test_embedded_teacher_generates(precision, layer):
     """Weights are stored in the small type, and the text is still the right one."""
     folder = checkpoints.fetch("embedded:smollm2-135m-instruct")
     model, tokenizer = checkpoints.load(folder, precision, "cpu")
-    found = [module for module in model.modules() if isinstance(module, getattr(bitsandbytes.nn, layer))]
+    found = [
+        module for module in model.modules() if isinstance(module, getattr(bitsandbytes.nn, layer))
+    ]
     assert len(found) == 30 * 7, "all linear layers of the 30 blocks"
     if precision == "4bit":
         assert {module.weight.quant_type for module in found} == {"nf4"}

@@ -37,7 +37,8 @@ def test_format_kernel_and_ids(path, notebook):
     assert notebook.metadata.kernelspec.name == "python3"
     assert set(notebook.metadata) <= {"kernelspec", "language_info"}  # no widgets, no machine
     assert [cell.id for cell in notebook.cells] == [
-        f"cell-{number:02d}" for number in range(1, len(notebook.cells) + 1)]
+        f"cell-{number:02d}" for number in range(1, len(notebook.cells) + 1)
+    ]
     assert path.read_text(encoding="utf-8").endswith("}\n")
 
 

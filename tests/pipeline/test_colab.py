@@ -21,8 +21,9 @@ RUN = [stage for stage in STAGES if stage != "05_human_study"]
 STUB = {
     "google/colab/__init__.py": "",
     "google/colab/drive.py": "from pathlib import Path\n\n\ndef mount(path):\n"
-                             "    (Path(path) / 'MyDrive').mkdir(parents=True, exist_ok=True)\n",
-    "sitecustomize.py": "import google.colab\n"}  # Colab's kernel is a part of it
+    "    (Path(path) / 'MyDrive').mkdir(parents=True, exist_ok=True)\n",
+    "sitecustomize.py": "import google.colab\n",
+}  # Colab's kernel is a part of it
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +35,24 @@ def colab(tmp_path_factory):
     """
     base = tmp_path_factory.mktemp("colab")
     origin, content = base / "origin", base / "content"
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                            cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():  # else removed, not yet committed
             (origin / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, origin / name)
-    subprocess.run([sys.executable, "-m", "lib.badges", "someone/honey", "v1"], cwd=origin,
-                   check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "lib.badges", "someone/honey", "v1"],
+        cwd=origin,
+        check=True,
+        capture_output=True,
+    )
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"], ["tag", "v1"]):
         subprocess.run([*git, *command], cwd=origin, check=True, capture_output=True)
@@ -54,12 +63,25 @@ def colab(tmp_path_factory):
     for name, text in STUB.items():
         (base / "stub" / name).parent.mkdir(parents=True, exist_ok=True)
         (base / "stub" / name).write_text(text)
-    clean = {key: value for key, value in os.environ.items()
-             if not key.startswith(("HONEY", "GIT", "MAKE", "MFLAGS", "PYTHONPATH"))}
-    return SimpleNamespace(base=base, content=content, environment=clean | {
-        "PYTHONPATH": str(base / "stub"), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1",
-        "TOKENIZERS_PARALLELISM": "false", "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{origin.as_uri()}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS})
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("HONEY", "GIT", "MAKE", "MFLAGS", "PYTHONPATH"))
+    }
+    return SimpleNamespace(
+        base=base,
+        content=content,
+        environment=clean
+        | {
+            "PYTHONPATH": str(base / "stub"),
+            "HF_HUB_OFFLINE": "1",
+            "TQDM_DISABLE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{origin.as_uri()}.insteadOf",
+            "GIT_CONFIG_VALUE_0": ADDRESS,
+        },
+    )
 
 
 def door(notebook: Path) -> str:
@@ -71,8 +93,9 @@ def door(notebook: Path) -> str:
 def enter(code: str, folder: Path, environment: dict, profile: str = "cpu"):
     """Run the door alone; prints, last, the folder and the profile that the next cell has."""
     script = f"profile = {profile!r}\n{code}\nprint(os.getcwd(), profile)"
-    return subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, text=True,
-                          capture_output=True)
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, text=True, capture_output=True
+    )
 
 
 @pytest.fixture
@@ -99,8 +122,10 @@ def test_the_door_clones_once_and_takes_the_profile_of_the_gpu(colab, empty, tmp
     smi.chmod(0o755)
     environment = colab.environment | {"PATH": f"{smi.parent}:{os.environ['PATH']}"}
     code = door(colab.content / "01_generation.ipynb")
-    line = ("Tesla T4, 16 GB, no bf16: the 4-bit teacher computes in fp16, students train in "
-            "float32; profile {0}\n{1} {0}\n")
+    line = (
+        "Tesla T4, 16 GB, no bf16: the 4-bit teacher computes in fp16, students train in "
+        "float32; profile {0}\n{1} {0}\n"
+    )
     done = enter(code, empty, environment)
     assert (done.stdout, done.stderr) == (line.format("colab", empty / "honey/notebooks"), "")
     (empty / "honey" / "mine").write_text("kept")
@@ -111,13 +136,29 @@ def test_the_door_clones_once_and_takes_the_profile_of_the_gpu(colab, empty, tmp
     assert (empty / "honey" / "mine").read_text() == "kept"
 
 
-@pytest.mark.parametrize("url, tag, sentences", [
-    ("", "", ["No address to clone: `make badges` was not run.\n"]),
-    (ADDRESS, "v9", [f"{ADDRESS} at v9 was not cloned; check tag and network: ", "v9 not found"]),
-    ("file:///nowhere", "v1", ["file:///nowhere at v1 was not cloned; ", "'/nowhere' does not"])])
+@pytest.mark.parametrize(
+    "url, tag, sentences",
+    [
+        ("", "", ["No address to clone: `make badges` was not run.\n"]),
+        (
+            ADDRESS,
+            "v9",
+            [f"{ADDRESS} at v9 was not cloned; check tag and network: ", "v9 not found"],
+        ),
+        (
+            "file:///nowhere",
+            "v1",
+            ["file:///nowhere at v1 was not cloned; ", "'/nowhere' does not"],
+        ),
+    ],
+)
 def test_what_cannot_be_cloned_is_said(colab, empty, url, tag, sentences):
-    code, count = re.subn('^url, tag = "[^"]*", "[^"]*"', f'url, tag = "{url}", "{tag}"',
-                          door(colab.content / "01_generation.ipynb"), flags=re.M)
+    code, count = re.subn(
+        '^url, tag = "[^"]*", "[^"]*"',
+        f'url, tag = "{url}", "{tag}"',
+        door(colab.content / "01_generation.ipynb"),
+        flags=re.M,
+    )
     done = enter(code, empty, colab.environment)
     assert (count, done.returncode, done.stdout) == (1, 1, "")
     assert done.stderr.startswith(sentences[0]) and sentences[-1] in done.stderr
@@ -136,8 +177,12 @@ def execute(colab, notebook: Path) -> str:
             patch.delenv(name)
         for name, value in colab.environment.items():
             patch.setenv(name, value)
-        NotebookClient(nb, kernel_name="python3", kernel_manager_class=run.ThisPython,
-                       resources={"metadata": {"path": str(colab.content)}}).execute()
+        NotebookClient(
+            nb,
+            kernel_name="python3",
+            kernel_manager_class=run.ThisPython,
+            resources={"metadata": {"path": str(colab.content)}},
+        ).execute()
     outputs = [output for cell in nb.cells if cell.cell_type == "code" for output in cell.outputs]
     return "".join(output.text for output in outputs if output.output_type == "stream")
 
@@ -154,20 +199,30 @@ def test_all_notebooks_run_from_themselves_alone(colab, told):
     for stage in RUN:
         assert "profile smoke\n" in told[stage] and "Installing" not in told[stage]
     assert {path.name for path in colab.content.iterdir()} == {
-        "honey", *(f"{stage}.ipynb" for stage in STAGES)}
+        "honey",
+        *(f"{stage}.ipynb" for stage in STAGES),
+    }
     made = colab.content / "honey/data/runs/smoke"
     assert {path.parent.name for path in made.glob("*/statistics.csv")} == set(RUN)
     assert len(list(made.glob("03_training/students/*/student.json"))) == 16
     figures = {path.stem for path in (colab.content / "honey/figures/smoke").glob("*.png")}
-    assert {"text_lengths", "revision_changes", "loss_curves", "student_accuracy",
-            "tradeoff"} <= figures
+    assert {
+        "text_lengths",
+        "revision_changes",
+        "loss_curves",
+        "student_accuracy",
+        "tradeoff",
+    } <= figures
 
 
 @pytest.mark.slow
 def test_again_nothing_that_is_finished_is_made_again(colab, told):
     data = colab.content / "honey/data"
-    finished = [*data.glob("models/*/*"), *data.glob("texts/*/shard-*"),
-                *data.glob("runs/smoke/03_training/students/*/*")]
+    finished = [
+        *data.glob("models/*/*"),
+        *data.glob("texts/*/shard-*"),
+        *data.glob("runs/smoke/03_training/students/*/*"),
+    ]
     times = {path: path.stat().st_mtime_ns for path in finished}
     assert len(times) > 40
     execute(colab, colab.content / "03_training.ipynb")

@@ -40,19 +40,30 @@ def write_profile(folder, name: str, **changed) -> profile.Profile:
     path.write_text(example(f"notebooks/profiles/{name}.yaml"))
     parsed = profile.parse(path)
     short = {"steps": 2, "evaluate_every": 2, "precision": "float32", "warmup_steps": 0}
-    few = {"task": {"name": "minicqa", "train": 8, "dev": 2, "test": 3},
-           "training": parsed.training.model_dump() | short,
-           "evaluation": {"batch_size": 3, "answer_tokens": 4, "explanation_tokens": 4}}
+    few = {
+        "task": {"name": "minicqa", "train": 8, "dev": 2, "test": 3},
+        "training": parsed.training.model_dump() | short,
+        "evaluation": {"batch_size": 3, "answer_tokens": 4, "explanation_tokens": 4},
+    }
     return profile.Profile(**parsed.model_dump() | few | changed)
 
 
 def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
     """A teacher's table as notebook 02 writes it, with plain texts."""
     splits = tasks.load(settings.task, settings.seed)
-    return pd.DataFrame([{"id": q.id, "split": split, "explanation": f"It fits {q.id}.",
-                          "revision": f"It fits {q.id}, and {q.choices[q.wrong[0]]} does not.",
-                          "counterfactuals": [f"{choice} would do." for choice in q.choices]}
-                         for split in ("train", "dev") for q in splits[split]])
+    return pd.DataFrame(
+        [
+            {
+                "id": q.id,
+                "split": split,
+                "explanation": f"It fits {q.id}.",
+                "revision": f"It fits {q.id}, and {q.choices[q.wrong[0]]} does not.",
+                "counterfactuals": [f"{choice} would do." for choice in q.choices],
+            }
+            for split in ("train", "dev")
+            for q in splits[split]
+        ]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -62,10 +73,14 @@ def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
 
 
-@pytest.mark.parametrize("files", [
-    ["lib/prompts/claims.yaml", "lib/questions/splits.py", "notebooks/profiles/claims.yaml"],
-    ["lib/students/objectives.py", "notebooks/profiles/rationale_first.yaml"],
-    ["notebooks/profiles/qwen.yaml"]])
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["lib/prompts/claims.yaml", "lib/questions/splits.py", "notebooks/profiles/claims.yaml"],
+        ["lib/students/objectives.py", "notebooks/profiles/rationale_first.yaml"],
+        ["notebooks/profiles/qwen.yaml"],
+    ],
+)
 def test_an_example_is_short(files):
     assert sum(len(example(name).splitlines()) for name in files) < 30
 
@@ -116,8 +131,9 @@ def test_a_new_method_trains_answers_and_has_a_look(monkeypatch, tmp_path):
     monkeypatch.setattr(objectives, "methods", lambda **how: four(**how) | fifth)
     monkeypatch.setattr(style, "ARMS", tuple(methods.arms()))
 
-    settings = write_profile(tmp_path, "rationale_first",
-                             students=[{"size": "tiny", "model": "tiny:llama"}])
+    settings = write_profile(
+        tmp_path, "rationale_first", students=[{"size": "tiny", "model": "tiny:llama"}]
+    )
     assert settings.arms == ["label-only", "MT:Unrevised", "rationale-first:Unrevised"]
     texts = teacher_texts(settings)
     pairs = grid.training_pairs(settings, grid.students(settings)[2], texts)
@@ -148,10 +164,15 @@ def test_a_new_method_trains_answers_and_has_a_look(monkeypatch, tmp_path):
 def test_a_new_student_is_one_line(tmp_path):
     settings = write_profile(tmp_path, "qwen")
     assert [(s.size, s.lora_rank, s.base) for s in settings.students] == [
-        ("0.6B", 16, "full"), ("0.6B-4bit", 16, "4bit"), ("mine", 16, "full")]
+        ("0.6B", 16, "full"),
+        ("0.6B-4bit", 16, "4bit"),
+        ("mine", 16, "full"),
+    ]
     assert settings.arms == profile.load("cpu").arms
     assert checkpoints.identity(settings.students[0].model) == {
-        "model": "Qwen/Qwen3-0.6B", "revision": "c1899de289a04d12100db370d81485cdf75e47ca"}
+        "model": "Qwen/Qwen3-0.6B",
+        "revision": "c1899de289a04d12100db370d81485cdf75e47ca",
+    }
 
     folder = tmp_path / "models" / "mine"
     model, tokenizer = checkpoints.load(checkpoints.fetch("tiny:llama"), "float32", "cpu")
@@ -166,5 +187,6 @@ def test_a_new_student_is_one_line(tmp_path):
     trained = grid.home(one) / table["folder"][0]
     assert json.loads((trained / "adapter_config.json").read_text())["r"] == 16
     assert table["trained_parameters"][0] == sum(
-        weight.numel() for weight in load_file(trained / "adapter_model.safetensors").values())
+        weight.numel() for weight in load_file(trained / "adapter_model.safetensors").values()
+    )
     assert "`local:" in (trained / "README.md").read_text()

@@ -31,7 +31,9 @@ def settings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "MODELS", tmp_path / "data" / "models")
     chosen = profile.load("smoke")
     texts = corpus.write_revisions(chosen, corpus.write_explanations(chosen))
-    files.write_parquet(profile.run_folder(chosen) / "02_critique_revision" / "teacher.parquet", texts)
+    files.write_parquet(
+        profile.run_folder(chosen) / "02_critique_revision" / "teacher.parquet", texts
+    )
     return chosen
 
 
@@ -43,7 +45,9 @@ def test_a_failed_student_is_named_and_the_others_are_kept(settings, capsys):
     broken.parent.mkdir(parents=True)
     blocker = broken.with_name(f".working-{broken.name}")
     blocker.write_text("in the way")
-    with pytest.raises(UserError, match=r"1 of 3 students failed: CF:Unrevised tiny-t5 seed 0; read"):
+    with pytest.raises(
+        UserError, match=r"1 of 3 students failed: CF:Unrevised tiny-t5 seed 0; read"
+    ):
         jobs.run_side_by_side(settings, numbers, 2)
     assert [grid.is_whole(places[i].folder) for i in numbers] == [True, False, True]
     assert "students 2/3 done" in capsys.readouterr().out
@@ -52,7 +56,9 @@ def test_a_failed_student_is_named_and_the_others_are_kept(settings, capsys):
     assert grid.is_whole(broken)
     before = (broken / "student.json").stat().st_mtime_ns
     jobs.train_number("smoke", 2)
-    assert (broken / "student.json").stat().st_mtime_ns == before, "a finished student is not touched"
+    assert (broken / "student.json").stat().st_mtime_ns == before, (
+        "a finished student is not touched"
+    )
 
 
 def test_a_student_in_training_is_not_trained_twice(settings):
@@ -69,7 +75,9 @@ def test_a_student_in_training_is_not_trained_twice(settings):
 
 def test_missing_texts_name_their_notebook(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
-    with pytest.raises(UserError, match="run notebooks/02_critique_revision.ipynb with profile 'smoke'"):
+    with pytest.raises(
+        UserError, match="run notebooks/02_critique_revision.ipynb with profile 'smoke'"
+    ):
         jobs.teacher_texts(profile.load("smoke"))
 
 
@@ -91,10 +99,26 @@ def test_two_processes_train_what_one_trains(settings, number):
     alone = weights(found.folder)
     shutil.rmtree(found.folder)
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "lib.students.jobs", "smoke", "--only", str(number)],
-        cwd=paths.ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        timeout=280, check=False)
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "lib.students.jobs",
+            "smoke",
+            "--only",
+            str(number),
+        ],
+        cwd=paths.ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert grid.is_whole(found.folder)
     same(alone, weights(found.folder), 1e-5)
@@ -108,16 +132,26 @@ def test_training_never_sees_the_test_split(settings, monkeypatch):
 
     whole = splits.load
     monkeypatch.setattr(splits, "load", lambda *args: Sealed(whole(*args)))
-    few = settings.model_copy(update={"students": settings.students[:1], "seeds": [0],
-                                      "arms": ["MT+CF:Revised"]})
+    few = settings.model_copy(
+        update={"students": settings.students[:1], "seeds": [0], "arms": ["MT+CF:Revised"]}
+    )
     assert len(grid.train_all(few, jobs.teacher_texts(settings))) == 1
 
 
 def test_variants_are_students_of_their_own(settings):
     """One profile trains each arm under several settings; answers carry the variant's name."""
-    few = settings.model_copy(update={
-        "students": settings.students[:1], "seeds": [0], "arms": ["MT+CF:Revised"],
-        "variants": {"gamma 1": {"gamma": 1.0}, "share 0.5": {"share": 0.5}, "no tags": {"tags": "none"}}})
+    few = settings.model_copy(
+        update={
+            "students": settings.students[:1],
+            "seeds": [0],
+            "arms": ["MT+CF:Revised"],
+            "variants": {
+                "gamma 1": {"gamma": 1.0},
+                "share 0.5": {"share": 0.5},
+                "no tags": {"tags": "none"},
+            },
+        }
+    )
     texts = jobs.teacher_texts(settings)
     table = grid.train_all(few, texts)
     assert list(table["arm"]) == [f"MT+CF:Revised, {name}" for name in few.variants]
@@ -130,7 +164,11 @@ def test_variants_are_students_of_their_own(settings):
     answers = evaluate.all_predictions(few, table)
     assert list(dict.fromkeys(answers["arm"])) == list(table["arm"])
     card = (grid.home(few) / table["folder"][0] / "README.md").read_text()
-    assert "from `tiny:t5`" in card and "gamma 1 tiny-t5 seed 0" in card and "| explain | 0.5 |" in card
+    assert (
+        "from `tiny:t5`" in card
+        and "gamma 1 tiny-t5 seed 0" in card
+        and "| explain | 0.5 |" in card
+    )
 
 
 class Elsewhere(jobs._Requeued):
@@ -157,8 +195,10 @@ def test_a_killed_cluster_job_is_requeued_and_goes_on(settings, monkeypatch, tmp
     monkeypatch.setattr(paths, "PROFILES", folder)
     monkeypatch.setattr(jobs, "_Requeued", Elsewhere)
     slow = profile.load("slow")
-    files.write_parquet(profile.run_folder(slow) / "02_critique_revision" / "teacher.parquet",
-                        jobs.teacher_texts(settings))
+    files.write_parquet(
+        profile.run_folder(slow) / "02_critique_revision" / "teacher.parquet",
+        jobs.teacher_texts(settings),
+    )
     (job,) = jobs.submit(slow, [2], "local", timeout_min=5)
     found = grid.place(slow, grid.students(slow)[2], jobs.teacher_texts(slow))
     working = found.folder.with_name(f".working-{found.folder.name}")

@@ -47,20 +47,30 @@ class Project:
 
     def notebook(self, name: str, *cells: str) -> None:
         """Write notebooks/NAME.ipynb."""
-        nb = nbformat.v4.new_notebook(metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
-        nb.cells = [nbformat.v4.new_markdown_cell(f"# Title of {name} & more"),
-                    nbformat.v4.new_code_cell('profile = "cpu"', metadata={"tags": ["parameters"]})]
+        nb = nbformat.v4.new_notebook(
+            metadata={
+                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            }
+        )
+        nb.cells = [
+            nbformat.v4.new_markdown_cell(f"# Title of {name} & more"),
+            nbformat.v4.new_code_cell('profile = "cpu"', metadata={"tags": ["parameters"]}),
+        ]
         nb.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
         nbformat.write(nb, self.root / f"notebooks/{name}.ipynb")
 
     def make(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run make in the project."""
-        environment = {key: value for key, value in os.environ.items() if key not in (
-            "PYTHON", "HONEY_HOME", "PROFILE", "WHAT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key
+            not in ("PYTHON", "HONEY_HOME", "PROFILE", "WHAT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        }
         environment |= {"VIRTUAL_ENV": str(self.environment), **variables}
-        return subprocess.run(["make", *arguments], cwd=self.root, env=environment, text=True,
-                              capture_output=True)
+        return subprocess.run(
+            ["make", *arguments], cwd=self.root, env=environment, text=True, capture_output=True
+        )
 
     def dry_run(self) -> list[str]:
         """Numbers of the notebooks that make -n reproduce names."""
@@ -70,8 +80,13 @@ class Project:
 
     def plan(self) -> dict[str, str]:
         """Number -> what the plan says of that notebook, if it is not up to date."""
-        done = subprocess.run([sys.executable, "-I", "lib/runner/depends.py", "smoke", "--plan"],
-                              cwd=self.root, text=True, capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-I", "lib/runner/depends.py", "smoke", "--plan"],
+            cwd=self.root,
+            text=True,
+            capture_output=True,
+            check=True,
+        )
         states = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
         assert len(states) == 6
         return {name[:2]: state for name, state in states if state != "up to date"}
@@ -86,8 +101,14 @@ class Project:
             for path in (made, record, executed, figure):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("x")
-            record.write_text(json.dumps({"tables": {f"data/runs/smoke/{name}/t.csv": ""},
-                                          "shown": {f"figures/smoke/{name}.png": ""}}))
+            record.write_text(
+                json.dumps(
+                    {
+                        "tables": {f"data/runs/smoke/{name}/t.csv": ""},
+                        "shown": {f"figures/smoke/{name}.png": ""},
+                    }
+                )
+            )
             for path in (record, executed):
                 os.utime(path, (time, time))
 
@@ -107,11 +128,16 @@ def done(project):
     lib = project.root / "lib"
     (lib / "common.py").write_text("")
     (lib / "texts.py").write_text(
-        "def f():\n    import lib.deep\n\nfrom lib.common.paths import PROMPTS\n")
+        "def f():\n    import lib.deep\n\nfrom lib.common.paths import PROMPTS\n"
+    )
     (lib / "deep.py").write_text("from lib import common\n")
     (lib / "people.py").write_text("RESULTS  # shows page.html\n")
-    for name in ("minicqa/train.jsonl", "results/table.csv", "results/README.md",
-                 "models/table.csv"):
+    for name in (
+        "minicqa/train.jsonl",
+        "results/table.csv",
+        "results/README.md",
+        "models/table.csv",
+    ):
         (project.root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (project.root / "data" / name).write_text("")
     (lib / "page.html").write_text("")
@@ -125,43 +151,51 @@ def test_nothing_is_run_twice(done):
     assert (done.dry_run(), done.plan()) == ([], {})
 
 
-@pytest.mark.parametrize("path, numbers, perhaps", [
-    ("lib/deep.py", ["01", "02"], ["03", "04", "06"]),
-    ("lib/common.py", ["01", "02", "03", "04", "06"], []),
-    ("lib/people.py", ["05"], ["06"]),
-    ("lib/page.html", ["05"], ["06"]),
-    ("lib/prompts/common.yaml", ["01", "02"], ["03", "04", "06"]),
-    ("data/minicqa/train.jsonl", ["01", "02", "03", "04"], ["06"]),
-    ("data/results/table.csv", ["05"], ["06"]),
-    ("data/results/README.md", [], []),
-    ("data/models/table.csv", [], []),
-    ("lib/students/train.py", [], []),
-    ("notebooks/04_evaluation.ipynb", ["04"], ["06"]),
-    ("notebooks/profiles/smoke.yaml", ["01", "02", "03", "04", "05", "06"], []),
-    ("notebooks/profiles/cpu.yaml", [], []),
-    ("data/runs/smoke/stages/01_generation.json", ["02", "03"], ["04", "06"]),
-])
+@pytest.mark.parametrize(
+    "path, numbers, perhaps",
+    [
+        ("lib/deep.py", ["01", "02"], ["03", "04", "06"]),
+        ("lib/common.py", ["01", "02", "03", "04", "06"], []),
+        ("lib/people.py", ["05"], ["06"]),
+        ("lib/page.html", ["05"], ["06"]),
+        ("lib/prompts/common.yaml", ["01", "02"], ["03", "04", "06"]),
+        ("data/minicqa/train.jsonl", ["01", "02", "03", "04"], ["06"]),
+        ("data/results/table.csv", ["05"], ["06"]),
+        ("data/results/README.md", [], []),
+        ("data/models/table.csv", [], []),
+        ("lib/students/train.py", [], []),
+        ("notebooks/04_evaluation.ipynb", ["04"], ["06"]),
+        ("notebooks/profiles/smoke.yaml", ["01", "02", "03", "04", "05", "06"], []),
+        ("notebooks/profiles/cpu.yaml", [], []),
+        ("data/runs/smoke/stages/01_generation.json", ["02", "03"], ["04", "06"]),
+    ],
+)
 def test_a_changed_input_makes_its_notebooks_out_of_date(done, path, numbers, perhaps):
     os.utime(done.root / path, (3000, 3000))
     plan = done.plan()
     assert [number for number, state in plan.items() if state == f"runs: {path} changed"] == numbers
-    assert [number for number, state in plan.items() if state.startswith(
-        "runs if the tables of ")] == perhaps
+    assert [
+        number for number, state in plan.items() if state.startswith("runs if the tables of ")
+    ] == perhaps
     if path.startswith("notebooks/04"):
         assert done.dry_run() == sorted(plan)  # make's own reading of the same files
 
 
-@pytest.mark.parametrize("path, number, perhaps", [
-    ("figures/smoke/01_generation.png", "01", ["02", "03", "04", "06"]),
-    ("data/runs/smoke/04_evaluation/t.csv", "04", ["06"]),
-    ("data/runs/smoke/stages/05_human_study.json", "05", ["06"]),
-    ("data/runs/smoke/notebooks/05_human_study.ipynb", "05", ["06"]),
-])
+@pytest.mark.parametrize(
+    "path, number, perhaps",
+    [
+        ("figures/smoke/01_generation.png", "01", ["02", "03", "04", "06"]),
+        ("data/runs/smoke/04_evaluation/t.csv", "04", ["06"]),
+        ("data/runs/smoke/stages/05_human_study.json", "05", ["06"]),
+        ("data/runs/smoke/notebooks/05_human_study.ipynb", "05", ["06"]),
+    ],
+)
 def test_a_missing_output_makes_its_notebook_out_of_date(done, path, number, perhaps):
     (done.root / path).unlink()
     plan = done.plan()
     assert plan.pop(number) == (
-        "runs: not run yet" if path.endswith("ipynb") else f"runs: {path} is missing")
+        "runs: not run yet" if path.endswith("ipynb") else f"runs: {path} is missing"
+    )
     assert list(plan) == perhaps and all(state.startswith("runs if") for state in plan.values())
     assert done.dry_run() == sorted([number, *perhaps])
 
@@ -180,32 +214,61 @@ def test_raw_data_that_appears_makes_its_readers_out_of_date(done):
 QUESTIONS = ["01", "02", "03", "04"]
 
 
-@pytest.mark.parametrize("profile, prompts, path, numbers", [
-    # questions of a task's own file, of a folder, with a name that Make could not read, and plain
-    ("task: {name: claims}", 'task:\n  files: "data/raw/claims/{split}.jsonl"  # mine',
-     "data/raw/claims/train.jsonl", QUESTIONS),
-    ("task: {name: claims}", "task: {files: 'data/raw/claims/{split}.jsonl', reader: esnli}",
-     "data/raw/claims/dev.jsonl", QUESTIONS),
-    ("task:\n  name: claims  # mine", "task:\n  files: data/raw/{split}/a.jsonl  # mine",
-     "data/raw/test/a.jsonl", QUESTIONS),
-    ('task: {name: esnli, source: "folder:HERE/own"}', "", "own/test.jsonl", QUESTIONS),
-    ('task: {name: esnli, source: "folder:HERE/a: b$c"}', "", "a: b$c/train.jsonl", QUESTIONS),
-    ("task: {name: esnli, source: folder:own}", "", "own/dev.jsonl", QUESTIONS),
-    ("evaluation:\n  also:\n  - {name: claims}", "task: {files: 'own/{split}.jsonl'}",
-     "own/test.jsonl", ["04"]),
-    # local models: the teacher is also the reader
-    ('teacher:\n  model: "local:HERE/big"', "", "big/config.json", ["01", "02", "04"]),
-    ('students:\n- {size: 1M, model: "local:HERE/small one", lora_rank: 4}', "",
-     "small one/model.safetensors", ["03"]),
-    ("students:\n  - size: 1M\n    model: local:HERE/small", "", "small/config.json", ["03"]),
-    ("evaluation: {reader: 'local:HERE/small', explained: 4}", "", "small/a.safetensors", ["04"]),
-    # no file of this run
-    ("task: {name: esnli}", "task: {files: 'own/{split}.jsonl'}", "own/test.jsonl", []),
-    ("# model: local:HERE/small", "", "small/config.json", []),
-    ('task: {name: esnli, source: "folder:HERE/own"}', "", "own/other.jsonl", []),
-])
+@pytest.mark.parametrize(
+    "profile, prompts, path, numbers",
+    [
+        # questions of a task's own file, of a folder, with a name that Make could not read, and plain
+        (
+            "task: {name: claims}",
+            'task:\n  files: "data/raw/claims/{split}.jsonl"  # mine',
+            "data/raw/claims/train.jsonl",
+            QUESTIONS,
+        ),
+        (
+            "task: {name: claims}",
+            "task: {files: 'data/raw/claims/{split}.jsonl', reader: esnli}",
+            "data/raw/claims/dev.jsonl",
+            QUESTIONS,
+        ),
+        (
+            "task:\n  name: claims  # mine",
+            "task:\n  files: data/raw/{split}/a.jsonl  # mine",
+            "data/raw/test/a.jsonl",
+            QUESTIONS,
+        ),
+        ('task: {name: esnli, source: "folder:HERE/own"}', "", "own/test.jsonl", QUESTIONS),
+        ('task: {name: esnli, source: "folder:HERE/a: b$c"}', "", "a: b$c/train.jsonl", QUESTIONS),
+        ("task: {name: esnli, source: folder:own}", "", "own/dev.jsonl", QUESTIONS),
+        (
+            "evaluation:\n  also:\n  - {name: claims}",
+            "task: {files: 'own/{split}.jsonl'}",
+            "own/test.jsonl",
+            ["04"],
+        ),
+        # local models: the teacher is also the reader
+        ('teacher:\n  model: "local:HERE/big"', "", "big/config.json", ["01", "02", "04"]),
+        (
+            'students:\n- {size: 1M, model: "local:HERE/small one", lora_rank: 4}',
+            "",
+            "small one/model.safetensors",
+            ["03"],
+        ),
+        ("students:\n  - size: 1M\n    model: local:HERE/small", "", "small/config.json", ["03"]),
+        (
+            "evaluation: {reader: 'local:HERE/small', explained: 4}",
+            "",
+            "small/a.safetensors",
+            ["04"],
+        ),
+        # no file of this run
+        ("task: {name: esnli}", "task: {files: 'own/{split}.jsonl'}", "own/test.jsonl", []),
+        ("# model: local:HERE/small", "", "small/config.json", []),
+        ('task: {name: esnli, source: "folder:HERE/own"}', "", "own/other.jsonl", []),
+    ],
+)
 def test_ones_own_questions_and_models_make_their_readers_out_of_date(
-        done, profile, prompts, path, numbers):
+    done, profile, prompts, path, numbers
+):
     own, settings = done.root / path, done.root / "notebooks/profiles/smoke.yaml"
     own.parent.mkdir(parents=True, exist_ok=True)
     own.write_text("1")
@@ -233,8 +296,10 @@ def names(project: Project) -> list[str]:
 def test_a_study_of_ones_own_is_said_to_be_analysed_again(done):
     """lib.runner.run sets the time of what ran with other parameters, as in `make study`, to 0."""
     os.utime(done.root / f"data/runs/smoke/notebooks/{FIFTH}.ipynb", (2000, 0))
-    assert done.plan() == {"05": "runs: it last ran with other parameters",
-                           "06": "runs if the tables of 05 come out different"}
+    assert done.plan() == {
+        "05": "runs: it last ran with other parameters",
+        "06": "runs if the tables of 05 come out different",
+    }
     assert done.dry_run() == ["05", "06"]
 
 
@@ -242,8 +307,14 @@ def test_closure_follows_imports_of_every_form(project, monkeypatch):
     lib = project.root / "lib"
     for path in lib.glob("*.py"):
         path.unlink()
-    for name, text in {"__init__": "", "a": "from lib.b import f", "d": "", "e": "broken(",
-                       "b": "def f():\n    from lib import c", "c": "import lib.a, os"}.items():
+    for name, text in {
+        "__init__": "",
+        "a": "from lib.b import f",
+        "d": "",
+        "e": "broken(",
+        "b": "def f():\n    from lib import c",
+        "c": "import lib.a, os",
+    }.items():
         (lib / f"{name}.py").write_text(text)
     monkeypatch.chdir(project.root)
     sources = depends.Sources()
@@ -274,30 +345,63 @@ def test_stages_named_in_a_notebook_come_before_it(project, monkeypatch):
     monkeypatch.delenv("HONEY_HOME", raising=False)
     found = depends.graph("smoke", "data/runs/smoke")
     assert {name: before for name, (_, before, _) in found.items()} == {
-        FIRST: [], SECOND: [FIRST], FIFTH: [FIRST]}
+        FIRST: [],
+        SECOND: [FIRST],
+        FIFTH: [FIRST],
+    }
 
 
 def test_help_lists_targets_and_profiles(project):
     done = project.make()
     assert (done.returncode, done.stderr) == (0, "")
     names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert names[:-2] == ["help", "setup", "doctor", "reproduce", "train", "plan", "test", "bench",
-                          "figures", "results", "data", "survey", "study", "report", "lab", "badges",
-                          "clean", "01"]
+    assert names[:-2] == [
+        "help",
+        "setup",
+        "doctor",
+        "reproduce",
+        "train",
+        "plan",
+        "test",
+        "bench",
+        "figures",
+        "results",
+        "data",
+        "survey",
+        "study",
+        "report",
+        "lab",
+        "badges",
+        "clean",
+        "01",
+    ]
     assert names[-2:] == ["cpu", "smoke"]
     assert all(len(line.split(maxsplit=1)) == 2 for line in done.stdout.splitlines())
     assert done.stdout == project.make("help").stdout
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["reproduce", "PROFILE=smok"],
-     "There is no profile 'smok' in notebooks/profiles; did you mean 'smoke'?"),
-    (["plan", "PROFILE=x"], "There is no profile 'x' in notebooks/profiles; there are cpu, smoke"),
-    (["clean", "PROFILE="], "There is no profile '' in notebooks/profiles; there are cpu, smoke"),
-    (["clean", "PROFILE=../runs"], "There is no profile '../runs' in notebooks/profiles; there are "
-     "cpu, smoke"),
-    (["bench", "WHAT=x"], "There is no benchmark 'x'; WHAT is all or one of: speed"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (
+            ["reproduce", "PROFILE=smok"],
+            "There is no profile 'smok' in notebooks/profiles; did you mean 'smoke'?",
+        ),
+        (
+            ["plan", "PROFILE=x"],
+            "There is no profile 'x' in notebooks/profiles; there are cpu, smoke",
+        ),
+        (
+            ["clean", "PROFILE="],
+            "There is no profile '' in notebooks/profiles; there are cpu, smoke",
+        ),
+        (
+            ["clean", "PROFILE=../runs"],
+            "There is no profile '../runs' in notebooks/profiles; there are cpu, smoke",
+        ),
+        (["bench", "WHAT=x"], "There is no benchmark 'x'; WHAT is all or one of: speed"),
+    ],
+)
 def test_unknown_names_stop_before_anything_starts(project, arguments, sentence):
     for path in (project.root / "lib").glob("bench*"):
         path.unlink()
@@ -317,7 +421,8 @@ def test_a_wrong_profile_stops_before_any_notebook(project):
         done = project.make(goal, "PROFILE=smoke")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines()[0] == (
-            "notebooks/profiles/smoke.yaml: unknown key 'sed'; did you mean 'seed'?")
+            "notebooks/profiles/smoke.yaml: unknown key 'sed'; did you mean 'seed'?"
+        )
 
 
 def test_bench_runs_one_or_all(project):
@@ -334,8 +439,9 @@ def test_clean_removes_one_profiles_products(done):
         (done.root / path).parent.mkdir(parents=True)
         (done.root / path).write_text("")
     cleaned = done.make("clean", "PROFILE=smoke")
-    assert cleaned.stdout == ("Removing data/runs/smoke and figures/smoke; "
-                              "the teacher's texts stay in data/texts.\n")
+    assert cleaned.stdout == (
+        "Removing data/runs/smoke and figures/smoke; the teacher's texts stay in data/texts.\n"
+    )
     assert [path.name for path in (done.root / "data/runs").iterdir() if path.is_dir()] == ["cpu"]
     assert [path.name for path in (done.root / "figures").iterdir()] == ["cpu"]
 
@@ -394,8 +500,9 @@ def test_the_whole_way(project, tmp_path):
 
     page = report.read_text()
     assert "did not finish" not in page
-    assert (f'<td><a href="{FIRST}.html">{FIRST}</a></td>'
-            f"<td>Title of {FIRST} &amp; more</td>") in page
+    assert (
+        f'<td><a href="{FIRST}.html">{FIRST}</a></td><td>Title of {FIRST} &amp; more</td>'
+    ) in page
     assert f"<b>Of &lt;{FIRST}&gt;</b>" in page
     assert f'src="../../../../figures/smoke/{FIRST}.png"' in page
     assert (report.parent / f"../../../../figures/smoke/{FIRST}.png").resolve().is_file()

@@ -13,8 +13,14 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ["01_generation", "02_critique_revision", "03_training", "04_evaluation", "05_human_study",
-          "06_tradeoff"]
+STAGES = [
+    "01_generation",
+    "02_critique_revision",
+    "03_training",
+    "04_evaluation",
+    "05_human_study",
+    "06_tradeoff",
+]
 
 
 def environment(home: Path) -> dict:
@@ -23,8 +29,13 @@ def environment(home: Path) -> dict:
 
 
 def make(home: Path, target: str = "reproduce") -> str:
-    done = subprocess.run(["make", target, "PROFILE=smoke"], cwd=ROOT, text=True,
-                          env=environment(home), capture_output=True)
+    done = subprocess.run(
+        ["make", target, "PROFILE=smoke"],
+        cwd=ROOT,
+        text=True,
+        env=environment(home),
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -68,13 +79,19 @@ def test_all_stages_and_outputs(home, first):
     names = {path.stem for path in figures.glob("*.png")}
     assert {"student_accuracy", "paper_accuracy", "ratings", "tradeoff", "loss_curves"} <= names
     for name in names:
-        assert all((figures / f"{name}.{kind}").stat().st_size > 0 for kind in ("pdf", "csv", "json"))
+        assert all(
+            (figures / f"{name}.{kind}").stat().st_size > 0 for kind in ("pdf", "csv", "json")
+        )
         record = json.loads((figures / f"{name}.json").read_text())
         assert record["profile"] == "smoke" and record["command"] == "make reproduce PROFILE=smoke"
     for stage in STAGES[:3]:  # warnings of packages at their import or use
         cells = json.loads((home / f"data/runs/smoke/notebooks/{stage}.ipynb").read_text())["cells"]
-        assert not [output for cell in cells for output in cell.get("outputs", [])
-                    if output.get("name") == "stderr"], stage
+        assert not [
+            output
+            for cell in cells
+            for output in cell.get("outputs", [])
+            if output.get("name") == "stderr"
+        ], stage
     statistics = pd.read_csv(home / "data" / "runs" / "smoke" / "statistics.csv")
     assert list(statistics) == ["analysis", "statistic", "group", "term", "value"]
     paper = statistics.query("analysis == 'paper after' and group == 'method:size' and term == 'F'")
@@ -91,13 +108,25 @@ def test_again_reruns_nothing_and_one_figure_only_its_notebook(home, first):
 def test_killed_twice_in_mid_run_it_goes_on_to_the_same_tables(home, first, tmp_path):
     """kill -9 once texts are being written, again once a student is trained, then to the end."""
     shutil.copytree(home / "data" / "models", tmp_path / "data" / "models")
-    for stage, mark in (("01_generation", "texts/explanation-*/shard-*"),
-                        ("03_training", "runs/smoke/03_training/students/[!.]*")):
-        process = subprocess.Popen(["make", "03", "PROFILE=smoke"], cwd=ROOT, text=True,
-                                   env=environment(tmp_path), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, start_new_session=True)
+    for stage, mark in (
+        ("01_generation", "texts/explanation-*/shard-*"),
+        ("03_training", "runs/smoke/03_training/students/[!.]*"),
+    ):
+        process = subprocess.Popen(
+            ["make", "03", "PROFILE=smoke"],
+            cwd=ROOT,
+            text=True,
+            env=environment(tmp_path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         end = time.monotonic() + 300
-        while not [*(tmp_path / "data").glob(mark)] and process.poll() is None and time.monotonic() < end:
+        while (
+            not [*(tmp_path / "data").glob(mark)]
+            and process.poll() is None
+            and time.monotonic() < end
+        ):
             time.sleep(0.05)
         assert process.poll() is None, "it was to be killed in mid-run"
         subprocess.run(["pkill", "-9", "-s", str(os.getsid(process.pid))], check=False)

@@ -15,15 +15,20 @@ from sklearn.pipeline import make_pipeline
 from data.minicqa import build as minicqa
 from lib.common import paths
 
-STOP = set("a an the to of in on at it is be for and with by from as your you his her our off out "
-           "up into down over".split())
+STOP = set(
+    "a an the to of in on at it is be for and with by from as your you his her our off out "
+    "up into down over".split()
+)
 
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[dict]]:
-    return {split: [json.loads(line) for line in
-                    (paths.MINICQA / f"{split}.jsonl").read_text().splitlines()]
-            for split in minicqa.SIZES}
+    return {
+        split: [
+            json.loads(line) for line in (paths.MINICQA / f"{split}.jsonl").read_text().splitlines()
+        ]
+        for split in minicqa.SIZES
+    }
 
 
 def words(text: str) -> list[str]:
@@ -36,12 +41,16 @@ def stems(text: str) -> set[str]:
 
 def grams(text: str, n: int = 8) -> set[tuple]:
     w = words(text)
-    return {tuple(w[i:i + n]) for i in range(len(w) - n + 1)}
+    return {tuple(w[i : i + n]) for i in range(len(w) - n + 1)}
 
 
 def test_splits_follow_from_groups_and_seed(splits):
     assert splits == minicqa.build_splits(minicqa.read_groups())
-    assert {split: len(rows) for split, rows in splits.items()} == {"train": 260, "dev": 40, "test": 180}
+    assert {split: len(rows) for split, rows in splits.items()} == {
+        "train": 260,
+        "dev": 40,
+        "test": 180,
+    }
 
 
 def test_schema_letters_and_groups(splits):
@@ -96,6 +105,7 @@ def test_no_near_duplicates(splits):
 
 def test_choices_alone_say_nothing(splits):
     """A classifier that never sees the question stays near chance (.20) on the test split."""
+
     def rows_of(split):
         texts, labels = [], []
         for row in splits[split]:
@@ -104,8 +114,10 @@ def test_choices_alone_say_nothing(splits):
                 labels.append(letter == row["answerKey"])
         return texts, np.array(labels)
 
-    model = make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)),
-                          LogisticRegression(class_weight="balanced", max_iter=500))
+    model = make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)),
+        LogisticRegression(class_weight="balanced", max_iter=500),
+    )
     model.fit(*rows_of("train"))
     texts, labels = rows_of("test")
     picked = model.predict_proba(texts)[:, 1].reshape(-1, 5).argmax(1)
@@ -123,8 +135,10 @@ def test_second_reader_agrees(splits):
 
 
 def test_no_overlap_with_commonsenseqa(splits, shared):
-    published = [pd.read_parquet(shared / "published" / f"cqa-llama-{split}.parquet", columns=["question"])
-                 for split in ("train", "test")]
+    published = [
+        pd.read_parquet(shared / "published" / f"cqa-llama-{split}.parquet", columns=["question"])
+        for split in ("train", "test")
+    ]
     theirs = set().union(*[grams(text) for part in published for text in part["question"]])
     ours = [row["question"] for rows in splits.values() for row in rows]
     assert not [text for text in ours if grams(text) & theirs]

@@ -22,18 +22,30 @@ from lib.common import paths
 from lib.common.errors import UserError
 from lib.questions import download, release
 
-TEXT = {"few_shot_positive_rationale": "Foxes hunt at night.",
-        "few_shot_revision": " Foxes hunt at night, hens sleep then. \n\nQuestion: Why?\nAnswer: a",
-        "few_shot_negative_rationale": "No idea."}
+TEXT = {
+    "few_shot_positive_rationale": "Foxes hunt at night.",
+    "few_shot_revision": " Foxes hunt at night, hens sleep then. \n\nQuestion: Why?\nAnswer: a",
+    "few_shot_negative_rationale": "No idea.",
+}
 
 
 def make_rows(start, count):
     rows = []
     for i in range(start, start + count):
-        letters = {f"counterfactual_prompt_answer_{k}_rationale": f"Reason {k} of row {i}."
-                   for k in range(1, 6)}
-        rows.append({"id": f"q{i}", "question": f"Who hunts in row {i}?", "answer": "fox",
-                     "choices": ["hen", "fox", "cow", "ant", "bee"], **letters, **TEXT})
+        letters = {
+            f"counterfactual_prompt_answer_{k}_rationale": f"Reason {k} of row {i}."
+            for k in range(1, 6)
+        }
+        rows.append(
+            {
+                "id": f"q{i}",
+                "question": f"Who hunts in row {i}?",
+                "answer": "fox",
+                "choices": ["hen", "fox", "cow", "ant", "bee"],
+                **letters,
+                **TEXT,
+            }
+        )
     return rows
 
 
@@ -47,21 +59,44 @@ def site(tmp_path, monkeypatch):
         data.save_to_disk(root / f"{folder}shard_{shard}")
     arrow = root / f"{release.FOLDERS['strategyqa-llama-test']}shard_0/data-00000-of-00001.arrow"
     arrow.parent.mkdir(parents=True)
-    table = pa.table({"qid": ["a", "b"], "question": [" Is it?", "Can it?"],
-                      "answer": [True, False], **{c.format(k): ["\nYes.", "\nNo."] for k in (1, 2)
-                         for c in release.TEXTS.values()}})
+    table = pa.table(
+        {
+            "qid": ["a", "b"],
+            "question": [" Is it?", "Can it?"],
+            "answer": [True, False],
+            **{c.format(k): ["\nYes.", "\nNo."] for k in (1, 2) for c in release.TEXTS.values()},
+        }
+    )
     with pa.OSFile(str(arrow), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
         stream.write_table(table)
-    for path, text in ((release.FILES["study"], "a,b\n" + "1,2\n" * 5000),
-                       (release.FOLDERS["cqa-questions"] + "train.json", "[]")):
+    for path, text in (
+        (release.FILES["study"], "a,b\n" + "1,2\n" * 5000),
+        (release.FOLDERS["cqa-questions"] + "train.json", "[]"),
+    ):
         store.write_text(root / path, text)
-    files = [path for path in sorted(root.rglob("*")) if path.suffix in (".arrow", ".csv", ".json")
-             and path.name not in ("state.json", "dataset_info.json")]
-    pinned = [{"path": str(path.relative_to(root)), "bytes": path.stat().st_size,
-               "sha256": store.sha256_file(path)} for path in files]
-    store.write_json(tmp_path / "pins" / "sources.json", {
-        "repository": "someone/something", "commit": "0" * 40, "files": pinned,
-        "rows": {"cqa-llama-train": 5, "strategyqa-llama-test": 2, "critiques": 1}})
+    files = [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix in (".arrow", ".csv", ".json")
+        and path.name not in ("state.json", "dataset_info.json")
+    ]
+    pinned = [
+        {
+            "path": str(path.relative_to(root)),
+            "bytes": path.stat().st_size,
+            "sha256": store.sha256_file(path),
+        }
+        for path in files
+    ]
+    store.write_json(
+        tmp_path / "pins" / "sources.json",
+        {
+            "repository": "someone/something",
+            "commit": "0" * 40,
+            "files": pinned,
+            "rows": {"cqa-llama-train": 5, "strategyqa-llama-test": 2, "critiques": 1},
+        },
+    )
     monkeypatch.setattr(paths, "PUBLISHED", tmp_path / "pins")
     monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
     monkeypatch.setattr(download, "PAUSES", (0.0, 0.0, 0.0))
@@ -80,8 +115,9 @@ def server(site, monkeypatch):
             fault = box.faults.pop(0) if box.faults else ""
             path = site / self.path.lstrip("/")
             if fault == "drop":  # a reset in place of an answer
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                                           struct.pack("ii", 1, 0))
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
                 self.connection.close()
                 return
             if fault.isdigit() or not path.is_file():
@@ -101,7 +137,7 @@ def server(site, monkeypatch):
                 self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()
             body = data[start:] + (b"more" if fault == "endless" else b"")
-            self.wfile.write(body[:len(body) // 2] if fault == "truncate" else body)
+            self.wfile.write(body[: len(body) // 2] if fault == "truncate" else body)
 
         def log_message(self, *args):
             pass
@@ -131,8 +167,9 @@ def test_pins_of_the_real_files():
     assert sources["commit"] == "c31e830512e352e6fa3e3f2f0ce728913d783a2b"
     assert len(sources["files"]) == 64
     assert all(len(file["sha256"]) == 64 and file["bytes"] > 0 for file in sources["files"])
-    counts = {name: len(download.pins(start))
-              for name, start in (release.FOLDERS | release.FILES).items()}
+    counts = {
+        name: len(download.pins(start)) for name, start in (release.FOLDERS | release.FILES).items()
+    }
     assert counts.pop("critiques") == 0 and counts.pop("cqa-questions") == 2
     assert counts.pop("study") == counts.pop("experiment") == 1
     assert set(counts.values()) == {10} and len(counts) == 6
@@ -148,7 +185,8 @@ def test_default_source_is_the_pinned_commit(monkeypatch):
     monkeypatch.delenv("HONEY_SOURCE", raising=False)
     assert download.source() == (
         "https://raw.githubusercontent.com/DanielHendriks/llm-distillation/"
-        "c31e830512e352e6fa3e3f2f0ce728913d783a2b")
+        "c31e830512e352e6fa3e3f2f0ce728913d783a2b"
+    )
 
 
 @pytest.mark.parametrize("place", ["/no/such/folder", "ftp://127.0.0.1/x"])
@@ -164,8 +202,9 @@ def test_fetch_converts_and_the_second_call_downloads_nothing(server, capsys):
     assert list(pd.read_parquet(path)["id"]) == ["q0", "q1", "q2", "q10", "q11"]
     manifest = json.loads(path.with_suffix(".manifest.json").read_text())
     assert manifest["rows"] == 5 and manifest["sha256"] == store.sha256_file(path)
-    assert manifest["inputs"] == {pin.path: pin.sha256
-                                  for pin in download.pins(release.FOLDERS["cqa-llama-train"])}
+    assert manifest["inputs"] == {
+        pin.path: pin.sha256 for pin in download.pins(release.FOLDERS["cqa-llama-train"])
+    }
     assert len(server.log) == 2
     assert release.fetch("cqa-llama-train") == path
     assert len(server.log) == 2
@@ -187,7 +226,10 @@ def test_truncated_file_is_resumed(server, site):
     release.fetch("study")
     size = study_pin().bytes
     assert [asked for _, asked in server.log] == [
-        None, f"bytes={size // 2}-", f"bytes={size // 2 + (size - size // 2) // 2}-"]
+        None,
+        f"bytes={size // 2}-",
+        f"bytes={size // 2 + (size - size // 2) // 2}-",
+    ]
     assert download.is_whole(paths.RAW / "study.csv", study_pin())
 
 
@@ -222,12 +264,16 @@ def test_silence_is_a_time_out(site, monkeypatch):
             release.fetch("study")
 
 
-@pytest.mark.parametrize("fault, words", [
-    ("404", "cannot be had .*status 404"), ("403", "cannot be had .*status 403"),
-    ("other file", r"expected SHA-256 [0-9a-f]{12}…, found [0-9a-f]{12}…"),
-    ("page", "expected 20,004 bytes, found 26;"),
-    ("endless", "expected 20,004 bytes, found 20,008;"),
-])
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ("404", "cannot be had .*status 404"),
+        ("403", "cannot be had .*status 403"),
+        ("other file", r"expected SHA-256 [0-9a-f]{12}…, found [0-9a-f]{12}…"),
+        ("page", "expected 20,004 bytes, found 26;"),
+        ("endless", "expected 20,004 bytes, found 20,008;"),
+    ],
+)
 def test_wrong_answers_are_final_and_leave_nothing(server, fault, words):
     server.faults = [fault]
     with pytest.raises(UserError, match=words) as caught:
@@ -301,8 +347,12 @@ def test_critiques_are_not_downloaded_unpinned(server):
 
 
 def test_unknown_names_are_sentences(site):
-    for call in (lambda: release.fetch("cqa"), lambda: release.load("cqa", "train"),
-                 lambda: release.load("esnli", "dev"), lambda: release.load("esnli", "train")):
+    for call in (
+        lambda: release.fetch("cqa"),
+        lambda: release.load("cqa", "train"),
+        lambda: release.load("esnli", "dev"),
+        lambda: release.load("esnli", "train"),
+    ):
         with pytest.raises(UserError):
             call()
     with pytest.raises(SystemExit, match="There is no published 'nothing'"):
@@ -312,15 +362,21 @@ def test_unknown_names_are_sentences(site):
 @pytest.mark.parametrize("step", [1, 2])
 def test_conversion_killed_half_way_leaves_nothing_that_counts(server, tmp_path, step):
     """The process dies while it writes the table (step 1) or its manifest (step 2)."""
-    code = (f"import os, sys; from pathlib import Path; from lib import paths, published\n"
-            f"paths.PUBLISHED, paths.RAW = Path(sys.argv[1]), Path(sys.argv[2])\n"
-            f"real, left = os.fsync, [{step}]\n"
-            f"def dying(handle):\n"
-            f"    left[0] -= 1\n"
-            f"    os._exit(9) if not left[0] else real(handle)\n"
-            f"os.fsync = dying; published.fetch('cqa-llama-train')")
-    done = subprocess.run([sys.executable, "-c", code, str(paths.PUBLISHED), str(paths.RAW)],
-                          cwd=paths.ROOT, env=os.environ, timeout=120)
+    code = (
+        f"import os, sys; from pathlib import Path; from lib import paths, published\n"
+        f"paths.PUBLISHED, paths.RAW = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        f"real, left = os.fsync, [{step}]\n"
+        f"def dying(handle):\n"
+        f"    left[0] -= 1\n"
+        f"    os._exit(9) if not left[0] else real(handle)\n"
+        f"os.fsync = dying; published.fetch('cqa-llama-train')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(paths.PUBLISHED), str(paths.RAW)],
+        cwd=paths.ROOT,
+        env=os.environ,
+        timeout=120,
+    )
     assert done.returncode == 9
     assert not release.is_ready("cqa-llama-train")
     assert (paths.RAW / "cqa-llama-train.parquet").exists() == (step == 2)
@@ -329,33 +385,39 @@ def test_conversion_killed_half_way_leaves_nothing_that_counts(server, tmp_path,
     assert release.is_ready("cqa-llama-train") and len(server.log) == asked == 2
 
 
-@pytest.mark.parametrize("raw, text, reasons", [
-    ("Foxes hunt.", "Foxes hunt.", []),
-    ("\n Foxes hunt.", "Foxes hunt.", ["leading_blank"]),
-    ("Foxes hunt. ", "Foxes hunt.", []),
-    ("Foxes hunt.\r\nAnd more.", "Foxes hunt.", ["lines_cut"]),
-    ('He says "foxes hunt."', 'He says "foxes hunt."', []),
-    ("Foxes hunt at", "Foxes hunt at", ["no_final_punctuation"]),
-    ("Foxes hunt.\n\nQuestion: Who?\nAnswer: x", "Foxes hunt.", ["run_on_cut"]),
-    ("Foxes hunt.\n\nPremise: A hen.", "Foxes hunt.", ["run_on_cut"]),
-    ("Foxes hunt.\n\nDo hens?\nThe answer is no.", "Foxes hunt.", ["run_on_cut"]),
-    ("\nFoxes hunt. Question: Who hunts?", "Foxes hunt.", ["leading_blank", "run_on_cut"]),
-    ("Foxes hunt. Q: Who hunts?", "Foxes hunt.", ["run_on_cut"]),
-    ("Foxes hunt. Choices: (a) hen", "Foxes hunt.", ["run_on_cut"]),
-    ("It answers the question: foxes hunt.", "It answers the question: foxes hunt.", []),
-    ("Of the other choices: hens sleep.", "Of the other choices: hens sleep.", []),
-    ("The FAQ: foxes hunt.", "The FAQ: foxes hunt.", []),
-    ("", None, ["empty"]), (" \n\n", None, ["empty"]), (None, None, ["empty"]),
-    (float("nan"), None, ["empty"]),
-    ("Question: Who hunts by day?", None, ["run_on_cut", "only_run_on"]),
-    ("## Question: Who hunts by day?", None, ["run_on_cut", "only_run_on"]),
-    ("Question:", None, ["run_on_cut", "only_run_on"]),
-    ("```python\nprint(1)", None, ["lines_cut", "markup"]),
-    ("## Summary", None, ["markup"]), ("42.", None, ["markup"]),
-    ("who hunts at night?", None, ["only_question"]),
-    ("Who swims? Choices: (a) hen", None, ["run_on_cut", "only_question"]),
-    ("Why not?", "Why not?", []),
-])
+@pytest.mark.parametrize(
+    "raw, text, reasons",
+    [
+        ("Foxes hunt.", "Foxes hunt.", []),
+        ("\n Foxes hunt.", "Foxes hunt.", ["leading_blank"]),
+        ("Foxes hunt. ", "Foxes hunt.", []),
+        ("Foxes hunt.\r\nAnd more.", "Foxes hunt.", ["lines_cut"]),
+        ('He says "foxes hunt."', 'He says "foxes hunt."', []),
+        ("Foxes hunt at", "Foxes hunt at", ["no_final_punctuation"]),
+        ("Foxes hunt.\n\nQuestion: Who?\nAnswer: x", "Foxes hunt.", ["run_on_cut"]),
+        ("Foxes hunt.\n\nPremise: A hen.", "Foxes hunt.", ["run_on_cut"]),
+        ("Foxes hunt.\n\nDo hens?\nThe answer is no.", "Foxes hunt.", ["run_on_cut"]),
+        ("\nFoxes hunt. Question: Who hunts?", "Foxes hunt.", ["leading_blank", "run_on_cut"]),
+        ("Foxes hunt. Q: Who hunts?", "Foxes hunt.", ["run_on_cut"]),
+        ("Foxes hunt. Choices: (a) hen", "Foxes hunt.", ["run_on_cut"]),
+        ("It answers the question: foxes hunt.", "It answers the question: foxes hunt.", []),
+        ("Of the other choices: hens sleep.", "Of the other choices: hens sleep.", []),
+        ("The FAQ: foxes hunt.", "The FAQ: foxes hunt.", []),
+        ("", None, ["empty"]),
+        (" \n\n", None, ["empty"]),
+        (None, None, ["empty"]),
+        (float("nan"), None, ["empty"]),
+        ("Question: Who hunts by day?", None, ["run_on_cut", "only_run_on"]),
+        ("## Question: Who hunts by day?", None, ["run_on_cut", "only_run_on"]),
+        ("Question:", None, ["run_on_cut", "only_run_on"]),
+        ("```python\nprint(1)", None, ["lines_cut", "markup"]),
+        ("## Summary", None, ["markup"]),
+        ("42.", None, ["markup"]),
+        ("who hunts at night?", None, ["only_question"]),
+        ("Who swims? Choices: (a) hen", None, ["run_on_cut", "only_question"]),
+        ("Why not?", "Why not?", []),
+    ],
+)
 def test_cleaning(raw, text, reasons):
     assert release.clean(raw, "Who hunts at night?") == (text, reasons)
 
@@ -377,26 +439,51 @@ def test_load_gives_questions_texts_and_counts(server):
 
 
 def test_why_unusable():
-    row = {"answer": 0, "choices": ["a", "b", "c"], "explanation": "x", "revision": "y",
-           "counterfactuals": [None, "z", None]}
-    for change, why in (({}, ""), ({"explanation": None}, "explanation"),
-                        ({"revision": None}, "revision"), ({"answer": 1}, "counterfactual"),
-                        ({"choices": ["a", "a", "c"]}, "same choice")):
+    row = {
+        "answer": 0,
+        "choices": ["a", "b", "c"],
+        "explanation": "x",
+        "revision": "y",
+        "counterfactuals": [None, "z", None],
+    }
+    for change, why in (
+        ({}, ""),
+        ({"explanation": None}, "explanation"),
+        ({"revision": None}, "revision"),
+        ({"answer": 1}, "counterfactual"),
+        ({"choices": ["a", "a", "c"]}, "same choice"),
+    ):
         assert release.why_unusable(pd.Series(row | change)) == why
 
 
 ROWS = {"commonsenseqa": (9741, 1221), "strategyqa": (1603, 687), "esnli": (10983, 9824)}
 # explanation, revision, counterfactual; train then test
-USABLE = {"commonsenseqa": ([9741, 9736, 48040], [1221, 1219, 6012]),
-          "strategyqa": ([1603, 1603, 3206], [687, 687, 1374]),
-          "esnli": ([10983, 10983, 32949], [9824, 9824, 29472])}
-RUN_ON = {"commonsenseqa": ([0, 2, 642], [0, 2, 90]),
-          "strategyqa": ([183, 661, 356], [39, 257, 157]),
-          "esnli": ([510, 4169, 443], [38, 3286, 432])}
-UNUSABLE = {"train": {"empty": [0, 5, 7], "only_run_on": [0, 0, 641], "markup": [0, 0, 5],
-                      "only_question": [0, 0, 12], "no_final_punctuation": [991, 64, 7498]},
-            "test": {"empty": [0, 2, 0], "only_run_on": [0, 0, 90], "markup": [0, 0, 2],
-                     "only_question": [0, 0, 1], "no_final_punctuation": [109, 6, 979]}}
+USABLE = {
+    "commonsenseqa": ([9741, 9736, 48040], [1221, 1219, 6012]),
+    "strategyqa": ([1603, 1603, 3206], [687, 687, 1374]),
+    "esnli": ([10983, 10983, 32949], [9824, 9824, 29472]),
+}
+RUN_ON = {
+    "commonsenseqa": ([0, 2, 642], [0, 2, 90]),
+    "strategyqa": ([183, 661, 356], [39, 257, 157]),
+    "esnli": ([510, 4169, 443], [38, 3286, 432]),
+}
+UNUSABLE = {
+    "train": {
+        "empty": [0, 5, 7],
+        "only_run_on": [0, 0, 641],
+        "markup": [0, 0, 5],
+        "only_question": [0, 0, 12],
+        "no_final_punctuation": [991, 64, 7498],
+    },
+    "test": {
+        "empty": [0, 2, 0],
+        "only_run_on": [0, 0, 90],
+        "markup": [0, 0, 2],
+        "only_question": [0, 0, 1],
+        "no_final_punctuation": [109, 6, 979],
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -408,8 +495,9 @@ def real(shared, tmp_path_factory):
         for name in release.NAMES:
             if name != "cqa-questions":
                 release.fetch(name)
-        yield {(task, split): release.load(task, split)
-               for task in ROWS for split in ("train", "test")}
+        yield {
+            (task, split): release.load(task, split) for task in ROWS for split in ("train", "test")
+        }
 
 
 @pytest.mark.parametrize("task", ROWS)
@@ -421,19 +509,32 @@ def test_real_tables(real, task, number, split):
     assert counts["run_on_cut"].tolist() == RUN_ON[task][number]
     if task == "commonsenseqa":
         assert counts[list(UNUSABLE[split])].to_dict("list") == UNUSABLE[split]
-    texts = [text for row in table.to_dict("records")
-             for text in (row["explanation"], row["revision"], *row["counterfactuals"])
-             if text is not None]
+    texts = [
+        text
+        for row in table.to_dict("records")
+        for text in (row["explanation"], row["revision"], *row["counterfactuals"])
+        if text is not None
+    ]
     assert len(texts) == counts["usable"].sum()
-    assert not [text for text in texts if not text or text != text.strip() or "\n" in text
-                or re.search(r"\b(Question|Choices):", text)]
-    assert all(len(row["counterfactuals"]) == len(row["choices"]) > row["answer"]
-               for row in table.to_dict("records"))
+    assert not [
+        text
+        for text in texts
+        if not text
+        or text != text.strip()
+        or "\n" in text
+        or re.search(r"\b(Question|Choices):", text)
+    ]
+    assert all(
+        len(row["counterfactuals"]) == len(row["choices"]) > row["answer"]
+        for row in table.to_dict("records")
+    )
 
 
 def test_real_esnli_questions_have_the_form_of_the_prompts(real):
-    form = re.compile(r"Premise: \S.*[.!?]\W* Hypothesis: \S.*[.!?]\W* "
-                      r"What is the relation between premise and hypothesis\?")
+    form = re.compile(
+        r"Premise: \S.*[.!?]\W* Hypothesis: \S.*[.!?]\W* "
+        r"What is the relation between premise and hypothesis\?"
+    )
     questions = release.questions("esnli-llama-train")
     assert len(questions) == 10983 and all(form.fullmatch(q.question) for q in questions)
     assert {q.choices for q in questions} == {("entailment", "neutral", "contradiction")}

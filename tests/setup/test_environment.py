@@ -47,8 +47,9 @@ def pins(name: str) -> dict[str, Requirement]:
 
 def imported() -> set[str]:
     """Top-level names that any Python file or notebook imports."""
-    codes = [path.read_text() for folder in ("lib", "tests")
-             for path in (ROOT / folder).rglob("*.py")]
+    codes = [
+        path.read_text() for folder in ("lib", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]
     codes += [depends.code_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")]
     names = set()
     for code in codes:
@@ -70,8 +71,11 @@ def test_every_line_is_one_exact_pin():
 
 
 def test_this_environment_has_the_pinned_versions():
-    wrong = {name: metadata.version(name) for name, requirement in pins("requirements.txt").items()
-             if not requirement.specifier.contains(metadata.version(name), prereleases=True)}
+    wrong = {
+        name: metadata.version(name)
+        for name, requirement in pins("requirements.txt").items()
+        if not requirement.specifier.contains(metadata.version(name), prereleases=True)
+    }
     assert wrong == {}
 
 
@@ -92,8 +96,10 @@ def test_constraints_hold_all_that_the_requirements_bring():
 
 
 def test_pins_and_imports_agree():
-    packages = {module: {canonicalize_name(name) for name in names}
-                for module, names in metadata.packages_distributions().items()}
+    packages = {
+        module: {canonicalize_name(name) for name in names}
+        for module, names in metadata.packages_distributions().items()
+    }
     used = imported() - set(sys.stdlib_module_names) - {"lib"} - NOT_PINNED
     direct = set(pins("requirements.txt"))
     assert {module for module in used if not packages.get(module, set()) & direct} == set()
@@ -113,10 +119,15 @@ def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
         file.writestr(f"{name}.py", "")
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\n"
-                      f"Version: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else ""))
-        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\n"
-                      "Root-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: {name}\n"
+            f"Version: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else ""),
+        )
+        file.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         file.writestr(f"{info}/RECORD", "")
 
 
@@ -126,7 +137,8 @@ def install(tmp_path):
     (tmp_path / "lib").mkdir()
     shutil.copy(ROOT / "lib/setup/install.py", tmp_path / "lib")
     (tmp_path / "lib/requirements.txt").write_text(
-        "-c constraints.txt\nhoneya==1.0  # why\n# no-deps: honeyc==1.0\n")
+        "-c constraints.txt\nhoneya==1.0  # why\n# no-deps: honeyc==1.0\n"
+    )
     (tmp_path / "lib/constraints.txt").write_text("honeyb==1.0\n")
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -136,12 +148,24 @@ def install(tmp_path):
     wheel(wheels, "honeyc", "1.0", "absent")
 
     def run(*arguments, **variables):
-        environment = {key: value for key, value in os.environ.items() if key not in (
-            "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHON")}
-        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
-                        "PIP_CONFIG_FILE": os.devnull, **variables}
-        return subprocess.run([sys.executable, "lib/setup/install.py", *arguments], cwd=tmp_path,
-                              env=environment, capture_output=True, text=True)
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHON")
+        }
+        environment |= {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheels),
+            "PIP_CONFIG_FILE": os.devnull,
+            **variables,
+        }
+        return subprocess.run(
+            [sys.executable, "lib/setup/install.py", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
 
     run.folder = tmp_path
     return run
@@ -152,11 +176,15 @@ def test_an_environment_is_made_once(install):
     assert (done.returncode, done.stderr) == (0, "")
     assert "Installing 2 packages into .venv, once" in done.stdout
     python = install.folder / ".venv/bin/python"
-    found = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True,
-                           text=True)
+    found = subprocess.run(
+        [python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True
+    )
     versions = {row["name"]: row["version"] for row in json.loads(found.stdout)}
     assert {name: versions[name] for name in ("honeya", "honeyb", "honeyc")} == {
-        "honeya": "1.0", "honeyb": "1.0", "honeyc": "1.0"}
+        "honeya": "1.0",
+        "honeyb": "1.0",
+        "honeyc": "1.0",
+    }
     again = install()
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     with open(install.folder / "lib/requirements.txt", "a") as file:
@@ -183,11 +211,21 @@ def test_the_interpreter_is_the_one_asked_for(install, tmp_path):
     assert which(VIRTUAL_ENV="/v", PYTHON="/p/python") == "/p/python"
 
 
-@pytest.mark.parametrize("script, sentence", [
-    ("echo 3.10; echo /prefix", "Python 3.11 or 3.12 is needed and {} is 3.10; activate another "
-     "environment, or none: then .venv is made.\n"),
-    ("exit 1", "{} cannot be run; name another interpreter (PYTHON=...) or leave the environment "
-     "that has it.\n")])
+@pytest.mark.parametrize(
+    "script, sentence",
+    [
+        (
+            "echo 3.10; echo /prefix",
+            "Python 3.11 or 3.12 is needed and {} is 3.10; activate another "
+            "environment, or none: then .venv is made.\n",
+        ),
+        (
+            "exit 1",
+            "{} cannot be run; name another interpreter (PYTHON=...) or leave the environment "
+            "that has it.\n",
+        ),
+    ],
+)
 def test_an_unfit_interpreter_is_refused(install, tmp_path, script, sentence):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
@@ -198,8 +236,9 @@ def test_an_unfit_interpreter_is_refused(install, tmp_path, script, sentence):
 
 
 def test_an_active_environment_with_the_stamp_needs_nothing(install, tmp_path):
-    texts = [(tmp_path / "lib" / name).read_bytes()
-             for name in ("requirements.txt", "constraints.txt")]
+    texts = [
+        (tmp_path / "lib" / name).read_bytes() for name in ("requirements.txt", "constraints.txt")
+    ]
     (tmp_path / "env/bin").mkdir(parents=True)
     (tmp_path / "env/bin/python").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "env/honey.stamp").write_text(hashlib.sha256(b"".join(texts)).hexdigest())

@@ -20,12 +20,21 @@ from lib.students.model import IGNORE, Encoder, adapt, freeze_below, target_logi
 
 ARCHITECTURES = ["tiny:llama", "tiny:t5"]
 WEIGHTS = methods.weights("MT+CF", alpha=0.3, beta=0.6, gamma=0.4)
-QUESTIONS = [Question(f"q{i}", f"What is {'very ' * (i % 4)}{word}?", ("a b", "c", "dd", "e e e", "f"), i % 5)
-             for i, word in enumerate(["red", "wet", "loud", "cold", "soft", "new", "old", "dry"])]
-TEXTS = {"explanation": "It just is so.", "revision": "It is, and c is not.",
-         "counterfactuals": [f"Choice {i} seems right." for i in range(5)]}
-PAIRS = {split: {task: [objectives.pair(task, q, TEXTS, False) for q in rows] for task in WEIGHTS}
-         for split, rows in (("train", QUESTIONS), ("dev", QUESTIONS[:3]))}
+QUESTIONS = [
+    Question(
+        f"q{i}", f"What is {'very ' * (i % 4)}{word}?", ("a b", "c", "dd", "e e e", "f"), i % 5
+    )
+    for i, word in enumerate(["red", "wet", "loud", "cold", "soft", "new", "old", "dry"])
+]
+TEXTS = {
+    "explanation": "It just is so.",
+    "revision": "It is, and c is not.",
+    "counterfactuals": [f"Choice {i} seems right." for i in range(5)],
+}
+PAIRS = {
+    split: {task: [objectives.pair(task, q, TEXTS, False) for q in rows] for task in WEIGHTS}
+    for split, rows in (("train", QUESTIONS), ("dev", QUESTIONS[:3]))
+}
 
 
 @pytest.fixture(params=ARCHITECTURES)
@@ -36,7 +45,9 @@ def student(request):
 
 
 def encoded(encoder):
-    return {task: [encoder.example(*pair) for pair in pairs] for task, pairs in PAIRS["train"].items()}
+    return {
+        task: [encoder.example(*pair) for pair in pairs] for task, pairs in PAIRS["train"].items()
+    }
 
 
 def gradients(model) -> dict[str, torch.Tensor]:
@@ -63,7 +74,7 @@ def test_labels_are_the_target_with_eos_and_nothing_else(student):
     assert encoder.tokenizer.decode(wanted[:-1]) == "So the answer is b."
     if not model.config.is_encoder_decoder:  # each label stands where the token before it is read
         start = example["labels"].index(wanted[0])
-        assert example["input_ids"][start + 1:] == wanted[:-1]
+        assert example["input_ids"][start + 1 :] == wanted[:-1]
         assert len(example["input_ids"]) == len(example["labels"])
 
 
@@ -74,7 +85,8 @@ def test_padding_is_never_a_label_even_if_pad_is_eos(student):
     ends = (batch["labels"] == encoder.tokenizer.eos_token_id).sum(1)
     assert ends.tolist() == [1, 1]
     assert batch["attention_mask"].sum() == sum(
-        len(encoder.example(*p)["input_ids"]) for p in (("a", "b"), ("a longer one", "c d e f")))
+        len(encoder.example(*p)["input_ids"]) for p in (("a", "b"), ("a longer one", "c d e f"))
+    )
 
 
 def test_target_logits_are_the_models_own(student):
@@ -99,7 +111,9 @@ def test_tasks_of_a_question_share_its_prompt():
     alone = {task: encoder.example(*PAIRS["train"][task][0]) for task in WEIGHTS}
     (row,) = encoder.rows(dict(enumerate(alone.values())))
     shared = row["branch"].count(0)
-    question = encoder.tokenizer(objectives.source("predict", QUESTIONS[0], tags="none"))["input_ids"]
+    question = encoder.tokenizer(objectives.source("predict", QUESTIONS[0], tags="none"))[
+        "input_ids"
+    ]
     assert row["input_ids"][:shared] == question[:shared] and shared >= len(question) - 1
     assert len(row["input_ids"]) == sum(len(e["input_ids"]) for e in alone.values()) - 3 * shared
     for number, example in enumerate(alone.values(), 1):
@@ -111,8 +125,13 @@ def test_tasks_of_a_question_share_its_prompt():
 def test_a_tag_asked_for_twice_stands_in_front_and_at_the_end():
     tokenizer = checkpoints.load(checkpoints.fetch("tiny:llama"), "float32", "cpu")[1]
     encoder = Encoder(tokenizer, False)
-    said = {tags: [tokenizer.decode(encoder.prompt(objectives.source(task, QUESTIONS[0], tags=tags)))
-                   for task in ("predict", "explain")] for tags in ("words", "twice")}
+    said = {
+        tags: [
+            tokenizer.decode(encoder.prompt(objectives.source(task, QUESTIONS[0], tags=tags)))
+            for task in ("predict", "explain")
+        ]
+        for tags in ("words", "twice")
+    }
     asked = f"{QUESTIONS[0].question} Choices: {QUESTIONS[0].lettered()}"
     assert said["words"] == [f"{asked}\n[predict]\n", f"{asked}\n[explain]\n"]
     assert said["twice"] == [f"[predict] {asked}\n[predict]\n", f"[explain] {asked}\n[explain]\n"]
@@ -133,8 +152,10 @@ def test_fused_batch_equals_a_pass_per_task(student):
         total += part.item()
     assert loss.item() == pytest.approx(total, abs=1e-5)
     close(fused, gradients(model))
-    assert counts.tolist() == [sum(len([x for x in data.examples[t][i]["labels"] if x >= 0])
-                                   for i in data.chosen(0)) for t in methods.OBJECTIVES]
+    assert counts.tolist() == [
+        sum(len([x for x in data.examples[t][i]["labels"] if x >= 0]) for i in data.chosen(0))
+        for t in methods.OBJECTIVES
+    ]
 
 
 @pytest.mark.parametrize("split", [{"accumulation": 4}, {"accumulation": 2, "world": 2}])
@@ -156,7 +177,7 @@ def test_padding_does_not_change_a_row(student):
     short, long = encoder.example("a?", "b."), encoder.example("a much longer question?", "c d e.")
     alone, _ = target_logits(model, encoder.collate([short]))
     together, _ = target_logits(model, encoder.collate([short, long]))
-    torch.testing.assert_close(alone, together[:len(alone)], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(alone, together[: len(alone)], rtol=1e-4, atol=1e-5)
 
 
 def test_every_epoch_uses_every_question_once(student):
@@ -169,8 +190,17 @@ def test_every_epoch_uses_every_question_once(student):
     assert torch.equal(late[1]["input_ids"], data[3]["input_ids"])
 
 
-SETTINGS = TrainingSettings(steps=6, batch_size=4, accumulation=2, learning_rate=1e-2, evaluate_every=3,
-                            checkpoint_every=2, precision="float32", schedule="linear", warmup_steps=1)
+SETTINGS = TrainingSettings(
+    steps=6,
+    batch_size=4,
+    accumulation=2,
+    learning_rate=1e-2,
+    evaluate_every=3,
+    checkpoint_every=2,
+    precision="float32",
+    schedule="linear",
+    warmup_steps=1,
+)
 
 
 def run(reference, folder, seed=0, settings=SETTINGS, lora=None):
@@ -180,7 +210,9 @@ def run(reference, folder, seed=0, settings=SETTINGS, lora=None):
     return record, load_file(next(folder.glob("*model.safetensors")))
 
 
-@pytest.mark.parametrize(("reference", "lora"), [("tiny:llama", None), ("tiny:t5", None), ("tiny:llama", 4)])
+@pytest.mark.parametrize(
+    ("reference", "lora"), [("tiny:llama", None), ("tiny:t5", None), ("tiny:llama", 4)]
+)
 def test_resumed_equals_uninterrupted(reference, lora, tmp_path, monkeypatch):
     whole, expected = run(reference, tmp_path / "whole", lora=lora)
 
@@ -210,8 +242,9 @@ def test_a_damaged_checkpoint_is_removed(tmp_path, capsys):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         (folder / "model.safetensors").write_text("x" * step)
-        (folder / "hashes.json").write_text(json.dumps(
-            {"model.safetensors": train.store.sha256_file(folder / "model.safetensors")}))
+        (folder / "hashes.json").write_text(
+            json.dumps({"model.safetensors": train.store.sha256_file(folder / "model.safetensors")})
+        )
     (tmp_path / "checkpoint-4" / "model.safetensors").write_text("xx")
     assert train.last_checkpoint(tmp_path).name == "checkpoint-2"
     assert "checkpoint-4 is not whole" in capsys.readouterr().out
@@ -219,16 +252,25 @@ def test_a_damaged_checkpoint_is_removed(tmp_path, capsys):
 
 def test_seed_decides_the_weights(tmp_path):
     short = SETTINGS.model_copy(update={"steps": 2, "checkpoint_every": None})
-    a, b, c = (run("tiny:llama", tmp_path / name, seed, short)[1]
-               for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    a, b, c = (
+        run("tiny:llama", tmp_path / name, seed, short)[1]
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
     close(a, b, 0)
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
 def test_best_dev_weights_are_kept(tmp_path):
     """With a learning rate that ruins the model, the first evaluation wins."""
-    wild = SETTINGS.model_copy(update={"learning_rate": 0.5, "evaluate_every": 1, "steps": 4,
-                                       "schedule": "constant", "warmup_steps": 0})
+    wild = SETTINGS.model_copy(
+        update={
+            "learning_rate": 0.5,
+            "evaluate_every": 1,
+            "steps": 4,
+            "schedule": "constant",
+            "warmup_steps": 0,
+        }
+    )
     record, _ = run("tiny:llama", tmp_path, settings=wild)
     history = pd.read_csv(tmp_path / "history.csv")
     dev = history[(history["split"] == "dev") & (history["task"] == "loss")]
@@ -275,10 +317,14 @@ def test_t5_is_never_in_half_precision(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
     assert checkpoints.best_precision() == "float32"
     with pytest.raises(ValueError, match="float32"):
-        TrainingSettings(steps=1, batch_size=1, learning_rate=1e-3, evaluate_every=1, precision="float16")
+        TrainingSettings(
+            steps=1, batch_size=1, learning_rate=1e-3, evaluate_every=1, precision="float16"
+        )
     used = {}
-    monkeypatch.setattr("transformers.AutoModelForSeq2SeqLM.from_pretrained",
-                        lambda folder, **options: used.update(options) or torch.nn.Linear(1, 1))
+    monkeypatch.setattr(
+        "transformers.AutoModelForSeq2SeqLM.from_pretrained",
+        lambda folder, **options: used.update(options) or torch.nn.Linear(1, 1),
+    )
     checkpoints.load(checkpoints.fetch("tiny:t5"), "4bit", "cuda")
     assert used["dtype"] == torch.float32
     assert used["quantization_config"].bnb_4bit_compute_dtype == torch.float32
@@ -295,39 +341,93 @@ def test_freezing_trains_only_the_top(student):
     top = {name for name in names if re.search(r"(layers|block)\.1\.", name)}
     assert sorted(names - top) == (T5 if model.config.is_encoder_decoder else LLAMA)
     assert len(top) == (23 if model.config.is_encoder_decoder else 9)
-    with pytest.raises(UserError, match=r"trainable_layers is 9, but the student \(\w+\) has 2 layers"):
+    with pytest.raises(
+        UserError, match=r"trainable_layers is 9, but the student \(\w+\) has 2 layers"
+    ):
         freeze_below(model, 9)
 
 
-@pytest.mark.parametrize("kind, config, frozen, trained", [
-    ("GPT2", {"n_embd": 8, "n_head": 2, "n_layer": 3, "n_positions": 16},
-     ["transformer.wte", "transformer.wpe", "transformer.h.0"], ["transformer.h.1", "transformer.ln_f"]),
-    ("GPTNeoX", {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3,
-                 "intermediate_size": 8}, ["gpt_neox.embed_in", "gpt_neox.layers.0"],
-     ["gpt_neox.layers.1", "gpt_neox.final_layer_norm", "lm_head"]),
-    ("OPT", {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3, "ffn_dim": 8,
-             "word_embed_proj_dim": 8, "max_position_embeddings": 16},
-     ["model.decoder.embed_tokens", "model.decoder.embed_positions", "model.decoder.layers.0"],
-     ["model.decoder.layers.1", "model.decoder.final_layer_norm"]),
-    ("Bart", {"d_model": 8, "encoder_layers": 3, "decoder_layers": 4, "encoder_attention_heads": 2,
-              "decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8,
-              "max_position_embeddings": 16},
-     ["model.shared", "model.encoder.embed_positions", "model.encoder.layernorm_embedding",
-      "model.decoder.layernorm_embedding", "model.encoder.layers.0", "model.decoder.layers.1"],
-     ["model.encoder.layers.1", "model.decoder.layers.2"])])
+@pytest.mark.parametrize(
+    "kind, config, frozen, trained",
+    [
+        (
+            "GPT2",
+            {"n_embd": 8, "n_head": 2, "n_layer": 3, "n_positions": 16},
+            ["transformer.wte", "transformer.wpe", "transformer.h.0"],
+            ["transformer.h.1", "transformer.ln_f"],
+        ),
+        (
+            "GPTNeoX",
+            {
+                "hidden_size": 8,
+                "num_attention_heads": 2,
+                "num_hidden_layers": 3,
+                "intermediate_size": 8,
+            },
+            ["gpt_neox.embed_in", "gpt_neox.layers.0"],
+            ["gpt_neox.layers.1", "gpt_neox.final_layer_norm", "lm_head"],
+        ),
+        (
+            "OPT",
+            {
+                "hidden_size": 8,
+                "num_attention_heads": 2,
+                "num_hidden_layers": 3,
+                "ffn_dim": 8,
+                "word_embed_proj_dim": 8,
+                "max_position_embeddings": 16,
+            },
+            [
+                "model.decoder.embed_tokens",
+                "model.decoder.embed_positions",
+                "model.decoder.layers.0",
+            ],
+            ["model.decoder.layers.1", "model.decoder.final_layer_norm"],
+        ),
+        (
+            "Bart",
+            {
+                "d_model": 8,
+                "encoder_layers": 3,
+                "decoder_layers": 4,
+                "encoder_attention_heads": 2,
+                "decoder_attention_heads": 2,
+                "encoder_ffn_dim": 8,
+                "decoder_ffn_dim": 8,
+                "max_position_embeddings": 16,
+            },
+            [
+                "model.shared",
+                "model.encoder.embed_positions",
+                "model.encoder.layernorm_embedding",
+                "model.decoder.layernorm_embedding",
+                "model.encoder.layers.0",
+                "model.decoder.layers.1",
+            ],
+            ["model.encoder.layers.1", "model.decoder.layers.2"],
+        ),
+    ],
+)
 def test_freezing_finds_the_blocks_of_other_models(kind, config, frozen, trained):
     made = getattr(transformers, f"{kind}Config")(
-        vocab_size=20, pad_token_id=1, bos_token_id=2, eos_token_id=2, **config)
-    auto = transformers.AutoModelForSeq2SeqLM if kind == "Bart" else transformers.AutoModelForCausalLM
+        vocab_size=20, pad_token_id=1, bos_token_id=2, eos_token_id=2, **config
+    )
+    auto = (
+        transformers.AutoModelForSeq2SeqLM if kind == "Bart" else transformers.AutoModelForCausalLM
+    )
     model = auto.from_config(made)
     freeze_below(model, 2)
     for names, trains in ((frozen, False), (trained, True)):
         for module in names:
-            assert {p.requires_grad for p in model.get_submodule(module).parameters()} == {trains}, module
+            assert {p.requires_grad for p in model.get_submodule(module).parameters()} == {
+                trains
+            }, module
     ids = torch.tensor([[3, 4, 5]])
     model(input_ids=ids, labels=ids).loss.backward()
     assert all((p.grad is None) != p.requires_grad for p in model.parameters())
-    with pytest.raises(UserError, match=f"trainable_layers is 99, but .* \\({made.model_type}\\) has 3"):
+    with pytest.raises(
+        UserError, match=f"trainable_layers is 99, but .* \\({made.model_type}\\) has 3"
+    ):
         freeze_below(model, 99)
 
 
@@ -337,7 +437,9 @@ def test_blocks_that_are_not_found_are_said(student):
         model.encoder.block = torch.nn.Sequential(*model.encoder.block)
     else:
         model.model.layers = torch.nn.Sequential(*model.model.layers)
-    with pytest.raises(UserError, match=f"the layers of a {model.config.model_type} student are not"):
+    with pytest.raises(
+        UserError, match=f"the layers of a {model.config.model_type} student are not"
+    ):
         freeze_below(model, 1)
 
 

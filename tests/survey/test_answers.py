@@ -22,10 +22,21 @@ def make_key(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
 
     def make(task):
-        table = pd.DataFrame([
-            {"method": m, "question": f"q{q}", "text": "What?", "choices": ("a", "b"),
-             "answer": "a", "right": q % 2 == 0, "explanation": "x" * (100 + q)}
-            for q in range(20) for m in PAPER_ARMS])
+        table = pd.DataFrame(
+            [
+                {
+                    "method": m,
+                    "question": f"q{q}",
+                    "text": "What?",
+                    "choices": ("a", "b"),
+                    "answer": "a",
+                    "right": q % 2 == 0,
+                    "explanation": "x" * (100 + q),
+                }
+                for q in range(20)
+                for m in PAPER_ARMS
+            ]
+        )
         _, key = page.make_survey(table, people=60, task=task)
         files.write_json(tmp_path / "raw" / "surveys" / f"key-{key['survey']}.json", key)
         return key
@@ -49,12 +60,26 @@ def make_file(key, plan=1, **changes):
     rng = np.random.default_rng(plan)
     level = rng.normal(3.5, 0.7)
     items = key["plans"][plan - 1]
-    return {"format": 1, "survey": key["survey"], "participant": f"{plan:016x}", "plan": plan,
-            "consent": True, "check": TASKS[key["task"]]["wanted"],
-            "facts": {"age": "25-34", "gender": ("male", "female")[plan % 2]},
-            "answers": [{"item": item, "seconds": 20.5, "scores": {
-                name: int(np.clip(np.rint(rng.normal(level, 1)), 1, len(words)))
-                for name, _, words in TASKS[key["task"]]["asks"]}} for item in items]} | changes
+    return {
+        "format": 1,
+        "survey": key["survey"],
+        "participant": f"{plan:016x}",
+        "plan": plan,
+        "consent": True,
+        "check": TASKS[key["task"]]["wanted"],
+        "facts": {"age": "25-34", "gender": ("male", "female")[plan % 2]},
+        "answers": [
+            {
+                "item": item,
+                "seconds": 20.5,
+                "scores": {
+                    name: int(np.clip(np.rint(rng.normal(level, 1)), 1, len(words)))
+                    for name, _, words in TASKS[key["task"]]["asks"]
+                },
+            }
+            for item in items
+        ],
+    } | changes
 
 
 def put(folder, name, content):
@@ -102,12 +127,20 @@ def wrong(key, **changes):
 
 SCORES = dict.fromkeys(CONSTRUCTS, 4)
 BAD = {
-    "unreadable": [lambda k: "not JSON", lambda k: "[" * 100_000, lambda k: "9" * 5000,
-                   lambda k: json.dumps(make_file(k, 3))[:-40], lambda k: "x" * 1_000_001],
+    "unreadable": [
+        lambda k: "not JSON",
+        lambda k: "[" * 100_000,
+        lambda k: "9" * 5000,
+        lambda k: json.dumps(make_file(k, 3))[:-40],
+        lambda k: "x" * 1_000_001,
+    ],
     "impossible value": [
-        lambda k: make_file(k, 3) | {"plan": 61}, lambda k: make_file(k, 3) | {"plan": 0},
-        lambda k: make_file(k, 3) | {"plan": 4}, lambda k: make_file(k, 3, consent=False),
-        lambda k: make_file(k, 3, name="Ann"), lambda k: make_file(k, 3, participant="Ann"),
+        lambda k: make_file(k, 3) | {"plan": 61},
+        lambda k: make_file(k, 3) | {"plan": 0},
+        lambda k: make_file(k, 3) | {"plan": 4},
+        lambda k: make_file(k, 3, consent=False),
+        lambda k: make_file(k, 3, name="Ann"),
+        lambda k: make_file(k, 3, participant="Ann"),
         lambda k: make_file(k, 3, facts={"age": "31"}),
         lambda k: make_file(k, 3, answers=make_file(k, 3)["answers"][:11]),
         lambda k: make_file(k, 3, answers=make_file(k, 3)["answers"][::-1]),
@@ -115,21 +148,39 @@ BAD = {
         lambda k: wrong(k, scores=SCORES | {"Plausibility": 3.5}),
         lambda k: wrong(k, scores=SCORES | {"Plausibility": "4"}),
         lambda k: wrong(k, scores=SCORES | {"Plausibility": True}),
-        lambda k: wrong(k, scores={"Plausibility": 4}), lambda k: wrong(k, scores={}),
+        lambda k: wrong(k, scores={"Plausibility": 4}),
+        lambda k: wrong(k, scores={}),
         lambda k: wrong(k, scores={"judged": 1, "sure": 2}),
-        lambda k: wrong(k, scores=SCORES | {"more": 1}), lambda k: make_file(k, 3, check={}),
+        lambda k: wrong(k, scores=SCORES | {"more": 1}),
+        lambda k: make_file(k, 3, check={}),
         lambda k: wrong(k, item="zzzzz"),
-        lambda k: wrong(k, seconds=-1), lambda k: wrong(k, seconds=float("nan")),
-        lambda k: wrong(k, seconds=float("inf"))],
+        lambda k: wrong(k, seconds=-1),
+        lambda k: wrong(k, seconds=float("nan")),
+        lambda k: wrong(k, seconds=float("inf")),
+    ],
     "no key": [lambda k: make_file(k, 3, survey="00000000")],
     "attention check failed": [
         lambda k: make_file(k, 3, check=dict.fromkeys(CONSTRUCTS, 4)),
-        lambda k: make_file(k, 3, check=dict.fromkeys(CONSTRUCTS, 2) | {"Satisfaction": 3})],
-    "straight-lining": [lambda k: make_file(k, 3, answers=[
-        {"item": item, "scores": SCORES, "seconds": 20} for item in k["plans"][2]])],
-    "too fast": [lambda k: make_file(k, 3, answers=[
-        answer | {"seconds": 4.9 if i < 7 else 60}
-        for i, answer in enumerate(make_file(k, 3)["answers"])])]}
+        lambda k: make_file(k, 3, check=dict.fromkeys(CONSTRUCTS, 2) | {"Satisfaction": 3}),
+    ],
+    "straight-lining": [
+        lambda k: make_file(
+            k,
+            3,
+            answers=[{"item": item, "scores": SCORES, "seconds": 20} for item in k["plans"][2]],
+        )
+    ],
+    "too fast": [
+        lambda k: make_file(
+            k,
+            3,
+            answers=[
+                answer | {"seconds": 4.9 if i < 7 else 60}
+                for i, answer in enumerate(make_file(k, 3)["answers"])
+            ],
+        )
+    ],
+}
 
 
 @pytest.mark.parametrize(("reason", "make"), [(r, m) for r, ms in BAD.items() for m in ms])
@@ -179,8 +230,14 @@ def test_duplicates_are_settled_by_their_content(key, folder):
     put(folder, "c", make_file(key, 4, participant="a" * 16))
     put(folder, "d", make_file(key, 4))
     ratings, report = ingest(folder)
-    assert report["kept"].to_dict() == {"a (1).json": True, "a.json": False, "b.json": False,
-                                        "b2.json": False, "c.json": True, "d.json": True}
+    assert report["kept"].to_dict() == {
+        "a (1).json": True,
+        "a.json": False,
+        "b.json": False,
+        "b2.json": False,
+        "c.json": True,
+        "d.json": True,
+    }
     assert report.loc["a.json", "reason"] == "duplicate: same as a (1).json"
     assert "differs" in report.loc["b2.json", "reason"]
     assert report.loc["d.json", "note"] == "plan 4 was used by 2 participants"
@@ -230,8 +287,10 @@ def test_save_writes_what_the_analysis_reads_back(key, folder, capsys):
     out = capsys.readouterr().out
     assert "Files: 3; participants kept: 2; files left out: 1; pages used: 24; " in out
     assert "c.json: unreadable" in out and "Attention check" in out
-    pd.testing.assert_frame_equal(study.load_ratings(paths.RAW / "own_study" / "ratings.csv"),
-                                  answers.ingest(folder)[0]["ratings"])
+    pd.testing.assert_frame_equal(
+        study.load_ratings(paths.RAW / "own_study" / "ratings.csv"),
+        answers.ingest(folder)[0]["ratings"],
+    )
     assert not (paths.RAW / "own_study" / "judgements.csv").exists()
     assert len(pd.read_csv(paths.RAW / "own_study" / "report.csv")) == 3
 
@@ -281,21 +340,37 @@ def test_answers_to_both_tasks_are_told_apart_by_their_keys(make_key, folder, ca
     assert "right_accepted" in capsys.readouterr().out
     saved = {path.stem: pd.read_csv(path) for path in (paths.RAW / "own_study").glob("*.csv")}
     assert {name: len(table) for name, table in saved.items()} == {
-        "ratings": 12, "judgements": 32, "error_finding": 20, "report": 3}
+        "ratings": 12,
+        "judgements": 32,
+        "error_finding": 20,
+        "report": 3,
+    }
     (folder / "a.json").unlink()
     assert answers.load_study(folder) is None
 
 
-@pytest.mark.parametrize(("reason", "changes"), [
-    ("impossible value: scores", lambda file: file["answers"][0].update(
-        scores={"judged": 3, "sure": 3})),
-    ("impossible value: scores", lambda file: file["answers"][0].update(scores=SCORES)),
-    ("impossible value: check", lambda file: file.update(check={"judged": 2, "sure": 9})),
-    ("attention check failed", lambda file: file.update(check={"judged": 1, "sure": 2})),
-    ("straight-lining: 100% of the pages have the same two answers", lambda file: [
-        answer.update(scores={"judged": 1, "sure": 5}) for answer in file["answers"]]),
-    ("too fast: 9 of 16 pages", lambda file: [
-        answer.update(seconds=1) for answer in file["answers"][:9]])])
+@pytest.mark.parametrize(
+    ("reason", "changes"),
+    [
+        (
+            "impossible value: scores",
+            lambda file: file["answers"][0].update(scores={"judged": 3, "sure": 3}),
+        ),
+        ("impossible value: scores", lambda file: file["answers"][0].update(scores=SCORES)),
+        ("impossible value: check", lambda file: file.update(check={"judged": 2, "sure": 9})),
+        ("attention check failed", lambda file: file.update(check={"judged": 1, "sure": 2})),
+        (
+            "straight-lining: 100% of the pages have the same two answers",
+            lambda file: [
+                answer.update(scores={"judged": 1, "sure": 5}) for answer in file["answers"]
+            ],
+        ),
+        (
+            "too fast: 9 of 16 pages",
+            lambda file: [answer.update(seconds=1) for answer in file["answers"][:9]],
+        ),
+    ],
+)
 def test_the_rules_hold_for_judgements_too(make_key, folder, reason, changes):
     key = make_key("errors")
     put(folder, "good", make_file(key, 1))

@@ -15,11 +15,18 @@ def judgements(rows, method="CF:Unrevised"):
 
 
 # Ann does better with explanations, Ben too; only Ann finds a wrong answer, with its explanation.
-TWO = judgements([
-    ("ann", True, False, NO, 5), ("ann", True, True, YES, 4),
-    ("ann", False, False, YES, 3), ("ann", False, True, YES, 2),
-    ("ben", True, False, YES, 1), ("ben", True, True, YES, 3),
-    ("ben", False, False, YES, 3), ("ben", False, True, NO, 5)])
+TWO = judgements(
+    [
+        ("ann", True, False, NO, 5),
+        ("ann", True, True, YES, 4),
+        ("ann", False, False, YES, 3),
+        ("ann", False, True, YES, 2),
+        ("ben", True, False, YES, 1),
+        ("ben", True, True, YES, 3),
+        ("ben", False, False, YES, 3),
+        ("ben", False, True, NO, 5),
+    ]
+)
 
 
 def test_a_judgement_is_correct_where_it_agrees_with_the_key():
@@ -33,7 +40,8 @@ def test_table_by_hand():
         "correct": (3 / 4, 1 / 4, 0.5, 0.5, 0.5),  # Ann 2/2 - 1/2, Ben 1/2 - 0/2: always 0.5
         "wrong_found": (1 / 2, 0, 0.5, 0, 1),  # Ann 1, Ben 0: draws of 0, 0.5 and 1
         "right_accepted": (1, 1 / 2, 0.5, 0, 1),
-        "sure": (13 / 4, 13 / 4, 0, -2, 2)}  # Ann 4.5 - 2.5, Ben 2 - 4
+        "sure": (13 / 4, 13 / 4, 0, -2, 2),
+    }  # Ann 4.5 - 2.5, Ben 2 - 4
     for measure, values in expected.items():
         found = table.loc[measure, ["with_explanation", "without", "difference", "low", "high"]]
         assert found.tolist() == pytest.approx(values), measure

@@ -60,13 +60,16 @@ def test_own_ratings_come_first_then_the_papers_then_simulated_ones(monkeypatch,
 
 
 def test_simulated_ratings_are_labelled_and_enter_neither_findings_nor_statistics(
-        simulated, stage, capsys):
+    simulated, stage, capsys
+):
     assert "make data" in report.describe(simulated).data
     assert "SIMULATED" in report.describe(simulated).data
     assert list(report.show(simulated, "icc")["construct"])[-1] == "Quality"
     assert "Markdown" in capsys.readouterr().out  # the line above the table
-    assert set(findings.plain_findings(simulated)["ratings"]) == {"paper, counts",
-                                                                       "paper, accuracy"}
+    assert set(findings.plain_findings(simulated)["ratings"]) == {
+        "paper, counts",
+        "paper, accuracy",
+    }
     table = report.ratings_statistics(simulated)
     assert set(table["analysis"]) == {"paper explainability"}
     comparison = report.compare_with_paper(simulated)
@@ -89,7 +92,8 @@ def test_every_figure_of_raw_ratings_is_drawn_and_saved(simulated, stage):
     assert lengths.groupby("method")["characters"].apply(lambda c: c.is_monotonic_increasing).all()
     ratings = simulated.ratings.astype({"method": str}).groupby("method")["Quality"]
     assert lengths.groupby("method")["mean"].mean().to_dict() == pytest.approx(
-        ratings.mean().to_dict())
+        ratings.mean().to_dict()
+    )
 
 
 def test_tables_of_raw_ratings(simulated):
@@ -119,14 +123,22 @@ def test_findings_and_statistics_of_real_ratings_say_whose_they_are(simulated, s
     found = findings.plain_findings(raw)
     label = {PAPER: "paper, raw", OWN: "own study"}[source]
     assert found.loc[found["ratings"] == label, "from"].value_counts().to_dict() == {
-        "mixed model": 8, "four tests": 5, "likelihood ratio": 3, "ICC": 1, "1.5 IQR": 1,
-        "means": 1, "Cronbach's alpha": 1, "Wilks' lambda of ranks": 1}
+        "mixed model": 8,
+        "four tests": 5,
+        "likelihood ratio": 3,
+        "ICC": 1,
+        "1.5 IQR": 1,
+        "means": 1,
+        "Cronbach's alpha": 1,
+        "Wilks' lambda of ranks": 1,
+    }
     lead = "The lead of MT+CF:Revised over MT:Unrevised in Quality is "
     assert found["finding"].str.startswith(lead).sum() == 1
     assert not found.isna().any(axis=None) and not found["number"].str.contains("nan").any()
     table = report.ratings_statistics(raw)
-    assert {f"{source} {name}" for name in ("explainability", "mixed_model", "icc", "odds",
-                                            "contrasts")} <= set(table["analysis"])
+    assert {
+        f"{source} {name}" for name in ("explainability", "mixed_model", "icc", "odds", "contrasts")
+    } <= set(table["analysis"])
     # Descriptives stand there once for each study, never twice.
     keys = ["analysis", "statistic", "group", "term"]
     assert not table.duplicated(keys).any()
@@ -136,15 +148,16 @@ def test_findings_and_statistics_of_real_ratings_say_whose_they_are(simulated, s
 def test_paper_findings_name_the_outlier_decisions():
     found = findings.decision_findings(report.published_decisions()).iloc[0]
     assert "conclusions on accuracy hold under both decisions" in found["finding"] or (
-        "all 4 decisions" in found["finding"])
+        "all 4 decisions" in found["finding"]
+    )
     assert "method:size" in found["number"]
 
 
 def test_an_own_study_of_three_methods_and_few_people_is_analysed(make_ratings):
     ratings = make_ratings(people=5, slots=2)
     ratings = study.check_ratings(
-        ratings[ratings["method"] != PAPER_ARMS[2]].drop(columns="Quality").astype(
-            {"method": str}))
+        ratings[ratings["method"] != PAPER_ARMS[2]].drop(columns="Quality").astype({"method": str})
+    )
     raw = report.analyse_raw(OWN, ratings)
     assert len(report.show(raw, "contrasts")) == 6
     assert "Own study" == raw.title and len(findings.raw_findings(raw)) > 10
@@ -159,9 +172,21 @@ def test_what_was_done_with_answer_files_is_told(tmp_path):
 
 
 def test_a_study_of_errors_alone_leaves_the_ratings_to_others(monkeypatch, tmp_path):
-    judged = pd.DataFrame([{"participant": p, "method": "own", "shown": shown, "right": True,
-                            "judged": 1, "sure": 3, "correct": True}
-                           for p in "ab" for shown in (True, False)])
+    judged = pd.DataFrame(
+        [
+            {
+                "participant": p,
+                "method": "own",
+                "shown": shown,
+                "right": True,
+                "judged": 1,
+                "sure": 3,
+                "correct": True,
+            }
+            for p in "ab"
+            for shown in (True, False)
+        ]
+    )
     monkeypatch.setattr(answers, "ingest", lambda folder: ({"errors": judged}, None))
     monkeypatch.setattr(report, "available_ratings", lambda: "the paper's")
     monkeypatch.setattr(report, "analyse_raw", lambda *given: given[:2])
@@ -174,7 +199,8 @@ def test_a_study_of_errors_alone_leaves_the_ratings_to_others(monkeypatch, tmp_p
 
 
 def test_own_ratings_count_from_the_repository_as_notebooks_run_in_their_folder(
-        monkeypatch, tmp_path):
+    monkeypatch, tmp_path
+):
     root, home = tmp_path / "root", tmp_path / "home"
     for folder in (root / "notebooks", root / "data/raw/answers", home / "data/raw/mine"):
         folder.mkdir(parents=True)
@@ -182,12 +208,16 @@ def test_own_ratings_count_from_the_repository_as_notebooks_run_in_their_folder(
         monkeypatch.setattr(paths, name, folder)
     monkeypatch.chdir(root / "notebooks")
     seen = []
-    monkeypatch.setattr(answers, "ingest", lambda folder: seen.append(folder) or ({}, pd.DataFrame(
-        columns=["participant"])))
+    monkeypatch.setattr(
+        answers,
+        "ingest",
+        lambda folder: seen.append(folder) or ({}, pd.DataFrame(columns=["participant"])),
+    )
     for own in ("data/raw/answers", "data/raw/mine", "../data/raw/answers"):
         answers.load_study(own), own_study.show_ingest(own), own_study.show_errors(own)
-    assert [folder.resolve() for folder in seen] == [
-        root / "data/raw/answers"] * 3 + [home / "data/raw/mine"] * 3 + [root / "data/raw/answers"] * 3
+    assert [folder.resolve() for folder in seen] == [root / "data/raw/answers"] * 3 + [
+        home / "data/raw/mine"
+    ] * 3 + [root / "data/raw/answers"] * 3
     for ask in (answers.load_study, answers.save, own_study.show_ingest, own_study.show_errors):
         with pytest.raises(UserError, match="^data/raw/x: no such folder or file; name the folder"):
             ask("data/raw/x")
@@ -197,10 +227,12 @@ def test_plain_findings_of_the_published_ratings():
     found = findings.published_findings(report.published_scores())
     found = found.set_index("finding")["number"]
     assert found["MT+CF:Revised has the highest mean on 4 of 5 constructs"].startswith(
-        "mean of the five 4.15; next MT:Unrevised 4.07")
+        "mean of the five 4.15; next MT:Unrevised 4.07"
+    )
     assert "CF:Unrevised has the lowest mean on 5 of 5 constructs" in found.index
     assert found["Contrastiveness differs between methods"].startswith("H = 18.44, p = 0.00036")
     assert "Satisfaction does not clearly differ between methods" in found.index
     assert found["MT+CF:Revised and MT+CF:Unrevised differ in Contrastiveness"] == (
-        "+0.32 points, Holm p = 0.011")
+        "+0.32 points, Holm p = 0.011"
+    )
     assert found.index.str.contains("largest difference is small").any()

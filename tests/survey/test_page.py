@@ -20,11 +20,21 @@ HOSTILE = "</script><script>alert(1)</script><!-- \" ' & \u202e\u2028 @@DATA@@ ]
 
 def make_table(questions=20, methods=PAPER_ARMS, length=200, every=2):
     """Explanations as survey.gather gives them; of each method one answer in so many is right."""
-    return pd.DataFrame([{"method": m, "question": f"q{q}", "text": f"What is {q}?",
-                          "choices": ("one", "two"), "answer": "one",
-                          "right": (q + list(methods).index(m)) % every == 0,
-                          "explanation": f"Number {q}: " + "because " * (length // 8)}
-                         for q in range(questions) for m in methods])
+    return pd.DataFrame(
+        [
+            {
+                "method": m,
+                "question": f"q{q}",
+                "text": f"What is {q}?",
+                "choices": ("one", "two"),
+                "answer": "one",
+                "right": (q + list(methods).index(m)) % every == 0,
+                "explanation": f"Number {q}: " + "because " * (length // 8),
+            }
+            for q in range(questions)
+            for m in methods
+        ]
+    )
 
 
 def page_data(html):
@@ -35,9 +45,17 @@ def count_cells(plans):
     return Counter(pair for plan in plans for pair in plan)
 
 
-@pytest.mark.parametrize(("people", "methods", "questions", "items"),
-                         [(117, 4, 90, 12), (40, 4, 12, 12), (31, 3, 37, 12), (7, 2, 8, 8),
-                          (120, 4, 375, 12), (1, 6, 13, 12)])
+@pytest.mark.parametrize(
+    ("people", "methods", "questions", "items"),
+    [
+        (117, 4, 90, 12),
+        (40, 4, 12, 12),
+        (31, 3, 37, 12),
+        (7, 2, 8, 8),
+        (120, 4, 375, 12),
+        (1, 6, 13, 12),
+    ],
+)
 def test_design_is_balanced_and_nobody_meets_a_question_twice(people, methods, questions, items):
     plans = design.assign(people, methods, questions, seed=5, items=items)
     assert len(plans) == people
@@ -69,9 +87,14 @@ def test_design_follows_its_seed_and_mixes_company_and_order():
     assert {plan[0][1] for plan in plans} == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize(("methods", "questions", "items", "message"),
-                         [(4, 11, 12, "need as many questions"), (5, 90, 12, "shared out evenly"),
-                          (1, 90, 12, "shared out evenly")])
+@pytest.mark.parametrize(
+    ("methods", "questions", "items", "message"),
+    [
+        (4, 11, 12, "need as many questions"),
+        (5, 90, 12, "shared out evenly"),
+        (1, 90, 12, "shared out evenly"),
+    ],
+)
 def test_impossible_designs_are_refused_in_words(methods, questions, items, message):
     with pytest.raises(UserError, match=message):
         design.assign(10, methods, questions, 0, items)
@@ -110,8 +133,9 @@ def test_half_of_each_participants_answers_have_an_explanation_and_half_are_righ
         assert len({item["question"] for item in shown}) == len(shown) == 16
         kinds = Counter((item["method"], item["shown"]) for item in shown)
         assert set(kinds.values()) == {2} and len(kinds) == 8
-        assert [sum(item["right"] for item in shown if item["shown"] == view)
-                for view in (True, False)] == [4, 4]
+        assert [
+            sum(item["right"] for item in shown if item["shown"] == view) for view in (True, False)
+        ] == [4, 4]
     seen = Counter(code for plan in key["plans"] for code in plan)
     counts = [seen[code] for code in items]
     assert max(counts) - min(counts) <= 1  # an item as often with as without its explanation
@@ -124,16 +148,22 @@ def test_places_do_not_tell_whether_an_answer_is_right():
     items = page_data(html)["items"]
     right = [key["items"][code]["right"] for code, *_ in items]
     assert np.mean(right) == 0.5 and abs(np.corrcoef(right, range(480))[0, 1]) < 0.1
-    by_question = {q: key["items"][code]["right"] for code, q, *_ in items
-                   if key["items"][code]["method"] == PAPER_ARMS[0]}
+    by_question = {
+        q: key["items"][code]["right"]
+        for code, q, *_ in items
+        if key["items"][code]["method"] == PAPER_ARMS[0]
+    }
     alike = [by_question[q] == by_question[q + 1] for q in range(59)]
     assert 0.25 < np.mean(alike) < 0.75
 
 
-@pytest.mark.parametrize(("right", "least", "chosen", "share"), [
-    (9, 4, 20, 0.45), (10, 4, 20, 0.5), (6, 4, 15, 0.4), (1, 4, 4, 0.25), (19, 2, 2, 0.5)])
-def test_questions_are_chosen_so_that_about_half_of_the_answers_are_right(right, least, chosen,
-                                                                          share):
+@pytest.mark.parametrize(
+    ("right", "least", "chosen", "share"),
+    [(9, 4, 20, 0.45), (10, 4, 20, 0.5), (6, 4, 15, 0.4), (1, 4, 4, 0.25), (19, 2, 2, 0.5)],
+)
+def test_questions_are_chosen_so_that_about_half_of_the_answers_are_right(
+    right, least, chosen, share
+):
     table = np.arange(20)[:, None] < [[right, right]]
     found = design.choose_questions(table, least, 20)
     assert len(set(found)) == len(found) == chosen and table[found].mean() == share
@@ -148,8 +178,9 @@ def test_answers_that_are_all_alike_are_no_task(right):
         page.make_survey(make_table(5), people=4, task="errors")
 
 
-@pytest.mark.parametrize(("questions", "methods", "items"), [(20, 4, 12), (10, 3, 9), (90, 5, 10),
-                                                             (4, 4, 4)])
+@pytest.mark.parametrize(
+    ("questions", "methods", "items"), [(20, 4, 12), (10, 3, 9), (90, 5, 10), (4, 4, 4)]
+)
 def test_participants_rate_twelve_or_as_many_as_can_be_shared_out(questions, methods, items):
     table = make_table(questions, [f"M{i}" for i in range(methods)])
     _, key = page.make_survey(table, people=6)
@@ -160,17 +191,20 @@ def test_participants_rate_twelve_or_as_many_as_can_be_shared_out(questions, met
 
 def test_places_of_the_items_do_not_tell_the_method():
     html, key = page.make_survey(make_table(60), people=30, seed=3)
-    order = [PAPER_ARMS.index(key["items"][code]["method"]) for code, *_ in page_data(html)["items"]]
+    order = [
+        PAPER_ARMS.index(key["items"][code]["method"]) for code, *_ in page_data(html)["items"]
+    ]
     assert abs(np.corrcoef(order, range(240))[0, 1]) < 0.15
-    assert len({tuple(order[i:i + 4]) for i in range(0, 240, 4)}) > 30
+    assert len({tuple(order[i : i + 4]) for i in range(0, 240, 4)}) > 30
 
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_whatever_was_written_stays_inside_the_data_element(task):
     table = make_table(12)
     table.loc[table["question"] == "q5", ["explanation", "answer", "text"]] = HOSTILE
-    html, key = page.make_survey(table, people=3, contact=HOSTILE, consent=HOSTILE + "\n\nTwo",
-                                   task=task)
+    html, key = page.make_survey(
+        table, people=3, contact=HOSTILE, consent=HOSTILE + "\n\nTwo", task=task
+    )
     assert html.count("<script") == html.count("</script>") == 2
     assert html.isascii() is False and page_data(html)["contact"] == HOSTILE  # our own quotes
     raw = re.search(r'id="data">(.*?)</script>', html, re.S)[1]
@@ -195,8 +229,16 @@ def test_page_loads_nothing_and_sends_only_where_it_was_told():
     assert "connect-src https://example.org:8443;" in html
 
 
-@pytest.mark.parametrize("post", ["http://example.org/a", "ftp://example.org", "example.org",
-                                  "https://me:secret@example.org/", "https://a.org'; script-src *"])
+@pytest.mark.parametrize(
+    "post",
+    [
+        "http://example.org/a",
+        "ftp://example.org",
+        "example.org",
+        "https://me:secret@example.org/",
+        "https://a.org'; script-src *",
+    ],
+)
 def test_unsafe_receivers_are_refused(post):
     with pytest.raises(UserError, match="--post needs a URL"):
         page.make_survey(make_table(12), people=2, post=post)
@@ -210,10 +252,18 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RAW", tmp_path / "data" / "raw")
     settings = profile.load("cpu")
     questions = splits.load(settings.task, settings.seed)["test"]
-    rows = [{"arm": arm, "size": settings.students[-1].size, "seed": 0, "id": q.id,
-             "prediction": f"So the answer is {q.choices[i % 5].upper()}.",
-             "explanation": None if arm == "label-only" else f"{arm[-4:]} text {i}"}
-            for arm in ("label-only", *PAPER_ARMS, "MT:Revised") for i, q in enumerate(questions)]
+    rows = [
+        {
+            "arm": arm,
+            "size": settings.students[-1].size,
+            "seed": 0,
+            "id": q.id,
+            "prediction": f"So the answer is {q.choices[i % 5].upper()}.",
+            "explanation": None if arm == "label-only" else f"{arm[-4:]} text {i}",
+        }
+        for arm in ("label-only", *PAPER_ARMS, "MT:Revised")
+        for i, q in enumerate(questions)
+    ]
     path = paths.RUNS / "cpu" / "04_evaluation" / "explanations.csv"
     files.write_csv(path, pd.DataFrame(rows))
     return path
@@ -223,11 +273,14 @@ def test_build_writes_page_and_key_twice_alike(run, capsys):
     assert page.main(["build", "cpu", "--participants", "10", "--questions", "30"]) is None
     folder = paths.RUNS / "cpu" / "survey"
     html, key = (folder / "index.html").read_text(), json.loads((folder / "key.json").read_text())
-    assert key["profile"] == "cpu" and key["methods"] == list(PAPER_ARMS) and len(key["items"]) == 120
+    assert (
+        key["profile"] == "cpu" and key["methods"] == list(PAPER_ARMS) and len(key["items"]) == 120
+    )
     assert key["survey"] in answers.find_keys(paths.BUILT)
     assert (paths.RAW / "surveys" / f"key-{key['survey']}.json").is_file()
     assert "120 items by 4 methods, 3% with a right answer, 10 plans of 12 items" in (
-        capsys.readouterr().out)
+        capsys.readouterr().out
+    )
     page.main(["build", "cpu", "--participants", "10", "--questions", "30"])
     assert (folder / "index.html").read_text() == html
     # A new survey does not lose the key of the old one.
@@ -251,20 +304,29 @@ def test_only_questions_that_every_method_explains_are_used(run):
     assert len(found) == 360 and (found["explanation"] != "").all()
     first = found.iloc[0]
     assert first["answer"] in first["choices"]  # as the choice is written, not in capitals
-    assert set(page.gather(page.Stage("04_evaluation", "cpu"),
-                             methods=["MT:Revised"])["method"]) == {"MT:Revised"}
+    assert set(
+        page.gather(page.Stage("04_evaluation", "cpu"), methods=["MT:Revised"])["method"]
+    ) == {"MT:Revised"}
 
 
-@pytest.mark.parametrize(("said", "shown"), [
-    ("So the answer is {}.", 0), ("A reason. So the answer is (B)", 1), ("{}", None),
-    (None, None), (float("nan"), None)])
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("So the answer is {}.", 0),
+        ("A reason. So the answer is (B)", 1),
+        ("{}", None),
+        (None, None),
+        (float("nan"), None),
+    ],
+)
 def test_the_students_answer_is_shown_as_the_choice_is_written(run, said, shown):
     """By the one rule of all results (lib.evaluation.extraction); no answer, no error to find."""
     table = pd.read_csv(run)
     settings = profile.load("cpu")
     first = splits.load(settings.task, settings.seed)["test"][0]
     table.loc[table["id"] == first.id, "prediction"] = (
-        said.format(first.choices[0].upper()) if isinstance(said, str) else said)
+        said.format(first.choices[0].upper()) if isinstance(said, str) else said
+    )
     files.write_csv(run, table)
     stage = page.Stage("04_evaluation", "cpu")
     row = page.gather(stage).set_index("question").loc[first.id].iloc[0]
@@ -274,27 +336,38 @@ def test_the_students_answer_is_shown_as_the_choice_is_written(run, said, shown)
     assert (first.id in judged) == (shown is not None) and len(judged) >= 179
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["build", "cpu", "--methods", "CF:Unrevised", "XY:Revised"], "no explanation by XY:Revised"),
-    (["build", "cpu", "--size", "9B"], "no explanation by"),
-    (["build", "cpu", "--participants", "0"], "at least one of --participants"),
-    (["build", "cpu", "--seed", "-1"], "a --seed of 0 or more"),
-    (["build", "smoke"], "04_evaluation"),
-    (["build", "nothing"], "no profile"),
-    (["build", "cpu", "--consent", "absent.txt"], "cannot be read"),
-    (["ingest", "absent"], "no such folder or file")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["build", "cpu", "--methods", "CF:Unrevised", "XY:Revised"],
+            "no explanation by XY:Revised",
+        ),
+        (["build", "cpu", "--size", "9B"], "no explanation by"),
+        (["build", "cpu", "--participants", "0"], "at least one of --participants"),
+        (["build", "cpu", "--seed", "-1"], "a --seed of 0 or more"),
+        (["build", "smoke"], "04_evaluation"),
+        (["build", "nothing"], "no profile"),
+        (["build", "cpu", "--consent", "absent.txt"], "cannot be read"),
+        (["ingest", "absent"], "no such folder or file"),
+    ],
+)
 def test_mistakes_give_one_sentence(run, arguments, message):
     with pytest.raises(SystemExit) as stopped:
         page.main(arguments)
     assert message in stopped.value.code and "\n" not in stopped.value.code
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ([], None),
-    (["--post", "http://example.org"], "--post needs a URL"),
-    (["--methods", "MT:Unrevisd"], "did you mean 'MT:Unrevised'?"),
-    (["--methods", "label-only"], "no explanation by label-only"),
-    (["--size", "9B"], "no explanation by 9B; there are tiny-t5, tiny-llama.")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], None),
+        (["--post", "http://example.org"], "--post needs a URL"),
+        (["--methods", "MT:Unrevisd"], "did you mean 'MT:Unrevised'?"),
+        (["--methods", "label-only"], "no explanation by label-only"),
+        (["--size", "9B"], "no explanation by 9B; there are tiny-t5, tiny-llama."),
+    ],
+)
 def test_options_are_checked_before_there_is_a_run(monkeypatch, tmp_path, arguments, message):
     monkeypatch.setattr(page.paths, "RUNS", tmp_path)
     if message is None:

@@ -43,8 +43,10 @@ def test_marginals_are_the_published_ones(many):
     ours = study.melt_ratings(many).astype({"method": str, "construct": str}).groupby(keys).size()
     ours = ours.rename("count").reset_index().astype({"score": int})
     both = counts.merge(ours, how="left", on=keys, suffixes=("_y", "_x")).fillna(0)
-    share = [both[c] / both.groupby(["method", "construct"])[c].transform("sum")
-             for c in ("count_x", "count_y")]
+    share = [
+        both[c] / both.groupby(["method", "construct"])[c].transform("sum")
+        for c in ("count_x", "count_y")
+    ]
     assert len(both) == 100 and (share[0] - share[1]).abs().max() < 0.025
     # A score that nobody gave is never simulated.
     assert (both.loc[both["count_y"] == 0, "count_x"] == 0).all()
@@ -80,8 +82,12 @@ def test_stated_aggregates_are_those_of_the_raw_ratings(shared):
 
 
 def test_effect_moves_the_means_in_proportion():
-    means = {effect: power.simulate_ratings(2000, 7, effect).groupby("method", observed=True)[
-        "Quality"].mean() for effect in (0.0, 0.5, 1.0)}
+    means = {
+        effect: power.simulate_ratings(2000, 7, effect)
+        .groupby("method", observed=True)["Quality"]
+        .mean()
+        for effect in (0.0, 0.5, 1.0)
+    }
     gap = {e: m["MT+CF:Revised"] - m["CF:Unrevised"] for e, m in means.items()}
     assert abs(gap[0.0]) < 0.03
     assert gap[0.5] == pytest.approx(0.115, abs=0.03)
@@ -105,11 +111,17 @@ def test_fast_likelihood_ratio_where_participants_do_not_differ():
     scores, length = rng.normal(size=(8, 4, 3, 1)), rng.uniform(100, 300, (8, 4, 3))
     scores -= scores.mean(axis=(1, 2), keepdims=True)  # the variance of participants is 0
     person, method, _ = np.indices(length.shape)
-    table = pd.DataFrame({"participant": person.ravel().astype(str), "length": length.ravel(),
-                          "method": pd.Categorical(np.array(PAPER_ARMS)[method.ravel()], PAPER_ARMS),
-                          "Quality": scores.ravel()})
+    table = pd.DataFrame(
+        {
+            "participant": person.ravel().astype(str),
+            "length": length.ravel(),
+            "method": pd.Categorical(np.array(PAPER_ARMS)[method.ravel()], PAPER_ARMS),
+            "Quality": scores.ravel(),
+        }
+    )
     assert power.likelihood_ratios(scores, length)[0] == pytest.approx(
-        mixed.likelihood_ratio(table)["chi2"], rel=1e-6)
+        mixed.likelihood_ratio(table)["chi2"], rel=1e-6
+    )
 
 
 def test_power_rises_with_people_and_effect_and_is_alpha_without_one():
@@ -127,14 +139,21 @@ def test_power_rises_with_people_and_effect_and_is_alpha_without_one():
 
 
 def test_explanations_that_differ_make_the_simple_model_too_sure():
-    table = power.power_table((300,), repetitions=60, effects=(0.0,), explanation_share=0.2,
-                              questions=12)
+    table = power.power_table(
+        (300,), repetitions=60, effects=(0.0,), explanation_share=0.2, questions=12
+    )
     assert table.set_index("outcome").loc["Quality", "power"] > 0.3
 
 
 def test_participants_needed_is_not_fooled_by_a_lucky_small_study():
-    table = pd.DataFrame({"outcome": "Quality", "effect": 1.0, "participants": [40, 20, 60, 80],
-                          "power": [0.7, 0.85, 0.8, 0.9]})
+    table = pd.DataFrame(
+        {
+            "outcome": "Quality",
+            "effect": 1.0,
+            "participants": [40, 20, 60, 80],
+            "power": [0.7, 0.85, 0.8, 0.9],
+        }
+    )
     assert power.participants_needed(table)["participants"].tolist() == [60]
     assert power.participants_needed(table, 0.95)["participants"].isna().all()
 
@@ -143,7 +162,7 @@ def test_plot_shows_every_outcome_and_says_simulated():
     table = power.power_table((20, 400), repetitions=5)
     assert (table["power"] == 1).any()  # an interval that ends at 1
     figure, shown = power.power_figure(table)
-    axes, = figure.axes
+    (axes,) = figure.axes
     pd.testing.assert_frame_equal(shown, table)
     assert "SIMULATED" in axes.get_title() and axes.get_ylim()[0] == 0
     assert "5 studies a point, 95 % Wilson intervals" in axes.get_title()
@@ -156,8 +175,10 @@ def test_simulated_ratings_go_through_the_papers_analysis():
     assert {"kruskal", "lm_length", "npmv"} <= set(table["statistic"])
 
 
-@pytest.mark.parametrize("settings", [{"participants": 1}, {"effect": -1.0},
-                                      {"explanation_share": 0.9}, {"questions": 5}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"participants": 1}, {"effect": -1.0}, {"explanation_share": 0.9}, {"questions": 5}],
+)
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(UserError):
         power.simulate_ratings(**settings)

@@ -11,23 +11,40 @@ QUESTION = Question("q", "Where do fish live?", ("tree", "water", "desk", "cloud
 
 @pytest.fixture
 def texts():
-    return {"adjectives": ["clear", "informative"],
-            "requests": [{"critique": f"Name faults {i}.", "revision": f"Mend faults {i}."}
-                         for i in range(2)],
-            "examples": [{"question": f"Why {i}?", "choices": ["a", "b", "c", "d", "e"], "answer": "b",
-                          "explanation": f"Because {i}.", "draft": f"Draft {i}.",
-                          "critique": f"Bad {i}.", "revision": f"Better {i}."} for i in range(7)]}
+    return {
+        "adjectives": ["clear", "informative"],
+        "requests": [
+            {"critique": f"Name faults {i}.", "revision": f"Mend faults {i}."} for i in range(2)
+        ],
+        "examples": [
+            {
+                "question": f"Why {i}?",
+                "choices": ["a", "b", "c", "d", "e"],
+                "answer": "b",
+                "explanation": f"Because {i}.",
+                "draft": f"Draft {i}.",
+                "critique": f"Bad {i}.",
+                "revision": f"Better {i}.",
+            }
+            for i in range(7)
+        ],
+    }
 
 
 def test_explanation_prompt_word_for_word(texts):
-    variant = {"examples": texts["examples"][:1], "adjectives": ["informative", "clear"], "requests": [0]}
+    variant = {
+        "examples": texts["examples"][:1],
+        "adjectives": ["informative", "clear"],
+        "requests": [0],
+    }
     made = prompt.render(prompt.explain(QUESTION, 1, variant), None, chat=False)
     role = "As an informative and clear speaker, give the reason in one or two sentences."
     assert made == (
         "Question: Why 0?\nChoices: (A) a (B) b (C) c (D) d (E) e\n"
         f"The answer is b. {role}\nReply: Because 0.\n\n"
         "Question: Where do fish live?\nChoices: (A) tree (B) water (C) desk (D) cloud (E) oven\n"
-        f"The answer is water. {role}\nReply:")
+        f"The answer is water. {role}\nReply:"
+    )
 
 
 def test_counterfactual_prompt_takes_the_wrong_choice_as_the_answer(texts):
@@ -49,19 +66,27 @@ def test_critique_and_revision_use_the_matched_pair(texts):
 
 
 def test_critique_prompt_word_for_word(texts):
-    variant = {"examples": texts["examples"][:1], "adjectives": ["clear", "informative"], "requests": [1]}
-    made = prompt.render(prompt.critique(QUESTION, "They swim.", 0, variant, texts), None, chat=False)
+    variant = {
+        "examples": texts["examples"][:1],
+        "adjectives": ["clear", "informative"],
+        "requests": [1],
+    }
+    made = prompt.render(
+        prompt.critique(QUESTION, "They swim.", 0, variant, texts), None, chat=False
+    )
     assert made == (
         "Question: Why 0?\nChoices: (A) a (B) b (C) c (D) d (E) e\nAnswer: b\nExplanation: Draft 0.\n"
         "Name faults 1.\nReply: Bad 0.\n\n"
         "Question: Where do fish live?\nChoices: (A) tree (B) water (C) desk (D) cloud (E) oven\n"
-        "Answer: water\nExplanation: They swim.\nName faults 0.\nReply:")
+        "Answer: water\nExplanation: They swim.\nName faults 0.\nReply:"
+    )
 
 
 def test_zero_shot(texts):
     variant = prompt.variants(texts, 0, 1, 0)[0]
     assert prompt.render(prompt.explain(QUESTION, 1, variant), None, chat=False).startswith(
-        "Question: Where do fish live?")
+        "Question: Where do fish live?"
+    )
 
 
 def test_variants_are_seeded_and_differ(texts):
@@ -71,7 +96,7 @@ def test_variants_are_seeded_and_differ(texts):
     assert len({str(v) for v in pool}) == 8
 
 
-@pytest.mark.parametrize("task", splits.names())
+@pytest.mark.parametrize("task", profile.task_names())
 def test_prompt_files(task):
     texts = prompt.read(task)
     assert len(texts["adjectives"]) >= 18 and len(texts["requests"]) >= 8
@@ -96,13 +121,21 @@ class ChatTokenizer:
 
 
 def test_chat_template_word_for_word(texts):
-    variant = {"examples": texts["examples"][:1], "adjectives": ["clear", "informative"], "requests": [1]}
-    made = prompt.render(prompt.revise(QUESTION, "They swim.", "Vague.", 0, variant, texts, True),
-                         ChatTokenizer(), chat=True)
+    variant = {
+        "examples": texts["examples"][:1],
+        "adjectives": ["clear", "informative"],
+        "requests": [1],
+    }
+    made = prompt.render(
+        prompt.revise(QUESTION, "They swim.", "Vague.", 0, variant, texts, True),
+        ChatTokenizer(),
+        chat=True,
+    )
     assert made == (
         "<user>Question: Why 0?\nChoices: (A) a (B) b (C) c (D) d (E) e\nAnswer: b\n"
         "Explanation: Draft 0.\nCritique: Bad 0.\nMend faults 1."
         "<assistant>The answer is b. Better 0."
         "<user>Question: Where do fish live?\nChoices: (A) tree (B) water (C) desk (D) cloud (E) oven\n"
         "Answer: water\nExplanation: They swim.\nCritique: Vague.\nMend faults 0."
-        "<assistant>The answer is water.")
+        "<assistant>The answer is water."
+    )

@@ -67,8 +67,10 @@ def server():
 
 def teacher(server, pauses, **settings):
     url = f"http://127.0.0.1:{server.server_port}/"
-    return ServerTeacher(TeacherSettings(model="m", engine="server", server=ServerSettings(
-        url=url, **settings)), sleep=pauses.append)
+    return ServerTeacher(
+        TeacherSettings(model="m", engine="server", server=ServerSettings(url=url, **settings)),
+        sleep=pauses.append,
+    )
 
 
 def prompts(*words):
@@ -113,7 +115,10 @@ def test_a_refusal_is_not_repeated(server):
 
 
 def test_no_server(server):
-    settings = TeacherSettings(model="m", engine="server", server=ServerSettings(
-        url="http://127.0.0.1:9", patience=1))
-    with pytest.raises(UserError, match="http://127.0.0.1:9 gave no text for 1 s .*start it and run"):
+    settings = TeacherSettings(
+        model="m", engine="server", server=ServerSettings(url="http://127.0.0.1:9", patience=1)
+    )
+    with pytest.raises(
+        UserError, match="http://127.0.0.1:9 gave no text for 1 s .*start it and run"
+    ):
         ServerTeacher(settings, sleep=lambda _: None).texts(prompts("a"), 5)

@@ -27,9 +27,24 @@ def start(port: int) -> subprocess.Popen:
     """Start the server; it is up when /health answers."""
     code = "from transformers.cli.transformers import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "--host", "127.0.0.1", "--port", str(port),
-         "--device", "cpu", "--dtype", "float32"], stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        [
+            sys.executable,
+            "-c",
+            code,
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--device",
+            "cpu",
+            "--dtype",
+            "float32",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
     end = time.monotonic() + 120
     while time.monotonic() < end:
         try:
@@ -49,10 +64,19 @@ def settings(monkeypatch, tmp_path):
     folder = checkpoints.fetch("embedded:smollm2-135m-instruct")
     smoke, port = profile.load("smoke"), free_port()
     limits = smoke.teacher.max_new_tokens.model_copy(update={"explanation": 10})
-    teacher = smoke.teacher.model_copy(update={
-        "model": str(folder), "engine": "server", "shots": 1, "prefixes": 1, "batch_size": 2,
-        "max_new_tokens": limits, "server": profile.ServerSettings(
-            url=f"http://127.0.0.1:{port}", concurrency=2, patience=120)})
+    teacher = smoke.teacher.model_copy(
+        update={
+            "model": str(folder),
+            "engine": "server",
+            "shots": 1,
+            "prefixes": 1,
+            "batch_size": 2,
+            "max_new_tokens": limits,
+            "server": profile.ServerSettings(
+                url=f"http://127.0.0.1:{port}", concurrency=2, patience=120
+            ),
+        }
+    )
     task = smoke.task.model_copy(update={"train": 6, "dev": 2})
     return smoke.model_copy(update={"teacher": teacher, "task": task}), port
 

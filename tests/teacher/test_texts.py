@@ -34,9 +34,15 @@ def make(tmp_path, monkeypatch):
 
     def make(seed=0, task=None, **teacher):
         smoke = profile.load("smoke")
-        found = corpus.Corpus(smoke.model_copy(update={
-            "seed": seed, "teacher": smoke.teacher.model_copy(update=teacher),
-            "task": smoke.task.model_copy(update=task or {})}))
+        found = corpus.Corpus(
+            smoke.model_copy(
+                update={
+                    "seed": seed,
+                    "teacher": smoke.teacher.model_copy(update=teacher),
+                    "task": smoke.task.model_copy(update=task or {}),
+                }
+            )
+        )
         found.teacher = Parrot()
         return found
 
@@ -65,11 +71,16 @@ def test_a_batch_shares_its_worked_examples_and_batches_are_ordered_by_length(ma
     assert len(items) == len(set(items)) == 35 * (5 if kind == "counterfactual" else 1)
     assert max(map(len, batches)) <= 4
     for batch in batches:
-        prompts = [made.prompt_of(kind, questions[id], choice, given(made)[id]) for id, choice in batch]
+        prompts = [
+            made.prompt_of(kind, questions[id], choice, given(made)[id]) for id, choice in batch
+        ]
         assert len({p.head for p in prompts}) == 1
     for number in range(3):
-        sizes = [len(questions[id].question) + len(questions[id].lettered())
-                 for id, _ in items if made.prefix_of[id] == number]
+        sizes = [
+            len(questions[id].question) + len(questions[id].lettered())
+            for id, _ in items
+            if made.prefix_of[id] == number
+        ]
         assert sizes == sorted(sizes)
 
 
@@ -81,8 +92,10 @@ def test_adjectives_come_from_the_list_two_by_two(make):
     assert len({tuple(v["adjectives"]) for v in made.variants}) > 4, "the speaker stays the same"
     asked = made.prompt_of("explanation", made.questions[0][1], 0, {})
     first, second = made.variants[made.prefix_of[made.questions[0][1].id]]["adjectives"]
-    assert all(f"{first} and {second} speaker" in turn
-               for turn in (asked.tail, *(user for user, _ in asked.head)))
+    assert all(
+        f"{first} and {second} speaker" in turn
+        for turn in (asked.tail, *(user for user, _ in asked.head))
+    )
 
 
 def test_critique_and_revision_of_a_question_take_the_same_request_pair(make):
@@ -91,9 +104,11 @@ def test_critique_and_revision_of_a_question_take_the_same_request_pair(make):
     for _, q in made.questions:
         pair = made.texts["requests"][made.request(q)]
         assert made.prompt_of("critique", q, q.answer, given(made)[q.id]).tail.endswith(
-            f"\n{pair['critique']}")
+            f"\n{pair['critique']}"
+        )
         assert made.prompt_of("revision", q, q.answer, given(made)[q.id]).tail.endswith(
-            f"\n{pair['revision']}")
+            f"\n{pair['revision']}"
+        )
         drawn.add(made.request(q))
     assert drawn == set(range(8)), "a pair is never drawn"
 
@@ -116,10 +131,21 @@ def test_zero_shot_is_a_setting(make):
     assert len(made.write("explanation")) == 25
 
 
-@pytest.mark.parametrize("change", [
-    {"model": "tiny:t5"}, {"precision": "bfloat16"}, {"shots": 1}, {"prefixes": 3}, {"chat": True},
-    {"batch_size": 4}, {"engine": "server"},
-    {"max_new_tokens": profile.TokenLimits(explanation=9)}, {"seed": 1}, {"task": {"train": 19}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "tiny:t5"},
+        {"precision": "bfloat16"},
+        {"shots": 1},
+        {"prefixes": 3},
+        {"chat": True},
+        {"batch_size": 4},
+        {"engine": "server"},
+        {"max_new_tokens": profile.TokenLimits(explanation=9)},
+        {"seed": 1},
+        {"task": {"train": 19}},
+    ],
+)
 def test_any_other_setting_starts_a_new_folder(make, change):
     def folder(made):
         return files.Shards(paths.TEXTS, "explanation", made.plan_key("explanation")).folder
@@ -127,14 +153,29 @@ def test_any_other_setting_starts_a_new_folder(make, change):
     assert folder(make()) == folder(make()) != folder(make(**change))
 
 
-@pytest.mark.parametrize(("change", "kinds"), [
-    ({"answer_in_revision": False}, {"revision"}), ({"counterfactuals": "all"}, {"counterfactual"}),
-    ({"max_new_tokens": profile.TokenLimits(**dict.fromkeys(prompt.KINDS, 8) | {"critique": 9})},
-     {"critique"}), ({"shots": 1}, set(prompt.KINDS))])
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"answer_in_revision": False}, {"revision"}),
+        ({"counterfactuals": "all"}, {"counterfactual"}),
+        (
+            {
+                "max_new_tokens": profile.TokenLimits(
+                    **dict.fromkeys(prompt.KINDS, 8) | {"critique": 9}
+                )
+            },
+            {"critique"},
+        ),
+        ({"shots": 1}, set(prompt.KINDS)),
+    ],
+)
 def test_a_setting_of_one_kind_rewrites_that_kind(make, change, kinds):
     before, after = make(), make(**change)
-    assert {kind for kind in prompt.KINDS if before.plan_key(kind, given(before))
-            != after.plan_key(kind, given(after))} == kinds
+    assert {
+        kind
+        for kind in prompt.KINDS
+        if before.plan_key(kind, given(before)) != after.plan_key(kind, given(after))
+    } == kinds
 
 
 def test_earlier_texts_are_in_the_key_of_those_that_go_on_from_them(make):
@@ -150,6 +191,7 @@ def test_earlier_texts_are_in_the_key_of_those_that_go_on_from_them(make):
 
 def test_no_mixture_of_settings_stays_on_disk(make, monkeypatch):
     """Stage 02 on explanations of other settings, then both again: as if it had never happened."""
+
     class Echo:
         def texts(self, prompts, limit):
             return [files.key_of([p.head, p.tail, p.opening]) for p in prompts]
@@ -181,7 +223,7 @@ def test_other_prompts_and_another_revision_start_a_new_folder(make, monkeypatch
 def test_manifest_tells_counts_hash_model_prompts_and_decoding(make):
     made = make()
     texts = made.write("explanation")
-    path, = paths.TEXTS.glob("explanation-*/manifest.json")
+    (path,) = paths.TEXTS.glob("explanation-*/manifest.json")
     manifest = json.loads(path.read_text())
     assert manifest["records"] == len(texts) == 25 and manifest["shards"] == 4
     settings = manifest["settings"]
@@ -211,10 +253,13 @@ def test_a_full_disk_in_mid_run_is_a_sentence_and_the_rest_is_written_later(make
         real(handle)
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(UserError, match=r"Cannot write .*shard-00002.*: No space left on device; free "
-                       "space .* run the same command again"):
+    with pytest.raises(
+        UserError,
+        match=r"Cannot write .*shard-00002.*: No space left on device; free "
+        "space .* run the same command again",
+    ):
         made.write("explanation")
-    folder, = paths.TEXTS.glob("explanation-*")
+    (folder,) = paths.TEXTS.glob("explanation-*")
     names = sorted(path.name[:11] for path in folder.iterdir())
     assert names == ["settings.js", "shard-00000", "shard-00001"], "something half-written is left"
     monkeypatch.setattr(files.os, "fsync", real)
@@ -229,22 +274,37 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):
 
 
 def test_measures_of_texts():
-    texts = pd.DataFrame([{"id": "q", "choices": ["fox", "hen", "cow"], "answer": 0,
-                           "explanation": "", "critique": None,
-                           "revision": "A hen, and a cow, and a hen, and a cow, and a hen, and a cow.",
-                           "counterfactuals": ["A fox.", None, ""]}])
+    texts = pd.DataFrame(
+        [
+            {
+                "id": "q",
+                "choices": ["fox", "hen", "cow"],
+                "answer": 0,
+                "explanation": "",
+                "critique": None,
+                "revision": "A hen, and a cow, and a hen, and a cow, and a hen, and a cow.",
+                "counterfactuals": ["A fox.", None, ""],
+            }
+        ]
+    )
     long = corpus.long_table(texts)
     assert long["kind"].tolist() == ["explanation", "revision", "counterfactual", "counterfactual"]
     assert long["empty"].tolist() == [True, False, False, True]
     assert long["degenerate"].tolist() == [False, True, False, False]
     assert long["mentions_other_choices"].tolist() == [0, 1, 0, 0]
     summary = corpus.summary(long).set_index("kind")
-    assert summary.loc["counterfactual", ["texts", "mean_characters", "empty"]].tolist() == [2, 3, 0.5]
+    assert summary.loc["counterfactual", ["texts", "mean_characters", "empty"]].tolist() == [
+        2,
+        3,
+        0.5,
+    ]
 
 
 def test_provenance_names_prompts_and_teacher():
     found = corpus.origin(profile.load("smoke"))
-    assert found["prompts_sha256"] == prompt.fingerprint("minicqa") and found["model"] == "tiny:llama"
+    assert (
+        found["prompts_sha256"] == prompt.fingerprint("minicqa") and found["model"] == "tiny:llama"
+    )
 
 
 def test_published_texts_of_the_first_questions(shared, monkeypatch, tmp_path):
@@ -258,7 +318,10 @@ def test_published_texts_of_the_first_questions(shared, monkeypatch, tmp_path):
     assert texts["split"].value_counts().to_dict() == {"train": 180, "dev": 20}
     assert corpus.write_explanations(settings).columns[-1] == "counterfactuals"
     summary = corpus.summary(corpus.long_table(texts)).set_index("kind")
-    assert summary["texts"].drop("counterfactual").to_dict() == {"explanation": 200, "revision": 200}
+    assert summary["texts"].drop("counterfactual").to_dict() == {
+        "explanation": 200,
+        "revision": 200,
+    }
     named = summary["mentions_other_choices"]
     assert named["revision"] > 0.3 > 0.1 > named["explanation"]
     train, counts = release.load("commonsenseqa", "train")
@@ -271,7 +334,9 @@ def test_published_texts_of_the_first_questions(shared, monkeypatch, tmp_path):
     assert kinds.to_dict() == {"explanation": 5}, "the whole file, also what is not trained on"
     critiques = corpus.published_critiques(settings)
     assert set(critiques["kind"]) == {"critique (test split)"} and 90 <= len(critiques) <= 100
-    assert corpus.origin(settings)["texts"].startswith("published: DanielHendriks/llm-distillation at c31")
+    assert corpus.origin(settings)["texts"].startswith(
+        "published: DanielHendriks/llm-distillation at c31"
+    )
     monkeypatch.setenv("HONEY_SOURCE", "http://127.0.0.1:9")
     monkeypatch.setattr(paths, "RAW", tmp_path / "without")
     assert release.critiques() == {} and corpus.published_critiques(settings).empty

@@ -1,0 +1,90 @@
+"""The house's rules: who imports whom, no circles, and how much there is to read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LIB = Path(__file__).resolve().parents[2] / "lib"
+MAY_IMPORT = {  # package -> the other packages that it may import
+    "common": set(),
+    "models": {"common"},
+    "questions": {"common"},
+    "figures": {"common"},
+    "human_study": {"common"},
+    "teacher": {"common", "models", "questions"},
+    "students": {"common", "models", "questions"},
+    "evaluation": {"common", "models", "questions", "teacher", "students"},
+    "findings": {"common", "evaluation", "human_study"},
+    "survey": {"common", "questions", "evaluation", "human_study"},
+    "runner": {"common", "models", "questions", "teacher", "students", "evaluation", "human_study",
+               "findings", "figures"},
+    "setup": {"common"},
+}  # fmt: skip
+HEAVY = {  # what may be imported inside functions, as it takes seconds or is not always needed
+    "torch", "transformers", "peft", "bitsandbytes", "datasets", "submitit", "openai", "pooch",
+    "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert", "accelerate",
+}  # fmt: skip
+CORE = {  # what a reader must read to trust the study
+    "common": "profile methods intervals",
+    "models": "decoding likelihood",
+    "questions": "question splits release mentions",
+    "teacher": "prompt texts teacher",
+    "students": "objectives data model train grid",
+    "evaluation": "answers extraction accuracy comparisons measures",
+    "human_study": "ratings constructs ranks regression runs published",
+    "findings": "tradeoff replication",
+}
+MODULES = sorted(LIB.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(LIB.parent).with_suffix("").parts)
+
+
+def imports(path: Path, *, inside: bool = False) -> set[str]:
+    """Modules that a module imports, at its top or (inside) within functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top, found = {id(node) for node in tree.body}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and (id(node) in top) != inside:
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            else:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def lib_imports(path: Path) -> set[str]:
+    known = {name_of(other) for other in MODULES}
+    return {name for name in imports(path) if name in known} - {name_of(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_package_imports_only_what_it_may(path):
+    if path.parent == LIB:
+        return
+    package = path.parent.name
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("lib.")}
+    assert used <= MAY_IMPORT[package] | {package}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_heavy_libraries_are_imported_inside_functions(path):
+    assert {name.split(".")[0] for name in imports(path, inside=True)} <= HEAVY
+
+
+def test_no_circle():
+    graph = {name_of(path): lib_imports(path) for path in MODULES}
+    while leaves := {name for name, needs in graph.items() if not needs}:
+        graph = {name: needs - leaves for name, needs in graph.items() if name not in leaves}
+    assert not graph, f"these import each other in a circle: {sorted(graph)}"
+
+
+def test_the_library_stays_thin():
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    core = [
+        LIB / package / f"{name}.py" for package, names in CORE.items() for name in names.split()
+    ]
+    assert sum(lines.values()) <= 8000
+    assert sum(lines[path] for path in core) <= 3500
