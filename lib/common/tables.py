@@ -6,13 +6,19 @@ All numbers of a run lie in one such table, statistics.csv, with a column analys
 import pandas as pd
 
 
-def melt_table(wide: pd.DataFrame, statistic: str, keys: list[str]) -> pd.DataFrame:
-    """Turn a table of one statistic into rows (statistic, group, term, value); no value, no row."""
+def melt_table(
+    wide: pd.DataFrame, statistic: str, keys: list[str], analysis: str | None = None
+) -> pd.DataFrame:
+    """The numeric columns of a table as rows (statistic, group, term, value); no value, no row.
+
+    group: what the ``keys`` columns say, joined by blanks. ``analysis`` adds that column in front.
+    """
     group = wide[keys].astype(str).agg(" ".join, axis=1)
-    long = wide.drop(columns=keys).astype(float).set_axis(group).stack().dropna()
+    numbers = wide.drop(columns=keys).select_dtypes(["number", "bool"]).astype(float)
+    long = numbers.set_axis(group).stack().dropna()
     long = long.rename_axis(["group", "term"]).rename("value").reset_index()
     long.insert(0, "statistic", statistic)
-    return long
+    return long if analysis is None else stack(analysis, [long])
 
 
 def melt_values(values: dict[str, float], statistic: str, group: str = "all") -> pd.DataFrame:

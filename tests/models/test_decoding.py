@@ -10,7 +10,7 @@ import torch
 
 from lib.common.errors import UserError
 from lib.models import checkpoints, decoding
-from lib.students import model as student
+from lib.models.batching import common_prefix
 from lib.teacher import teacher
 
 

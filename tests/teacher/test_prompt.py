@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.questions import splits
+from lib.common import profile
 from lib.questions.splits import Question
 from lib.teacher import prompt
 
