@@ -7,7 +7,7 @@ import pandas as pd
 from lib.common import paths
 from lib.common.methods import order_arms
 from lib.common.profile import Profile
-from lib.figures import style, training
+from lib.figures import style
 
 LABELS = {"gamma": "gamma: weight of MT within MT+CF", "share": "Share of the train questions"}
 
@@ -69,7 +69,7 @@ def variant_figure(settings: Profile, table: pd.DataFrame, chance: float) -> tup
     ):
         part = ours[ours["arm"] == arm]
         x = part["value"] if name else part["variant"].map(variants.index)
-        training.draw_points(
+        style.draw_points(
             ax,
             x + offset,
             100 * part["accuracy"],

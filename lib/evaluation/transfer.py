@@ -13,8 +13,8 @@ from lib.common.profile import Profile
 from lib.evaluation import accuracy
 from lib.evaluation import answers as evaluate
 from lib.evaluation.extraction import is_right
-from lib.figures import style, training
-from lib.figures.answers import MINUS
+from lib.figures import style
+from lib.figures.style import MINUS
 from lib.students import grid
 
 COLUMNS = [
@@ -87,7 +87,6 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     """A row a cell of the heat map: STUDENT, task, seeds, n (questions), accuracy (by the likeliest
     choice), chance, low, high, above (chance), in percent, and own: whether it is the task learned.
     Wilson's interval is over questions as of one student: on the wide side with several seeds."""
-    training.require(table, ["profile", *COLUMNS], "transfer between tasks")
     found = (
         table.groupby([*STUDENT, "task"], sort=False)
         .agg(
@@ -104,7 +103,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     found["above"] = found["accuracy"] - found["chance"]
     found["own"] = found["trained_on"] == found["task"]
     orders = {name: list(dict.fromkeys(found[name])) for name in [*STUDENT, "task"]}
-    return training.arrange(found, orders | {"arm": order_arms(found["arm"])})
+    return style.arrange(found, orders | {"arm": order_arms(found["arm"])})
 
 
 def heat_map(table: pd.DataFrame):

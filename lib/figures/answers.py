@@ -1,6 +1,6 @@
-"""Figures of answers and explanations: paired differences, measures, measures against ratings.
+"""Figures of accuracies, paired differences, measures, and measures against ratings.
 
-As in lib.figures.training, each function takes a tidy table and gives (figure, table); intervals are 95 %.
+Each function takes a tidy table and gives (figure, table); intervals are 95 %.
 """
 
 import textwrap
@@ -8,13 +8,99 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
+from lib.common.intervals import mean_interval, wilson
 from lib.common.methods import order_arms
 from lib.figures import style
-from lib.figures.training import arrange, count, frame, key_of_filling, name_rows, require
+from lib.figures.style import (
+    MINUS,
+    arrange,
+    count,
+    draw_points,
+    frame,
+    key_of_filling,
+    name_rows,
+)
 
-MINUS = "\N{MINUS SIGN}"
 NOTHING = {"las": 0, "gain": 0, "errors_found_without": 0.5, "errors_found_with": 0.5}  # no effect
+
+
+def accuracy_figure(data: pd.DataFrame):
+    """Accuracy of each method at each size, mean with t interval over runs: the paper's cells.
+
+    Below a size stand the numbers of runs, in the order of its points.
+
+    data: panel (side by side), method, size, n, mean, sd, in percent, a row a cell, as
+    accuracy.published_cells gives them. Table: panel, size, method, n, mean, sd, low, high.
+    """
+    table = data.astype({"method": str, "size": str})
+    low, high = mean_interval(table["mean"], table["sd"], table["n"])
+    table = table.assign(low=low, high=high)
+    arms = order_arms(table["method"])
+    names, sizes = data["panel"].unique().tolist(), data["size"].unique().tolist()
+    table = arrange(table, {"panel": names, "size": sizes, "method": arms})
+    table = table[["panel", "size", "method", "n", "mean", "sd", "low", "high"]]
+    figure, axes = plt.subplots(
+        1, len(names), sharey=True, squeeze=False, figsize=(style.DOUBLE, 2.8)
+    )
+    for ax, name in zip(axes[0], names, strict=True):
+        for arm, offset in zip(arms, style.spread(len(arms)), strict=True):
+            part = table[(table["panel"] == name) & (table["method"] == arm)]
+            draw_points(
+                ax,
+                part["size"].map(sizes.index) + offset,
+                part["mean"],
+                part["low"],
+                part["high"],
+                arm,
+            )
+        runs = table[table["panel"] == name].astype({"n": str}).groupby("size", sort=False)["n"]
+        ax.set_xticks(
+            range(len(sizes)),
+            [f"{size}\n({', '.join(runs.get_group(size))} runs)" for size in sizes],
+        )
+        ax.set(xlim=(-0.5, len(sizes) - 0.5), xlabel="Student size", title=name)
+    frame(axes[0, 0], "y", "Accuracy (%)", table[["mean", "low", "high"]], 0, 100)
+    style.legend(figure, arms)
+    return figure, table
+
+
+def student_accuracy(students: pd.DataFrame, chance: float):
+    """Accuracy of every student with Wilson's interval over the test questions, and chance.
+
+    students: arm, size, seed, correct, n (questions); chance: that of guessing, a fraction.
+    Table: arm, size, seed, correct, total (n), accuracy, low, high (percent).
+    """
+    columns = ["arm", "size", "seed", "correct", "n"]
+    table = students[columns].astype({"arm": str, "size": str}).rename(columns={"n": "total"})
+    table["accuracy"] = 100 * table["correct"] / table["total"]
+    bounds = [wilson(int(row.correct), int(row.total)) for row in table.itertuples()]
+    table[["low", "high"]] = 100 * np.array(bounds)
+    arms, sizes = order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
+    seeds = sorted(table["seed"].unique())
+    figure, axes = plt.subplots(
+        1,
+        len(sizes),
+        sharey=True,
+        squeeze=False,
+        figsize=(style.COLUMN if len(sizes) * len(arms) * len(seeds) < 15 else style.DOUBLE, 2.8),
+    )
+    for ax, size in zip(axes[0], sizes, strict=True):
+        for place, arm in enumerate(arms):
+            part = table[(table["size"] == size) & (table["arm"] == arm)].sort_values("seed")
+            x = place + np.array(style.spread(len(part), min(0.7, 0.15 * len(part))))
+            draw_points(ax, x, part["accuracy"], part["low"], part["high"], arm, capsize=1.5)
+        ax.axhline(100 * chance, color=style.GREY, linestyle=":")
+        ax.set_xticks([])
+        total = count(table.loc[table["size"] == size, "total"], "question")
+        ax.set(xlim=(-0.6, len(arms) - 0.4), ylim=(0, 100), title=f"{size} students ({total})")
+    axes[0, 0].set_ylabel("Accuracy (%)")
+    line = Line2D([], [], color=style.GREY, linestyle=":", label="chance")
+    style.legend(
+        figure, arms, more=[line], columns=2 if figure.get_figwidth() < style.DOUBLE else 4
+    )
+    return figure, table
 
 
 def difference_figure(pairs: pd.DataFrame):
@@ -25,11 +111,6 @@ def difference_figure(pairs: pd.DataFrame):
     No colour, as a pair belongs to no method; filled points have intervals without 0. Table: the
     pairs in the order drawn, with the row's name as pair.
     """
-    require(
-        pairs,
-        ["size", "a", "b", "n", "seeds", "over", "difference", "low", "high"],
-        "differences between methods",
-    )
     table = pairs.assign(pair=pairs["b"] + f" {MINUS} " + pairs["a"])
     names, sizes = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["size"]))
     table = arrange(table, {"size": sizes, "pair": names})
@@ -80,7 +161,6 @@ def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
     a panel: how many explanations (or answers) a mean is of; dotted: no effect, where a measure
     has such a value. Table: what is drawn.
     """
-    require(means, ["arm", "size", "measure", "n", "mean", "low", "high"], "explanation measures")
     table = means[means["measure"].isin(labels) & means["mean"].notna()].reset_index(drop=True)
     shown = [name for name in labels if name in set(table["measure"])]
     arms, sizes = order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
@@ -131,11 +211,6 @@ def agreement_figure(table: pd.DataFrame):
     its values, methods in their colours. Where rho is not defined there is no point. In brackets
     the number of explanations. Table: unchanged.
     """
-    require(
-        table,
-        ["measure", "construct", "explanations", "rho", "low", "high", "p_holm"],
-        "measures against ratings",
-    )
     of = "within" if "within" in table.columns else "measure"
     counts = table.groupby(of, sort=False)["explanations"].first()
     names, constructs = list(counts.index), list(dict.fromkeys(table["construct"]))

@@ -1,6 +1,6 @@
 """Figures of the human-grounded study and of the paper's conclusions on accuracy.
 
-As in lib.figures.training, each function takes a tidy table and gives (figure, table); intervals are 95 %.
+Each function takes a tidy table and gives (figure, table); intervals are 95 %.
 """
 
 import matplotlib.pyplot as plt
@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from lib.common.intervals import mean_interval
 from lib.common.methods import order_arms
 from lib.figures import style
-from lib.figures.training import arrange, count, draw_points, frame, key_of_filling, require
+from lib.figures.style import arrange, count, draw_points, frame, key_of_filling
 from lib.human_study import sensitivity, study
 
 # Purple to orange through white (ColorBrewer's PuOr), told apart in greyscale by place and depth.
@@ -25,7 +25,6 @@ def ratings_figure(scores: pd.DataFrame, lengths: dict[str, float] | None = None
     lengths: mean characters of each method's explanations, drawn beside as bars from zero, since
     they differ with the method. Table: construct, method, n, mean, sd, low, high, characters.
     """
-    require(scores, ["method", "construct", "score"], "ratings")
     table = study.summarise_scores(scores).astype({"method": str, "construct": str})
     arms, names = order_arms(table["method"]), list(dict.fromkeys(scores["construct"].astype(str)))
     table = arrange(table, {"construct": names, "method": arms})
@@ -81,7 +80,6 @@ def length_figure(ratings: pd.DataFrame):
     method, length (characters), Quality; each method's ratings are cut into four parts of equal
     number. Table: method, part, n, characters (mean), mean, sd, low, high.
     """
-    require(ratings, ["method", "length", "Quality"], "ratings by length")
     ranks = ratings.groupby("method", observed=True)["length"].rank("first", pct=True)
     cut = ratings.assign(
         part=np.ceil(4 * ranks - 1e-9).astype(int), method=ratings["method"].astype(str)
@@ -116,7 +114,6 @@ def rating_distribution(counts: pd.DataFrame):
     counts: method, construct, score, count. Table: construct, method, score, count, share
     (percent). The number at the right of a bar is the share of scores 4 and 5.
     """
-    require(counts, ["method", "construct", "score", "count"], "rating counts")
     table = counts[["construct", "method", "score", "count"]]
     arms, names = order_arms(table["method"]), list(dict.fromkeys(table["construct"]))
     table = arrange(table, {"construct": names, "method": arms, "score": None})
@@ -179,7 +176,6 @@ def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: floa
     intervals without ``reference``. Table: these columns.
     """
     columns = ["construct", "pair", value, "lwr", "upr"]
-    require(effects, columns, "effects")
     table = effects[columns].reset_index(drop=True)
     names, pairs = list(dict.fromkeys(table["construct"])), list(dict.fromkeys(table["pair"]))
     figure, axes = plt.subplots(
@@ -219,7 +215,6 @@ def specification_plot(multiverse: pd.DataFrame):
     multiverse: from study_honest.multiverse_table. Table: the same, with the verdict of
     study_honest.survival_table (always, depends, never).
     """
-    require(multiverse, ["specification", "n", "conclusion", "value", "p", "holds"], "decisions")
     verdicts = sensitivity.survival_table(multiverse).set_index("conclusion")["verdict"]
     table = multiverse.assign(verdict=multiverse["conclusion"].map(verdicts))
     rows, columns = (list(dict.fromkeys(table[name])) for name in ("conclusion", "specification"))

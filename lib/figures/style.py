@@ -7,6 +7,8 @@ colours are Okabe and Ito's (2008), chosen so that they differ in lightness as w
 
 import io
 
+import numpy as np
+import pandas as pd
 import seaborn
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,6 +22,7 @@ ARMS = tuple(arms())
 COLOURS = {"label-only": "#333333", "CF": "#E69F00", "MT": "#0072B2", "MT+CF": "#009E73"}
 MARKERS = {"label-only": "D", "CF": "o", "MT": "s", "MT+CF": "^"}
 NEW = ("#CC79A7", "v")  # colour and marker of methods that are not in these two
+MINUS = "\N{MINUS SIGN}"
 GREY = "#777777"  # what belongs to no method: chance lines, references, notes
 STYLE = {
     "figure.dpi": 110,
@@ -118,6 +121,84 @@ def legend(figure, names, kind: str = "point", more=(), columns: int = 4) -> Non
 def spread(count: int, width: float = 0.6) -> list[float]:
     """Offsets that set so many marks side by side around one place of an axis."""
     return [width * ((i + 0.5) / count - 0.5) for i in range(count)]
+
+
+def arrange(table: pd.DataFrame, orders: dict[str, list | None]) -> pd.DataFrame:
+    """Sort by these columns in turn, each in its given order of values (None: ascending)."""
+    return table.sort_values(
+        list(orders),
+        ignore_index=True,
+        kind="stable",
+        key=lambda column: (
+            column if orders[column.name] is None else column.map(orders[column.name].index)
+        ),
+    )
+
+
+def draw_points(ax, x, mean, low, high, arm: str, **more) -> None:
+    """Points of one arm with vertical intervals; where there is no interval, the point alone."""
+    mean, low, high = (np.asarray(values, float) for values in (mean, low, high))
+    ax.errorbar(
+        x,
+        mean,
+        yerr=np.nan_to_num([mean - low, high - mean]),
+        linestyle="none",
+        elinewidth=1,
+        **point(arm) | more,
+    )
+
+
+def name_rows(axes, names: list[str]) -> None:
+    """Names of the rows of panels that share them, from the top, and grid lines of values only."""
+    for ax in axes:
+        ax.grid(visible=True, axis="x")
+        ax.grid(visible=False, axis="y")
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
+
+
+def key_of_filling(figure, filled: str, empty: str, title: str | None = None) -> None:
+    """The legend of black points: what filled ones say, what open ones say; above it a title."""
+    figure.legend(
+        handles=[
+            Line2D(
+                [],
+                [],
+                marker="o",
+                linestyle="none",
+                color="black",
+                label=label,
+                markerfacecolor=colour,
+                markersize=4,
+            )
+            for label, colour in ((filled, "black"), (empty, "white"))
+        ],
+        loc="outside lower center",
+        ncols=2,
+        title=title,
+        title_fontsize=8,
+    )
+
+
+def count(numbers, noun: str = "") -> str:
+    """How many, in words for a figure: "180 questions", "1 seed", "5 to 6 runs"; "180"."""
+    low, high = min(numbers), max(numbers)
+    span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{span} {noun}{'s' if high != 1 else ''}" if noun else span
+
+
+def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
+    """Ends of an axis ("x" or "y") around the values, round, within least..most; and its label.
+
+    Where the axis does not start at ``least``, the label says where it does.
+    """
+    low, high = np.nanmin(values), np.nanmax(values)
+    span = high - low or 0.1 * (most - least)
+    step = 10 ** np.floor(np.log10(span)) / 2
+    start = max(least, np.floor((low - span / 20) / step) * step)
+    end = min(most, np.ceil((high + span / 20) / step) * step)
+    note = f"; axis from {start:.4g}".replace("-", MINUS) if start > least else ""
+    ax.set(**{f"{axis}lim": (start, end), f"{axis}label": label + note})
 
 
 def save(figure, name: str, table, stage, title: str, **more: object) -> None:

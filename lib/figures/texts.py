@@ -1,6 +1,6 @@
 """Figures of explanations: lengths, places of the answer, what the revision changed.
 
-As in lib.figures.training, each function takes a tidy table and gives (figure, table); intervals are 95 %.
+Each function takes a tidy table and gives (figure, table); intervals are 95 %.
 """
 
 import matplotlib.pyplot as plt
@@ -10,7 +10,6 @@ import pandas as pd
 from lib.common.errors import UserError
 from lib.common.intervals import mean_interval, wilson
 from lib.figures import style
-from lib.figures.training import require
 
 NAMES = {"explanation": "Unrevised", "revision": "Revised"}  # kinds of text as the paper names them
 
@@ -26,7 +25,6 @@ def text_lengths(texts: pd.DataFrame):
     texts: kind (explanation, critique, ...), characters. Bars are shares of the kind's texts.
     Table: kind, n, mean, sd, min, q1, median, q3, max (characters).
     """
-    require(texts, ["kind", "characters"], "text lengths")
     kinds = list(dict.fromkeys(texts["kind"]))
     groups = texts.groupby("kind")["characters"]
     table = (
@@ -62,7 +60,6 @@ def letter_distribution(counts: pd.DataFrame):
     counts: group (a split), letter, count, even (tasks.letter_counts); each group sums to 100 %.
     Table: group, letter, count, even (a count, too), total, share (percent).
     """
-    require(counts, ["group", "letter", "count"], "letters")
     total = counts.groupby("group")["count"].transform("sum")
     if "even" not in counts:  # all questions have as many choices
         counts = counts.assign(even=total / counts["letter"].nunique())
@@ -107,7 +104,6 @@ def revision_changes(texts: pd.DataFrame):
     "unchanged", the share of pairs whose two texts are the same (Wilson interval).
     """
     measures = ["characters", "mentions_other_choices"]
-    require(texts, ["id", "kind", "text", *measures], "revisions")
     texts = texts.assign(texts=texts["kind"].map(NAMES)).dropna(subset="texts")
     pairs = texts.pivot(index="id", columns="texts", values=["text", *measures]).dropna()
     if texts["texts"].nunique() < 2 or pairs.empty:

@@ -9,7 +9,7 @@ from lib.common.errors import UserError
 from lib.common.intervals import mean_interval, wilson
 from lib.common.methods import order_arms
 from lib.figures import style
-from lib.figures.training import arrange, frame, require
+from lib.figures.style import arrange, frame
 from lib.human_study import runs, study
 
 NAMED = "Choices other than its own answer\nthat the explanation names (%)"
@@ -74,14 +74,8 @@ def student_points(
     the questions' means (column ``intervals``). They end at 0 and 100. An arm without explanations
     has no quality.
     """
-    require(students, ["arm", "size", "seed", "n", "correct"], "accuracy against quality")
     parts = {}
     if not explanations.empty:
-        require(
-            explanations,
-            ["arm", "size", "seed", "id", "empty", measure],
-            "accuracy against quality",
-        )
         shares = 100 * explanations[measure].where(~explanations["empty"].astype(bool), 0.0)
         parts = dict(iter(explanations.assign(share=shares).groupby(["arm", "size"])))
     rows = []
@@ -170,7 +164,6 @@ def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
     stands as a line at its accuracy. Of several sizes, larger marks are later ones. Table: the
     points, unchanged.
     """
-    require(points, [*POINT, "pareto"], "accuracy against quality")
     if points["quality"].isna().all():
         raise UserError(
             "No student of this run explains its answers; add an arm other than "

@@ -171,7 +171,7 @@ def draw(name: str) -> Path:
     chance = float((1 / data["answers"]["options"]).mean())
     moved = pd.concat([load(other)["transfer"] for other in collected()], ignore_index=True)
     drawn = {
-        "student_accuracy": training.student_accuracy(found["students"], chance=chance),
+        "student_accuracy": plots_answers.student_accuracy(found["students"], chance=chance),
         "explanation_measures": plots_answers.measure_figure(found["measures"], reader.LABELS),
         "tradeoff": tradeoff.tradeoff_figure(found["points"], tradeoff.NAMED),
         "transfer": transfer.heat_map(transfer.matrix(stage.profile, moved)),
@@ -194,7 +194,7 @@ def draw_paper() -> Path:
     scores = report.published_scores()
     points = tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
     drawn = {
-        "paper_accuracy": training.accuracy_figure(cells),
+        "paper_accuracy": plots_answers.accuracy_figure(cells),
         "ratings": study.ratings_figure(scores, report.LENGTHS),
         "rating_distribution": study.rating_distribution(load_rating_counts()),
         "rating_effects": study.effect_figure(

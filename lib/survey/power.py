@@ -22,7 +22,7 @@ from scipy import optimize, stats
 from lib.common.errors import UserError
 from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS
-from lib.figures.training import count
+from lib.figures.style import count
 from lib.human_study import reference, study
 from lib.survey.design import cycle
 from lib.survey.page import ITEMS, QUESTIONS

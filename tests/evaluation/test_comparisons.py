@@ -284,8 +284,3 @@ def test_figure_shows_the_pairs_and_a_line_at_zero():
         assert ax.get_xlim()[1] > max(part["high"].max(), 0)
     assert figure.axes[0].get_title() == "135M students (30 questions, 2 seeds)"
     matplotlib.pyplot.close(figure)
-
-
-def test_figure_of_nothing_is_refused():
-    with pytest.raises(UserError, match="needs at least one row"):
-        plots_answers.difference_figure(pd.DataFrame(columns=comparisons.PAIRS))
