@@ -75,7 +75,7 @@ def test_parameters_come_first_then_the_door_and_the_stage(path, code):
     assert 'profile = "cpu"  # str: name of a file in notebooks/profiles' in code[0].source
     for line in code[0].source.splitlines():
         assert re.fullmatch(r"\w+ = .+  # (str|int|float|bool|list|dict): .+", line), line
-    assert code[1].source.endswith("    profile = colab.prepare(profile, drive=False)")
+    assert code[1].source.endswith('["prepare"](profile, drive=False)')
     assert 'sys.path.insert(0, "..")' in code[2].source
     assert f'stage = Stage("{path.stem}", profile)' in code[2].source
 
