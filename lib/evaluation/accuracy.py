@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lib.common.intervals import wilson
-from lib.human_study import reference, runs
+from lib.human_study import published, runs
 from lib.questions.splits import LETTERS
 
 
@@ -83,7 +83,7 @@ def published_cells() -> pd.DataFrame:
     panels = {"before": "all runs", "after": "without the paper's outliers"}
     return pd.concat(
         [
-            reference.load_published_cells(when=when).assign(panel=panel)
+            published.load_cells(when).assign(panel=panel)
             for when, panel in panels.items()
         ],
         ignore_index=True,
@@ -94,7 +94,7 @@ def published_statistics() -> pd.DataFrame:
     """The paper's ANOVA and Tukey tests from its cells, before and after outlier removal."""
     return pd.concat(
         [
-            runs.analyse_cells(reference.load_published_cells(when=when), when)
+            runs.analyse_cells(published.load_cells(when), when)
             for when in ("before", "after")
         ],
         ignore_index=True,

@@ -12,7 +12,7 @@ from lib.common.intervals import mean_interval
 from lib.common.methods import order_arms
 from lib.figures import style
 from lib.figures.style import arrange, count, draw_points, frame, key_of_filling
-from lib.human_study import sensitivity, study
+from lib.human_study import study
 
 # Purple to orange through white (ColorBrewer's PuOr), told apart in greyscale by place and depth.
 SCORE_COLOURS = ("#B35806", "#F1A340", "#F0F0F0", "#998EC3", "#542788")
@@ -209,14 +209,13 @@ def effect_figure(effects: pd.DataFrame, value: str, label: str, reference: floa
     return figure, table
 
 
-def specification_plot(multiverse: pd.DataFrame):
+def specification_plot(table: pd.DataFrame):
     """Which conclusions on accuracy hold (p < 0.05) under each decision about outlying runs.
 
-    multiverse: from study_honest.multiverse_table. Table: the same, with the verdict of
-    study_honest.survival_table (always, depends, never).
+    table: specification, n, conclusion, value, p, holds, verdict (always, depends, never), as
+    human_study's runs.conclusion_table has them. Given back unchanged.
     """
-    verdicts = sensitivity.survival_table(multiverse).set_index("conclusion")["verdict"]
-    table = multiverse.assign(verdict=multiverse["conclusion"].map(verdicts))
+    verdicts = dict(zip(table["conclusion"], table["verdict"], strict=True))
     rows, columns = (list(dict.fromkeys(table[name])) for name in ("conclusion", "specification"))
     runs = table.groupby("specification")["n"].first()
     figure, ax = plt.subplots(figsize=(style.DOUBLE, 0.9 + 0.2 * len(rows)))

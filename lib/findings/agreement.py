@@ -18,7 +18,7 @@ from lib.common.tables import melt_table
 from lib.evaluation.measures import MEASURES
 from lib.figures import style
 from lib.figures.answers import agreement_figure
-from lib.human_study import report
+from lib.human_study import published, report
 from lib.human_study.study import OUTCOMES
 from lib.survey import answers
 
@@ -149,7 +149,7 @@ def compare(own: str, explanations: pd.DataFrame) -> pd.DataFrame:
             return measures_against_ratings(explanations, ratings)
         except UserError as error:
             print(error)
-    ratings = report.available_ratings()
+    ratings = published.load_ratings()
     return pd.DataFrame() if ratings is None else paper_lengths(ratings)
 
 

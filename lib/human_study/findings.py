@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from lib.figures.study import show_p
-from lib.human_study import report, sensitivity, study
-from lib.human_study.report import LENGTHS, OWN, SIMULATED, Analyses
+from lib.human_study import published, report, sensitivity, study
+from lib.human_study.report import OWN, SIMULATED, Analyses
 
 COLUMNS = ["finding", "number", "from"]
 
@@ -13,8 +13,8 @@ COLUMNS = ["finding", "number", "from"]
 def plain_findings(raw: Analyses) -> pd.DataFrame:
     """All findings: ratings (whose), finding, number, from. SIMULATED ratings give none."""
     parts = {
-        "paper, counts": published_findings(report.published_scores()),
-        "paper, accuracy": decision_findings(report.published_decisions()),
+        "paper, counts": published_findings(published.load_scores()),
+        "paper, accuracy": decision_findings(published.decision_table()),
     }
     if raw.source != SIMULATED:
         parts["own study" if raw.source == OWN else "paper, raw"] = raw_findings(raw)
@@ -81,7 +81,7 @@ def published_findings(scores: pd.DataFrame) -> pd.DataFrame:
     rows.append(
         (
             "Length goes with the method: revised explanations are the longest",
-            ", ".join(f"{name} {value}" for name, value in LENGTHS.items()),
+            ", ".join(f"{name} {value}" for name, value in published.LENGTHS.items()),
             "mean characters",
         )
     )
@@ -90,7 +90,7 @@ def published_findings(scores: pd.DataFrame) -> pd.DataFrame:
 
 def decision_findings(multiverse: pd.DataFrame) -> pd.DataFrame:
     """Which conclusions on accuracy survive every decision about outlying runs."""
-    table = sensitivity.survival_table(multiverse)
+    table = multiverse.drop_duplicates("conclusion")
     number = {
         verdict: list(table.loc[table["verdict"] == verdict, "conclusion"])
         for verdict in ("always", "depends", "never")

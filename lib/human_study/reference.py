@@ -45,32 +45,6 @@ def load_golden() -> dict:
     return golden
 
 
-def load_published_cells(when: str = "before") -> pd.DataFrame:
-    """Read accuracy_cells.csv, "before" or "after" outlier removal: method, size, n, mean, sd."""
-    names = {f"{name}_{when}": name for name in ("n", "mean", "sd")}
-    cells = _read(
-        PUBLISHED / "accuracy_cells.csv", ["method", "training_data", "size", *names]
-    ).rename(columns=names)
-    cells["method"] += ":" + cells.pop("training_data")
-    return cells
-
-
-def load_rating_counts() -> pd.DataFrame:
-    """Read rating_counts.csv: method, construct, score (1..5), count."""
-    counts = _read(PUBLISHED / "rating_counts.csv", ["model", "construct", "score", "count"])
-    return counts.rename(columns={"model": "method"})
-
-
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV table that must have these columns."""
-    try:
-        return pd.read_csv(path)[columns]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is not a table with the columns {', '.join(columns)}: {error}."
-        ) from error
-
-
 def flatten(nested: dict, prefix: str = "") -> dict[str, float]:
     """All numbers of a nested dictionary, each named by its path joined by blanks."""
     flat = {}

@@ -11,18 +11,13 @@ import pandas as pd
 from IPython.display import Markdown, display
 from scipy.stats import norm
 
-from lib.common import paths
-from lib.common.methods import PAPER_ARMS, order_arms
+from lib.common.methods import order_arms
 from lib.common.tables import melt_table
-from lib.evaluation import accuracy
 from lib.figures import study as plots_study
 from lib.figures import style
 from lib.human_study import mixed as study_mixed
-from lib.human_study import reference, regression, sensitivity, study
-from lib.human_study import runs as stats
+from lib.human_study import published, reference, regression, sensitivity, study
 
-# Mean characters of the rated explanations of each method (paper; equal to the raw ratings').
-LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
 PAPER, OWN, SIMULATED = "paper", "own study", "SIMULATED"
 
 
@@ -42,49 +37,6 @@ class Analyses:
         ]
 
 
-def published_scores() -> pd.DataFrame:
-    """The paper's 1,114 ratings on single constructs, a row a score: method, construct, score."""
-    return study.expand_counts(reference.load_rating_counts())
-
-
-def published_runs() -> pd.DataFrame | None:
-    """The authors' runs of the four compared methods (data/raw/experiment.csv), or None."""
-    path = paths.RAW / "experiment.csv"
-    if not path.is_file():
-        return None
-    runs = stats.load_published_runs(path)
-    return runs[runs["method"].isin(PAPER_ARMS)]
-
-
-def published_decisions() -> pd.DataFrame:
-    """Conclusions on accuracy by decision on outliers, as study_honest.multiverse_table.
-
-    Four decisions where the single runs are present, else the two that the published cells hold.
-    """
-    runs = published_runs()
-    if runs is not None:
-        return sensitivity.multiverse_table(runs)
-    names = {"before": "all runs", "after": "1.5 IQR (paper)"}
-    table = accuracy.published_statistics()
-    n = table[table["statistic"] == "runs"].set_index("analysis")["value"].astype(int)
-    tests = table[table["statistic"].isin(["anova_type2", "tukey"])]
-    tests = tests[tests["group"] != "residual"]
-    wide = tests.pivot_table(
-        index=["analysis", "group"], columns="term", values="value", sort=False
-    ).reset_index()
-    p = wide["p"].fillna(wide["p_adj"])
-    return pd.DataFrame(
-        {
-            "specification": wide["analysis"].map(names),
-            "n": wide["analysis"].map(n),
-            "conclusion": wide["group"],
-            "value": wide["F"].fillna(wide["estimate"]),
-            "p": p,
-            "holds": p < 0.05,
-        }
-    )
-
-
 def vda_intervals(scores: pd.DataFrame) -> pd.DataFrame:
     """Vargha-Delaney's A with 95 % intervals: study.vda_table's construct, pair, A; lwr, upr.
 
@@ -100,12 +52,6 @@ def vda_intervals(scores: pd.DataFrame) -> pd.DataFrame:
         places = above.mean(axis=1), above.mean(axis=0)
         half.append(norm.isf(0.025) * np.sqrt(sum(p.var(ddof=1) / len(p) for p in places)))
     return table.assign(lwr=table["A"] - half, upr=table["A"] + half)
-
-
-def available_ratings() -> pd.DataFrame | None:
-    """The raw ratings (data/raw/study.csv), checked, or None where they were not downloaded."""
-    path = paths.RAW / "study.csv"
-    return study.load_ratings(path) if path.is_file() else None
 
 
 def analyse_raw(source: str, ratings: pd.DataFrame, seed: int = 0) -> Analyses:
@@ -213,11 +159,8 @@ def compare_with_paper(raw: Analyses) -> pd.DataFrame:
 
     From the published counts and cells, and from raw ratings and runs where they are present.
     """
-    ours = reference.name_values(study.analyse_scores(published_scores()), "explainability")
-    runs = published_runs()
-    ours |= reference.name_values(
-        accuracy.published_statistics() if runs is None else stats.analyse_runs(runs), "performance"
-    )
+    ours = reference.name_values(study.analyse_scores(published.load_scores()), "explainability")
+    ours |= reference.name_values(published.analyse_accuracy(), "performance")
     for name in ("statistics", "mixed", "alpha") if raw.source == PAPER else ():
         ours |= reference.name_values(raw.tables[name], "")
     return reference.compare_with_r(reference.load_golden(), ours)
@@ -225,7 +168,7 @@ def compare_with_paper(raw: Analyses) -> pd.DataFrame:
 
 def ratings_statistics(raw: Analyses) -> pd.DataFrame:
     """Everything computed on real ratings as one long table, for Stage.save_statistics."""
-    tables = [study.analyse_scores(published_scores()).assign(analysis="paper explainability")]
+    tables = [study.analyse_scores(published.load_scores()).assign(analysis="paper explainability")]
     if raw.source != SIMULATED:
         found = [raw.tables[name] for name in ("statistics", "mixed", "alpha")]
         for name, keys in (

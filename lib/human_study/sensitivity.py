@@ -22,7 +22,6 @@ from lib.human_study.mixed import (
 )
 from lib.human_study.ranks import shuffle
 from lib.human_study.regression import drop_quality_outliers, make_design
-from lib.human_study.runs import anova_table, flag_outliers, tukey_table
 from lib.human_study.study import CONSTRUCTS, OUTCOMES, kruskal_table, melt_ratings
 
 LENGTH_UNIT = 100.0  # the ordinal model's optimiser wants columns of like size
@@ -197,47 +196,3 @@ def cronbach_table(ratings: pd.DataFrame) -> pd.DataFrame:
             melt_values(r, "item_rest_r"),
         ],
     )
-
-
-def multiverse_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Every conclusion on accuracy under four decisions about outliers.
-
-    Columns: specification (all runs; 1.5 IQR, the paper's; 3 IQR; without run 0), n, conclusion
-    (an effect of the ANOVA, or "size B-A" of Tukey's test), value (F, or difference in percentage
-    points), p, holds (p < 0.05).
-    """
-    runs = flag_outliers(runs)
-    chosen = {
-        "all runs": runs,
-        "1.5 IQR (paper)": runs[~runs["outlier"]],
-        "3 IQR": runs[~runs["extreme"]],
-        "without run 0": runs[runs["run"] != 0],
-    }
-    tables = []
-    for name, part in chosen.items():
-        anova, tukey = anova_table(part), tukey_table(part)
-        effects = anova[anova["effect"] != "residual"].rename(
-            columns={"effect": "conclusion", "F": "value"}
-        )
-        pairs = tukey.rename(columns={"estimate": "value", "p_adj": "p"})
-        pairs["conclusion"] = pairs["size"].astype(str) + " " + pairs["pair"]
-        tables.append(pd.concat([effects, pairs]).assign(specification=name, n=len(part)))
-    table = pd.concat(tables, ignore_index=True)
-    table = table[["specification", "n", "conclusion", "value", "p"]]
-    return table.assign(holds=table["p"] < 0.05)
-
-
-def survival_table(multiverse: pd.DataFrame) -> pd.DataFrame:
-    """Which conclusions survive: one row a conclusion, p of each specification, and the verdict.
-
-    verdict: "always" (significant with the same sign everywhere), "never", or "depends".
-    """
-    order = list(dict.fromkeys(multiverse["conclusion"]))
-    wide = multiverse.pivot(index="conclusion", columns="specification", values="p").loc[order]
-    wide = wide[list(dict.fromkeys(multiverse["specification"]))]
-    groups = multiverse.groupby("conclusion")
-    same_sign = groups["value"].agg(lambda v: len(set(np.sign(v))) == 1)
-    always = groups["holds"].all() & same_sign
-    verdict = np.where(always, "always", np.where(groups["holds"].any(), "depends", "never"))
-    wide["verdict"] = pd.Series(verdict, index=always.index)
-    return wide.reset_index().rename_axis(columns=None)

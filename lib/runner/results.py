@@ -19,8 +19,7 @@ from lib.evaluation.extraction import is_right
 from lib.figures import answers as plots_answers
 from lib.figures import study, style, tradeoff, training
 from lib.findings import replication
-from lib.human_study import report
-from lib.human_study.reference import load_rating_counts
+from lib.human_study import published, report
 from lib.students import grid
 
 STUDENT = ["arm", "size", "seed"]
@@ -191,16 +190,16 @@ def draw(name: str) -> Path:
 def draw_paper() -> Path:
     """The paper's figures from data/published, in figures/results/paper."""
     stage, cells = _stage("05_human_study", "paper"), accuracy.published_cells()
-    scores = report.published_scores()
+    scores = published.load_scores()
     points = tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
     drawn = {
         "paper_accuracy": plots_answers.accuracy_figure(cells),
-        "ratings": study.ratings_figure(scores, report.LENGTHS),
-        "rating_distribution": study.rating_distribution(load_rating_counts()),
+        "ratings": study.ratings_figure(scores, published.LENGTHS),
+        "rating_distribution": study.rating_distribution(published.load_counts()),
         "rating_effects": study.effect_figure(
             report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5
         ),
-        "outlier_decisions": study.specification_plot(report.published_decisions()),
+        "outlier_decisions": study.specification_plot(published.decision_table()),
         "paper_tradeoff": tradeoff.tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5)),
     }
     _save(

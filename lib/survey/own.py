@@ -2,7 +2,7 @@
 
 from IPython.display import Markdown
 
-from lib.human_study import report
+from lib.human_study import published, report
 from lib.human_study.report import OWN, PAPER, SIMULATED
 from lib.survey import answers, error_finding, power
 
@@ -18,7 +18,7 @@ def analyse(own: str, seed: int) -> report.Analyses:
     ratings = answers.load_study(own) if own else None
     if ratings is not None:
         return report.analyse_raw(OWN, ratings, seed)
-    ratings = report.available_ratings()
+    ratings = published.load_ratings()
     if ratings is not None:
         return report.analyse_raw(PAPER, ratings, seed)
     return report.analyse_raw(SIMULATED, power.simulate_ratings(PEOPLE, seed), seed)

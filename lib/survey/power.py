@@ -23,7 +23,7 @@ from lib.common.errors import UserError
 from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS
 from lib.figures.style import count
-from lib.human_study import reference, study
+from lib.human_study import published, reference, study
 from lib.survey.design import cycle
 from lib.survey.page import ITEMS, QUESTIONS
 
@@ -51,7 +51,7 @@ COLUMNS = ["outcome", "participants", "effect", "repetitions", "power", "lwr", "
 @cache
 def load_shares() -> np.ndarray:
     """Published shares of the scores: [method, construct, score], summing to one over scores."""
-    table = reference.load_rating_counts().set_index(["method", "construct", "score"])["count"]
+    table = published.load_counts().set_index(["method", "construct", "score"])["count"]
     cells = pd.MultiIndex.from_product([PAPER_ARMS, study.CONSTRUCTS, range(1, 6)])
     values = table.loc[cells].to_numpy(float).reshape(len(PAPER_ARMS), -1, 5)
     return values / values.sum(axis=2, keepdims=True)

@@ -22,7 +22,7 @@ from lib.evaluation import accuracy
 from lib.figures import answers, style, tradeoff, training
 from lib.figures import study as plots_study
 from lib.figures import texts as plots_texts
-from lib.human_study import reference, report, study
+from lib.human_study import published, reference, report, study
 
 TASKS = {
     "label-only": ["predict"],
@@ -43,7 +43,7 @@ def stage(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def scores():
-    return report.published_scores()
+    return published.load_scores()
 
 
 def make_students(seeds=3, sizes=("small", "large"), arms=style.ARMS, n=40):
@@ -109,8 +109,8 @@ def make_texts():
 
 def all_figures():
     """Every figure, in the fullest and the barest form that it takes."""
-    scores, cells = report.published_scores(), accuracy.published_cells()
-    counts = reference.load_rating_counts()
+    scores, cells = published.load_scores(), accuracy.published_cells()
+    counts = published.load_counts()
     full, bare = make_students(), make_students(1, ("135M",), style.ARMS[:4])
     for students in (full, bare):
         yield answers.student_accuracy(students, 0.2)
@@ -121,12 +121,12 @@ def all_figures():
             "Wrong choices that the\nexplanation names (%)",
         )
     yield answers.accuracy_figure(cells)
-    yield plots_study.ratings_figure(scores, report.LENGTHS)
+    yield plots_study.ratings_figure(scores, published.LENGTHS)
     yield plots_study.ratings_figure(scores)
     yield plots_study.rating_distribution(counts)
     yield plots_study.effect_figure(report.vda_intervals(scores), "A", "A", 0.5)
     yield plots_study.length_figure(scores.assign(length=300, Quality=scores["score"]))
-    decisions = report.published_decisions()
+    decisions = published.decision_table()
     yield plots_study.specification_plot(decisions)
     others = decisions.replace({"all runs": "without run 0", "1.5 IQR (paper)": "3 IQR"})
     yield plots_study.specification_plot(pd.concat([decisions, others]))
@@ -248,7 +248,7 @@ def test_how_many_in_words(numbers, noun, said):
 
 
 def test_save_writes_four_files_that_belong_together(stage, scores):
-    figure, table = plots_study.ratings_figure(scores, report.LENGTHS)
+    figure, table = plots_study.ratings_figure(scores, published.LENGTHS)
     assert style.save(figure, "ratings", table, stage, title="Ratings", extra=[1]) is None
     folder = paths.FIGURES / "smoke"
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -280,7 +280,7 @@ def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage, scores):
     folder = paths.FIGURES / "smoke"
     found = []
     for _ in range(2):
-        figure, table = plots_study.ratings_figure(scores, report.LENGTHS)
+        figure, table = plots_study.ratings_figure(scores, published.LENGTHS)
         style.save(figure, "ratings", table, stage, title="Ratings")
         found.append({p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()})
     assert found[0] == found[1]
@@ -377,7 +377,7 @@ def test_costs_are_means_over_seeds():
 
 
 def test_ratings_are_the_published_means_with_t_intervals(scores):
-    figure, table = plots_study.ratings_figure(scores, report.LENGTHS)
+    figure, table = plots_study.ratings_figure(scores, published.LENGTHS)
     r = reference.load_golden()["explainability"]["descriptives"]
     for row in table.itertuples():
         theirs = r[row.method][row.construct]
@@ -392,11 +392,11 @@ def test_ratings_are_the_published_means_with_t_intervals(scores):
 def test_lengths_are_those_of_the_raw_ratings(shared):
     ratings = study.load_ratings(shared / "published" / "study.csv")
     means = ratings.groupby("method", observed=True)["length"].mean().round().astype(int)
-    assert means.to_dict() == report.LENGTHS
+    assert means.to_dict() == published.LENGTHS
 
 
 def test_rating_distribution_is_in_percent_around_the_middle():
-    counts = reference.load_rating_counts()
+    counts = published.load_counts()
     figure, table = plots_study.rating_distribution(counts)
     whole = table.groupby(["construct", "method"])["share"].sum()
     assert whole.tolist() == pytest.approx([100] * 20)
@@ -434,13 +434,13 @@ def test_effects_have_the_interval_of_the_brunner_munzel_test(scores):
 
 def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RAW", tmp_path)
-    _, two = plots_study.specification_plot(report.published_decisions())
+    _, two = plots_study.specification_plot(published.decision_table())
     assert two.groupby("specification", sort=False)["n"].first().to_dict() == {
         "all runs": 46,
         "1.5 IQR (paper)": 39,
     }
     shutil.copy(shared / "published" / "experiment.csv", tmp_path)
-    figure, four = plots_study.specification_plot(report.published_decisions())
+    figure, four = plots_study.specification_plot(published.decision_table())
     assert four["specification"].nunique() == 4
     verdicts = four.set_index("conclusion")["verdict"]
     assert verdicts["method:size"].unique().tolist() == ["depends"]

@@ -24,7 +24,7 @@ from lib.common.stage import STATISTICS, Stage  # noqa: E402
 from lib.evaluation.measures import MEASURES  # noqa: E402
 from lib.figures import style
 from lib.findings import agreement
-from lib.human_study import report, study
+from lib.human_study import published, report, study
 from lib.human_study.study import CONSTRUCTS, OUTCOMES  # noqa: E402
 from lib.runner import depends  # noqa: E402
 
@@ -355,4 +355,4 @@ def test_make_study_runs_06_where_the_run_has_explanations(tmp_path, evaluated):
 
 
 def test_the_papers_ratings_are_none_where_not_downloaded(stage):
-    assert report.available_ratings() is None
+    assert published.load_ratings() is None

@@ -11,7 +11,7 @@ from lib.common import paths
 from lib.common.errors import UserError
 from lib.common.methods import PAPER_ARMS
 from lib.common.stage import Stage
-from lib.human_study import findings, report, study
+from lib.human_study import findings, published, report, study
 from lib.human_study.report import OWN, PAPER, SIMULATED
 from lib.survey import answers, power
 from lib.survey import own as own_study
@@ -146,7 +146,7 @@ def test_findings_and_statistics_of_real_ratings_say_whose_they_are(simulated, s
 
 
 def test_paper_findings_name_the_outlier_decisions():
-    found = findings.decision_findings(report.published_decisions()).iloc[0]
+    found = findings.decision_findings(published.decision_table()).iloc[0]
     assert "conclusions on accuracy hold under both decisions" in found["finding"] or (
         "all 4 decisions" in found["finding"]
     )
@@ -188,7 +188,7 @@ def test_a_study_of_errors_alone_leaves_the_ratings_to_others(monkeypatch, tmp_p
         ]
     )
     monkeypatch.setattr(answers, "ingest", lambda folder: ({"errors": judged}, None))
-    monkeypatch.setattr(report, "available_ratings", lambda: "the paper's")
+    monkeypatch.setattr(published, "load_ratings", lambda: "the paper's")
     monkeypatch.setattr(report, "analyse_raw", lambda *given: given[:2])
     assert own_study.analyse(str(tmp_path), 0) == (PAPER, "the paper's")
     table = own_study.show_errors(str(tmp_path))
@@ -224,7 +224,7 @@ def test_own_ratings_count_from_the_repository_as_notebooks_run_in_their_folder(
 
 
 def test_plain_findings_of_the_published_ratings():
-    found = findings.published_findings(report.published_scores())
+    found = findings.published_findings(published.load_scores())
     found = found.set_index("finding")["number"]
     assert found["MT+CF:Revised has the highest mean on 4 of 5 constructs"].startswith(
         "mean of the five 4.15; next MT:Unrevised 4.07"

@@ -7,7 +7,7 @@ import pytest
 
 from lib.common.errors import UserError
 from lib.common.methods import PAPER_ARMS
-from lib.human_study import mixed, reference, regression, sensitivity, study
+from lib.human_study import mixed, published, reference, regression, sensitivity, study
 from lib.human_study.study import CONSTRUCTS
 from lib.survey import power
 
@@ -38,7 +38,7 @@ def test_simulation_follows_its_seed():
 
 
 def test_marginals_are_the_published_ones(many):
-    counts = reference.load_rating_counts()
+    counts = published.load_counts()
     keys = ["method", "construct", "score"]
     ours = study.melt_ratings(many).astype({"method": str, "construct": str}).groupby(keys).size()
     ours = ours.rename("count").reset_index().astype({"score": int})

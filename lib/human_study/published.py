@@ -1,0 +1,117 @@
+"""The paper's numbers: published cells and counts (data/published), raw files (data/raw).
+
+The published ones are in the repository and are enough for ANOVA, Tukey's test and every test of a
+single construct. Single runs and ratings are there once ``make data`` has fetched them.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lib.common import paths
+from lib.common.errors import UserError
+from lib.common.methods import PAPER_ARMS
+from lib.human_study import runs as training_runs
+from lib.human_study import study
+
+# Mean characters of the rated explanations of each method (paper; equal to the raw ratings').
+LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
+MODES = {"counterfactual-prefix": "CF", "task-prefix": "MT", "both": "MT+CF"}
+TRAINING_DATA = {"few-shot-positive-rationale": "Unrevised", "few-shot-revision": "Revised"}
+
+
+def load_cells(when: str = "before") -> pd.DataFrame:
+    """Accuracy "before" or "after" outlier removal: method, size, n, mean, sd (percent)."""
+    names = {f"{name}_{when}": name for name in ("n", "mean", "sd")}
+    path = paths.PUBLISHED / "accuracy_cells.csv"
+    cells = _read(path, ["method", "training_data", "size", *names]).rename(columns=names)
+    cells["method"] += ":" + cells.pop("training_data")
+    return cells
+
+
+def load_panels() -> pd.DataFrame:
+    """``load_cells`` before and after outlier removal below each other, with the column panel."""
+    panels = {"before": "all runs", "after": "without the paper's outliers"}
+    parts = [load_cells(when).assign(panel=panel) for when, panel in panels.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def load_counts() -> pd.DataFrame:
+    """The 1,114 ratings as counts: method, construct, score (1..5), count."""
+    counts = _read(paths.PUBLISHED / "rating_counts.csv", ["model", "construct", "score", "count"])
+    return counts.rename(columns={"model": "method"})
+
+
+def load_scores() -> pd.DataFrame:
+    """The same, a row a score: method, construct, score."""
+    return study.expand_counts(load_counts())
+
+
+def load_ratings() -> pd.DataFrame | None:
+    """The raw ratings (data/raw/study.csv), checked; None where they were not downloaded."""
+    path = paths.RAW / "study.csv"
+    return study.load_ratings(path) if path.is_file() else None
+
+
+def load_runs() -> pd.DataFrame | None:
+    """The runs of the four compared methods (data/raw/experiment.csv); None without the file."""
+    path = paths.RAW / "experiment.csv"
+    if not path.is_file():
+        return None
+    runs = read_runs(path)
+    return runs[runs["method"].isin(PAPER_ARMS)]
+
+
+def read_runs(path: str | Path) -> pd.DataFrame:
+    """Read the authors' experiment.csv: 69 runs of 12 cells, as runs.check_runs has them.
+
+    Raises UserError where the file is missing or is not that table.
+    """
+    raw = _read(path, ["run", "test accuracy", "target_rationale", "model_size", "training_mode"])
+    method = raw["training_mode"].map(MODES) + ":" + raw["target_rationale"].map(TRAINING_DATA)
+    if method.isna().any():
+        raise UserError(
+            f"{path} line {int(method.isna().idxmax()) + 2} has an unknown training "
+            f"mode or rationale; known are {', '.join([*MODES, *TRAINING_DATA])}."
+        )
+    runs = raw.rename(columns={"model_size": "size"})
+    return training_runs.check_runs(
+        runs.assign(method=method, accuracy=100 * raw["test accuracy"])[training_runs.COLUMNS]
+    )
+
+
+def analyse_accuracy() -> pd.DataFrame:
+    """The paper's ANOVA and Tukey tests before and after outlier removal, a long table.
+
+    From the single runs where they are present (runs.analyse_runs), else from the published cells
+    (runs.analyse_cells).
+    """
+    runs = load_runs()
+    if runs is not None:
+        return training_runs.analyse_runs(runs)
+    parts = [training_runs.analyse_cells(load_cells(when), when) for when in ("before", "after")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def decision_table() -> pd.DataFrame:
+    """Conclusions on accuracy by decision on outliers, as runs.multiverse_table.
+
+    Four decisions where the single runs are present, else the two that the published cells hold.
+    """
+    runs = load_runs()
+    if runs is not None:
+        return training_runs.multiverse_table(runs)
+    chosen = {"all runs": load_cells("before"), "1.5 IQR (paper)": load_cells("after")}
+    return training_runs.conclusion_table(
+        {name: training_runs.expand_cells(cells) for name, cells in chosen.items()}
+    )
+
+
+def _read(path: str | Path, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV table that must have these columns."""
+    try:
+        return pd.read_csv(path)[columns]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is not a table with the columns {', '.join(columns)}: {error}."
+        ) from error
