@@ -8,6 +8,7 @@ import unicodedata
 
 import pandas as pd
 
+from lib.questions.mentions import find_choices
 from lib.questions.splits import LETTERS
 from lib.students.objectives import answer
 
@@ -70,13 +71,13 @@ def extract_lenient(text: str, choices: tuple[str, ...]) -> int | None:
 
 
 def _last_named(text: str, choices: tuple[str, ...]) -> int | None:
-    folded = [_folded(choice) for choice in choices]
-    names, places = {name: folded.index(name) for name in folded}, {}  # the first of equal choices
-    for name in sorted(names.keys() - {""}, key=lambda name: (-len(name), name)):
-        pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
-        places |= {match.start(): names[name] for match in re.finditer(pattern, text)}
-        text = re.sub(pattern, "\0" * len(name), text)  # as long as before: places stay comparable
-    return places[max(places)] if places else None
+    positions = find_choices(text, [_folded(choice) for choice in choices], _whole_words)
+    last = {max(of_choice): i for i, of_choice in enumerate(positions) if of_choice}
+    return positions.index(positions[last[max(last)]]) if last else None  # the first of equals
+
+
+def _whole_words(name: str) -> re.Pattern:
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
 
 
 def _folded(text: str) -> str:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from lib.common.paths import ROOT
 from lib.models.embeddings import cosines
-from lib.questions.mentions import mentioned, name_pattern
+from lib.questions.mentions import find_choices, mentioned
 
 EXAMPLES = ROOT / "data" / "measures" / "ten_explanations.csv"
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -81,11 +81,7 @@ def names_answer(text: str, choices: list[str], answer: int | None) -> float:
     """
     if answer is None:
         return np.nan
-    own = choices[answer].strip()
-    longer = {choice.strip() for choice in choices if len(choice.strip()) > len(own)}
-    for choice in sorted(longer, key=lambda name: (-len(name), name)):
-        text = name_pattern(choice).sub(" | ", text)
-    return float(bool(own) and name_pattern(own).search(text) is not None)
+    return float(bool(find_choices(text, choices)[answer]))
 
 
 def rouge_l(text: str, teacher: str) -> float:

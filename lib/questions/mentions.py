@@ -7,6 +7,7 @@ its letter is missed, and a choice that is an everyday word ("have", "place") ma
 import functools
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 PLURALS = (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("s", ""))
 
@@ -42,21 +43,32 @@ def _forms(word: str) -> set[str]:
     )
 
 
-def mentioned(text: str, choices: list[str], answer: int) -> float:
+def find_choices(text: str, choices: Sequence[str], pattern=name_pattern) -> list[list[int]]:
+    """Where the text names each choice: for every choice the positions at which its names start.
+
+    Longer choices are looked for first and taken out, so that "store" is not found within "grocery
+    store"; of equally long ones the first in the alphabet goes first. Choices that differ only in
+    case share their positions; a blank one has none. ``pattern`` turns a choice in lower case into
+    what to look for.
+    """
+    names = [choice.strip().lower() for choice in choices]
+    positions: dict[str, list[int]] = {"": []}
+    for name in sorted(set(names) - {""}, key=lambda name: (-len(name), name)):
+        positions[name] = [match.start() for match in pattern(name).finditer(text)]
+        text = pattern(name).sub(lambda match: "\0" * len(match[0]), text)  # keeps the positions
+    return [positions[name] for name in names]
+
+
+def mentioned(text: str, choices: Sequence[str], answer: int) -> float:
     """Share (0 to 1) of the wrong choices that the text names; nan if there is none.
 
-    ``answer`` is the index of the right choice. Longer choices are looked for first and taken out,
-    so that "store" is not found within the answer "grocery store". Choices with the same text
-    count once, and not at all where they read like the answer.
+    ``answer`` is the index of the right choice. Choices with the same text count once, and not at
+    all where they read like the answer.
     """
-    right = choices[answer].strip().lower()
-    wrong = {choice.strip().lower() for choice in choices} - {right, ""}
-    found = set()
-    for choice in sorted(wrong | ({right} - {""}), key=lambda name: (-len(name), name)):
-        text, times = name_pattern(choice).subn(" | ", text)
-        if times:
-            found.add(choice)
-    return len(found & wrong) / len(wrong) if wrong else float("nan")
+    names = [choice.strip().lower() for choice in choices]
+    named = dict(zip(names, map(bool, find_choices(text, choices)), strict=True))
+    wrong = set(names) - {names[answer], ""}
+    return sum(named[name] for name in wrong) / len(wrong) if wrong else float("nan")
 
 
 def degenerate(text: str) -> bool:

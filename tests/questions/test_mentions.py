@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lib.questions.mentions import degenerate, mentioned, name_pattern
+from lib.questions.mentions import degenerate, find_choices, mentioned, name_pattern
 
 CHOICES = ["fox", "hen house", "berry", "boxes", "store"]
 
@@ -34,6 +34,12 @@ def test_a_choice_inside_a_longer_one_is_not_named():
     assert mentioned("Milk is sold at a grocery store.", choices, 0) == 0.0
     assert mentioned("A grocery store is a store with food.", choices, 0) == 0.5
     assert mentioned("Milk is sold at a grocery store.", choices, 2) == 0.5
+
+
+def test_positions_of_each_choice():
+    text = "A store is no grocery store; Stores sell."
+    choices = ["store", "grocery store", " Store ", "", "park"]
+    assert find_choices(text, choices) == [[2, 29], [14], [2, 29], [], []]
 
 
 def test_equal_texts_count_once_and_the_answers_text_never():
