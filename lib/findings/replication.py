@@ -1,185 +1,162 @@
-"""Does a run show what the paper reports? Its students beside the paper's, and the paper's claims one by
-one, each as a difference with its interval."""
+"""Does a run show what the paper reports? Its students beside the paper's, and the paper's claims
+one by one, each as a difference with its interval."""
+
+import re
 
 import numpy as np
 import pandas as pd
 
-from lib.evaluation import accuracy, comparisons
+from lib.evaluation import comparisons
+from lib.human_study import published, runs
 
 NAMED = "mentions_other_choices"
-INTERVAL = ("difference", "low", "high")
-CLAIMS = (  # claim, a, b, what is compared, sign of (b minus a) if it holds
-    ("CF answers worst: MT is ahead of it", "CF:Unrevised", "MT:Unrevised", "accuracy", 1),
-    ("CF answers worst: MT+CF is ahead of it", "CF:Unrevised", "MT+CF:Unrevised", "accuracy", 1),
-    ("MT is ahead of MT+CF", "MT+CF:Unrevised", "MT:Unrevised", "accuracy", 1),
-    ("revised texts cost a little accuracy", "MT+CF:Unrevised", "MT+CF:Revised", "accuracy", -1),
+CLAIMS = (  # claim, difference, what differs, its sign if the claim holds
+    ("CF answers worst: MT is ahead of it", "MT:Unrevised - CF:Unrevised", "correct", 1),
+    ("CF answers worst: MT+CF is ahead of it", "MT+CF:Unrevised - CF:Unrevised", "correct", 1),
+    ("MT is ahead of MT+CF", "MT:Unrevised - MT+CF:Unrevised", "correct", 1),
+    ("revised texts cost a little accuracy", "MT+CF:Revised - MT+CF:Unrevised", "correct", -1),
     (
         "revised texts make explanations name more of the other choices",
-        "MT+CF:Unrevised",
-        "MT+CF:Revised",
+        "MT+CF:Revised - MT+CF:Unrevised",
         NAMED,
         1,
     ),
     (
         "(not asked in the paper) explanations help to answer",
-        "label-only",
-        "MT:Unrevised",
-        "accuracy",
+        "MT:Unrevised - label-only",
+        "correct",
         1,
     ),
 )
+WRITTEN = ["difference", "low", "high"]
+LIKELY = ["likely_difference", "likely_low", "likely_high"]
+PAPER = ["paper_220M", "paper_770M"]
+SUMMARY = {  # README's heading of a column -> what stands in a cell
+    "student": "{arm}",
+    "seeds x questions": "{seeds} x {n}",
+    "accuracy, %": "{accuracy:.1f} [{low:.1f}, {high:.1f}]",
+    "likeliest choice, %": "{likeliest:.1f} [{likeliest_low:.1f}, {likeliest_high:.1f}]",
+    "of these (A), %": "{first:.0f}",
+    "no answer read, %": "{unanswered:.1f}",
+    "explanation, characters": "{characters:.0f}",
+    "other choices named, %": "{named:.1f} [{named_low:.1f}, {named_high:.1f}]",
+    "training, s": "{seconds:.0f}",
+    "peak memory, GB": "{peak_memory_gb:.1f}",
+    "T5 220M, %": "{paper_220M:.1f}",
+    "T5 770M, %": "{paper_770M:.1f}",
+}
+VERDICTS = {
+    "claim": "{claim}",
+    "difference": "{difference of}",
+    "points [95 % interval]": "{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
+    "by likeliest choice": "{likely_difference:+.1f} [{likely_low:+.1f}, {likely_high:+.1f}]",
+    "paper, T5-large": "{paper:+.1f}",
+    "holds here": "{holds}",
+}
 
 
 def paper_accuracy() -> pd.DataFrame:
-    """The paper's mean accuracy (percent, all runs) by arm (rows) and T5 size (columns)."""
-    cells = accuracy.published_cells()
-    cells = cells[cells["panel"] == "all runs"].astype({"method": str, "size": str})
-    return cells.pivot(index="method", columns="size", values="mean")
+    """The paper's mean accuracy (percent, all runs) by arm: columns ``PAPER``, T5's two sizes."""
+    cells = published.load_cells("before")
+    return cells.pivot(index="method", columns="size", values="mean").add_prefix("paper_")[PAPER]
 
 
-def summary(found: dict[str, pd.DataFrame], runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a method and size: accuracy by reading and by the likeliest choice (percent, bootstrap
-    intervals), texts without an answer, what the explanations are like, cost of one student (means
-    over seeds), and, beside students of CommonsenseQA, the paper's T5 accuracies. ``first``: how
-    often the first choice is the likeliest (percent).
+def summary(tables: dict[str, pd.DataFrame], training: pd.DataFrame) -> pd.DataFrame:
+    """A row a method and size: accuracy as written and by the most likely choice (percent,
+    bootstrap intervals), texts without an answer, what the explanations are like, cost of one
+    student (means over seeds), and, beside students of CommonsenseQA, the paper's T5 accuracies.
+    ``first``: how often the first choice is the most likely (percent).
 
-    ``found``: tables accuracy, likelihood, letters, students, measures, named, transfer of
-    lib.runner.results; ``runs``: its runs.csv.
+    ``tables``: accuracy, likelihood, letters, students, measures, named, transfer of
+    lib.runner.results; ``training``: its runs.csv.
     """
     keys = ["arm", "size"]
-    table = found["accuracy"].set_index(keys)
-    table[["accuracy", "low", "high"]] *= 100
-    likely = found["likelihood"].set_index(keys)
-    for name in ("accuracy", "low", "high"):
-        table[f"likeliest_{name}".removesuffix("_accuracy")] = 100 * likely[name]
-    students = found["students"].groupby(keys)[["unanswered", "n"]].sum()
-    table["unanswered"] = 100 * students["unanswered"] / students["n"]
-    table["first"] = found["letters"].set_index(keys)["A"]
-    means = found["measures"].set_index([*keys, "measure"])["mean"]
-    table["characters"] = means.xs("characters", level="measure")
-    named = found["named"].set_index(keys)
-    table["named"] = 100 * named["accuracy"]
-    table[["named_low", "named_high"]] = 100 * named[["low", "high"]]
-    cost = runs.groupby(keys)[["seconds", "tokens", "peak_memory_gb"]].mean()
-    paper = paper_accuracy().add_prefix("paper_")
-    table = table.join(cost).reset_index().drop(columns="over")
-    own = set(found["transfer"]["trained_on"])  # the paper's students answer CommonsenseQA
-    return table.join(paper, on="arm") if own == {"commonsenseqa"} else table
+    students = tables["students"].groupby(keys)[["unanswered", "n"]].sum()
+    means = tables["measures"].set_index([*keys, "measure"])["mean"].unstack()
+    table = (
+        tables["accuracy"]
+        .set_index(keys)[["n", "seeds"]]
+        .join(_percent(tables["accuracy"], "accuracy", "low", "high"))
+        .join(_percent(tables["likelihood"], "likeliest", "likeliest_low", "likeliest_high"))
+        .assign(
+            unanswered=100 * students["unanswered"] / students["n"],
+            first=tables["letters"].set_index(keys)["A"],
+            characters=means["characters"],
+        )
+        .join(_percent(tables["named"], "named", "named_low", "named_high"))
+        .join(training.groupby(keys)[["seconds", "tokens", "peak_memory_gb"]].mean())
+        .reset_index()
+    )
+    own = set(tables["transfer"]["trained_on"])  # the paper's students answer CommonsenseQA
+    return table.join(paper_accuracy(), on="arm") if own == {"commonsenseqa"} else table
 
 
-def verdicts(answers: pd.DataFrame, explained: pd.DataFrame) -> pd.DataFrame:
-    """The paper's claims: difference (b minus a, percentage points) with its 95 % interval, the same
-    by the likeliest choice, the paper's own difference for T5-large, and ``holds``: yes, no (the
-    reverse) or open, as the interval lies above, below or around zero; of two that disagree only
-    what both show counts, with a note. Claims whose methods a run lacks are left out.
+def _percent(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Mean and interval of comparisons.bootstrap_accuracy in percent, under these names."""
+    values = table.set_index(["arm", "size"])[["accuracy", "low", "high"]]
+    return (100 * values).set_axis(names, axis=1)
 
-    All intervals: comparisons.differences (of one size: the last).
+
+def verdicts(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
+    """The paper's claims: difference (percentage points) with its 95 % interval, the same by the
+    most likely choice, the paper's own difference for T5-large, and ``holds``: yes, no (the
+    reverse) or open, as the interval lies above, below or around zero, with a note where the most
+    likely choice says otherwise. Claims whose methods a run lacks are left out.
+
+    All intervals: comparisons.differences (of several sizes: the last).
     """
-    paper = paper_accuracy().iloc[:, -1]
-    tables = {"": _pairs(answers, "correct"), "likely_": _pairs(answers, "likely")}
-    named, rows = {"": _pairs(explained, NAMED)}, []
-    for claim, a, b, measure, sign in CLAIMS:
-        row, states = {"claim": claim, "difference of": f"{b} - {a}"}, {}
-        for kind, table in (tables if measure == "accuracy" else named).items():
-            if (a, b) in table:
-                value, low, high = table[a, b]
-                row |= {f"{kind}difference": value, f"{kind}low": low, f"{kind}high": high}
-                states[kind] = _state(sign, low, high)
-        if not states:
+    paper = paper_accuracy()["paper_770M"].to_dict()
+    found = {column: _differences(answers, column) for column in ("correct", "likely")}
+    found[NAMED] = _differences(explanations, NAMED)
+    rows = []
+    for claim, pair, column, sign in CLAIMS:
+        if pair not in found[column]:
             continue
-        if measure == "accuracy":
-            row["paper"] = paper.get(b, np.nan) - paper.get(a, np.nan)
-        written, likely = states[""], states.get("likely_", states[""])
-        row["holds"] = written if written == likely else f"{written}; by likeliest choice {likely}"
+        written = found[column][pair]
+        row = {"claim": claim, "difference of": pair, **dict(zip(WRITTEN, written, strict=True))}
+        row["holds"] = _holds(sign, *written)
+        if column == "correct":
+            one, other = (paper.get(arm, np.nan) for arm in pair.split(" - "))
+            likely = found["likely"][pair]
+            row |= {"paper": one - other, **dict(zip(LIKELY, likely, strict=True))}
+            if _holds(sign, *likely) != row["holds"]:
+                row["holds"] += f"; by likeliest choice {_holds(sign, *likely)}"
         rows.append(row)
-    columns = [
-        "claim",
-        "difference of",
-        *(f"{kind}{name}" for kind in tables for name in INTERVAL),
-        "paper",
-        "holds",
-    ]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    columns = ["claim", "difference of", *WRITTEN, *LIKELY, "paper", "holds"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _pairs(table: pd.DataFrame, column: str) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """(a, b) -> b minus a with its interval, for both orders of every pair of arms."""
+def _differences(table: pd.DataFrame, column: str) -> dict[str, tuple[float, float, float]]:
+    """ "b - a" -> b minus a with its interval, for both orders of every pair of arms."""
     found = {}
-    for row in comparisons.differences(table, column).to_dict("records") if len(table) else []:
-        value, low, high = (row[name] for name in INTERVAL)
-        found[row["a"], row["b"]] = value, low, high
-        found[row["b"], row["a"]] = -value, -high, -low
+    for row in comparisons.differences(table, column).itertuples():
+        found[f"{row.b} - {row.a}"] = row.difference, row.low, row.high
+        found[f"{row.a} - {row.b}"] = -row.difference, -row.high, -row.low
     return found
 
 
-def _state(sign: int, low: float, high: float) -> str:
+def _holds(sign: int, difference: float, low: float, high: float) -> str:
     if min(sign * low, sign * high) > 0:
         return "yes"
     return "no" if max(sign * low, sign * high) < 0 else "open"
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of ``summary`` or ``verdicts`` as README shows it: values with their intervals."""
-    if "claim" in table:
-        head = [
-            "claim",
-            "difference",
-            "points [95 % interval]",
-            "by likeliest choice",
-            "paper, T5-large",
-            "holds here",
-        ]
-        rows = [
-            [
-                row["claim"],
-                row["difference of"],
-                _cell(row, "difference", "low", "high", "+.1f"),
-                _cell(row, "likely_difference", "likely_low", "likely_high", "+.1f"),
-                _cell(row, "paper", form="+.1f"),
-                row["holds"],
-            ]
-            for row in table.to_dict("records")
-        ]
-    else:
-        paper = [name for name in table if name.startswith("paper_")]
-        head = [
-            "student",
-            "seeds x questions",
-            "accuracy, %",
-            "likeliest choice, %",
-            "of these (A), %",
-            "no answer read, %",
-            "explanation, characters",
-            "other choices named, %",
-            "training, s",
-            "peak memory, GB",
-            *(f"T5 {name.removeprefix('paper_')}, %" for name in paper),
-        ]
-        rows = [
-            [
-                row["arm"],
-                f"{row['seeds']} x {row['n']}",
-                _cell(row, "accuracy", "low", "high"),
-                _cell(row, "likeliest", "likeliest_low", "likeliest_high"),
-                _cell(row, "first", form=".0f"),
-                _cell(row, "unanswered"),
-                _cell(row, "characters", form=".0f"),
-                _cell(row, "named", "named_low", "named_high"),
-                _cell(row, "seconds", form=".0f"),
-                _cell(row, "peak_memory_gb"),
-                *(_cell(row, name) for name in paper),
-            ]
-            for row in table.to_dict("records")
-        ]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    """A table of ``summary`` or ``verdicts`` as README shows it; a dash where a number is not."""
+    cells = VERDICTS if "claim" in table else SUMMARY
+    if cells is SUMMARY and not {*PAPER} <= {*table}:
+        cells = {heading: form for heading, form in cells.items() if "paper" not in form}
+    lines = [list(cells), ["---"] * len(cells)]
+    for row in table.to_dict("records"):
+        texts = [form.format(**row) for form in cells.values()]
+        lines.append(["–" if re.match(r"\+?nan\b", text) else text for text in texts])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(row: dict, name: str, low: str = "", high: str = "", form: str = ".1f") -> str:
-    """A value, perhaps with its interval; a dash where there is none."""
-    if pd.isna(row[name]):
-        return "–"
-    value = f"{row[name]:{form}}"
-    return (
-        f"{value} [{row[low]:{form}}, {row[high]:{form}}]" if low and pd.notna(row[low]) else value
-    )
+def student_tests(students: pd.DataFrame) -> pd.DataFrame:
+    """ANOVA and Tukey's test over seeds: runs.analyse_runs, a run's students for the paper's runs.
+
+    students: arm, size, seed, accuracy (0..1). With one seed there are only notes that say so.
+    """
+    renamed = students.rename(columns={"arm": "method", "seed": "run"})
+    return runs.analyse_runs(renamed.assign(accuracy=100 * students["accuracy"]))

@@ -1,8 +1,9 @@
-"""A run's small results as CSV files in data/results/<profile>: collected once, kept in git, and enough
-for every table and figure without a model, a download or the run itself.
+"""A run's small results as CSV files in data/results/<profile>: collected once, kept in git, and
+enough for every table and figure of its students without a model, a download or the run itself.
 
-``python -m lib.runner.results collect PROFILE`` writes them from a finished run; ``make figures`` draws the
-paper's figures and those of all collected runs (``PROFILE=name``: of one, ``paper``: the paper's) in figures/results.
+``python -m lib.runner.results collect PROFILE`` writes them from a finished run; ``figures`` draws
+the paper's figures and those of all collected runs (of one: its name, or ``paper``) in
+figures/results.
 """
 
 import argparse
@@ -17,8 +18,9 @@ from lib.common.stage import Stage
 from lib.evaluation import accuracy, comparisons, measures, reader, transfer
 from lib.evaluation.extraction import is_right
 from lib.figures import answers as plots_answers
-from lib.figures import study, style, tradeoff, training
-from lib.findings import replication
+from lib.figures import study, style, training
+from lib.figures.tradeoff import NAMED, tradeoff_figure
+from lib.findings import replication, tradeoff
 from lib.human_study import published, report
 from lib.students import grid
 
@@ -45,8 +47,8 @@ def collected() -> list[str]:
 def collect(settings: profile.Profile) -> Path:
     """Write a finished run's results; UserError says which notebook is missing. Returns the folder.
 
-    ``runs.csv`` has a row a student: accuracy with Wilson's interval, cost, device, commit, and the
-    SHA-256 of its weights and of all it wrote (id, answer, explanation), by which a rerun can be compared.
+    ``runs.csv`` has a row a student: accuracy with Wilson's interval, cost, device, commit, and
+    the SHA-256 of its weights and of all that it wrote, by which a rerun can be compared.
     """
     stage = Stage("04_evaluation", settings.name)
     trained = stage.read_table("03_training", "students")
@@ -75,74 +77,51 @@ def run_table(
     """A row a student: accuracy, cost, threads, commit, and the hashes of its weights and of what
     it wrote (see ``collect``)."""
     origin = []
-    for s, folder in grid.finished(settings, trained):
+    for student, folder in grid.finished(settings, trained):
         record = files.read_json(folder / "student.json", "notebooks/03_training.ipynb")
-        weights = [
-            digest for name, digest in record["files"].items() if name.endswith(".safetensors")
-        ]
-        origin.append(
-            (
-                s.name,
-                s.model.size,
-                s.seed,
-                record["threads"],
-                record["provenance"]["commit"],
-                *weights,
-            )
-        )
-    origin = pd.DataFrame(origin, columns=[*STUDENT, "threads", "commit", "weights_sha256"])
-    written = [(*key, texts_hash(part)) for key, part in predictions.groupby(STUDENT, sort=False)]
-    return (
-        accuracy.student_table(predictions)
-        .merge(trained.drop(columns="folder"), on=STUDENT)
-        .merge(origin, on=STUDENT)
-        .merge(pd.DataFrame(written, columns=[*STUDENT, "texts_sha256"]), on=STUDENT)
-    )
+        weights = [name for name in record["files"] if name.endswith(".safetensors")]
+        row = {"arm": student.name, "size": student.model.size, "seed": student.seed}
+        row |= {"threads": record["threads"], "commit": record["provenance"]["commit"]}
+        origin.append(row | {"weights_sha256": record["files"][weights[0]]})
+    texts = predictions.groupby(STUDENT)[["id", "prediction", "explanation"]].apply(texts_hash)
+    written = texts.rename("texts_sha256").reset_index()
+    table = accuracy.student_table(predictions).merge(trained.drop(columns="folder"), on=STUDENT)
+    return table.merge(pd.DataFrame(origin), on=STUDENT).merge(written, on=STUDENT)
 
 
 def texts_hash(predictions: pd.DataFrame) -> str:
-    """SHA-256 of one student's answers and explanations as JSON, by question id."""
-    rows = predictions.sort_values("id")[["id", "prediction", "explanation"]]
-    return files.sha256_bytes(rows.to_json(orient="values").encode())
+    """SHA-256 of one student's id, prediction and explanation as JSON, by question id."""
+    return files.sha256_bytes(predictions.sort_values("id").to_json(orient="values").encode())
 
 
 def load(name: str) -> dict[str, pd.DataFrame]:
-    """The collected files of a profile; UserError if there are none or a column is missing."""
-    folder, found = home(name), {}
+    """The collected files of a profile; UserError if there are none or one is missing."""
     if name not in collected():
         raise UserError(
             f"No results of profile '{name}' are collected in data/results; there are "
             f"{', '.join(collected()) or 'none'}. (`make reproduce PROFILE={name}` runs it, "
             f"`make results PROFILE={name}` collects it then.)"
         )
+    data = {}
     for file in (*COLUMNS, "transfer", "runs"):
-        path = folder / f"{file}.csv"
+        path = home(name) / f"{file}.csv"
         if not path.is_file():
             raise UserError(f"{paths.shown(path)} is missing; restore it with git.")
-        found[file] = pd.read_csv(path, dtype={"size": str, "id": str})
-        lacking = {*STUDENT, *COLUMNS.get(file, [])} - set(found[file])
-        if lacking:
-            raise UserError(
-                f"{paths.shown(path)} lacks the column(s) {', '.join(sorted(lacking))}; "
-                "restore it with git."
-            )
-    found["transfer"].insert(0, "profile", name)
-    found["answers"]["correct"] = found["answers"]["correct"].astype(bool)
-    return found
+        data[file] = pd.read_csv(path, dtype={"size": str, "id": str})
+    data["transfer"].insert(0, "profile", name)
+    data["answers"]["correct"] = data["answers"]["correct"].astype(bool)
+    return data
 
 
 def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Every table of notebooks 04 and 06 about students, from the collected files alone."""
     answers, explained = data["answers"], data["explanations"]
     students = accuracy.student_table(answers)
-    means = pd.concat(
-        [
-            measures.means(explained, reader.BY),
-            reader.reader_table(data["readings"]),
-            reader.faithfulness_table(data["faithfulness"]),
-        ],
-        ignore_index=True,
-    )
+    means = [
+        measures.means(explained, reader.BY),
+        reader.reader_table(data["readings"]),
+        reader.faithfulness_table(data["faithfulness"]),
+    ]
     found = {
         "students": students,
         "accuracy": comparisons.bootstrap_accuracy(answers),
@@ -151,14 +130,13 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "named": comparisons.bootstrap_accuracy(explained, replication.NAMED),
         "mcnemar": comparisons.pairwise(answers),
         "differences": comparisons.differences(answers),
-        "measures": means,
+        "measures": pd.concat(means, ignore_index=True),
         "points": tradeoff.student_points(students, explained),
         "transfer": transfer.cells(data["transfer"]),
     }
-    return found | {
-        "summary": replication.summary(found, data["runs"]),
-        "verdicts": replication.verdicts(answers, explained),
-    }
+    found["summary"] = replication.summary(found, data["runs"])
+    found["verdicts"] = replication.verdicts(answers, explained)
+    return found
 
 
 def draw(name: str) -> Path:
@@ -172,7 +150,7 @@ def draw(name: str) -> Path:
     drawn = {
         "student_accuracy": plots_answers.student_accuracy(found["students"], chance=chance),
         "explanation_measures": plots_answers.measure_figure(found["measures"], reader.LABELS),
-        "tradeoff": tradeoff.tradeoff_figure(found["points"], tradeoff.NAMED),
+        "tradeoff": tradeoff_figure(found["points"], NAMED),
         "transfer": transfer.heat_map(transfer.matrix(stage.profile, moved)),
         "loss_curves": training.loss_curves(data["losses"]),
         "training_cost": training.cost_figure(data["runs"]),
@@ -180,38 +158,29 @@ def draw(name: str) -> Path:
     if len(found["differences"]):  # of one arm alone there are none
         drawn["accuracy_differences"] = plots_answers.difference_figure(found["differences"])
     _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
-    shown = [
-        replication.markdown(found[table]) for table in ("summary", "verdicts") if len(found[table])
-    ]
-    print(f"{name}: {stage.profile.description}", *shown, sep="\n\n", end="\n\n")
+    print(f"{name}: {stage.profile.description}\n")
+    for table in ("summary", "verdicts"):
+        if len(found[table]):
+            print(replication.markdown(found[table]), end="\n\n")
     return stage.figures
 
 
 def draw_paper() -> Path:
     """The paper's figures from data/published, in figures/results/paper."""
-    stage, cells = _stage("05_human_study", "paper"), accuracy.published_cells()
-    scores = published.load_scores()
-    points = tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
+    stage, scores = _stage("05_human_study", "paper"), published.load_scores()
+    points = tradeoff.published_points(published.load_cells(), scores)
     drawn = {
-        "paper_accuracy": plots_answers.accuracy_figure(cells),
+        "paper_accuracy": plots_answers.accuracy_figure(published.load_panels()),
         "ratings": study.ratings_figure(scores, published.LENGTHS),
         "rating_distribution": study.rating_distribution(published.load_counts()),
         "rating_effects": study.effect_figure(
             report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5
         ),
         "outlier_decisions": study.specification_plot(published.decision_table()),
-        "paper_tradeoff": tradeoff.tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5)),
+        "paper_tradeoff": tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5)),
     }
-    _save(
-        drawn,
-        stage,
-        "make figures PROFILE=paper",
-        "the paper, from data/published",
-        profile=None,
-        profile_sha256=None,
-        seed=None,
-        seeds=None,
-    )
+    none = dict.fromkeys(("profile", "profile_sha256", "seed", "seeds"))
+    _save(drawn, stage, "make figures PROFILE=paper", "the paper, from data/published", **none)
     return stage.figures
 
 
@@ -232,15 +201,9 @@ def _wanted(name: str | None) -> list[str]:
     """The collected profiles to draw: all, or the named one and those that extend it."""
     if not name:
         return collected()
-    found = [
-        other
-        for other in collected()
-        if name in (other, *profile.ancestors(profile.load(other).name))
-    ]
-    if name not in found and found:
-        print(
-            f"Of {name} itself nothing is collected; what follows extends it: {', '.join(found)}."
-        )
+    found = [other for other in collected() if name in (other, *profile.ancestors(other))]
+    if found and name not in found:
+        print(f"Of {name} itself nothing is collected; these extend it: {', '.join(found)}.")
     return found or [profile.load(name).name]
 
 
@@ -256,10 +219,11 @@ def main() -> None:
     if chosen.action == "collect":
         print(f"Results:  {paths.shown(collect(profile.load(chosen.profile or 'cpu')))}")
         return
-    folders = [] if chosen.profile == "paper" else [draw(name) for name in _wanted(chosen.profile)]
-    folders += [draw_paper()] if chosen.profile in (None, "paper") else []
-    for folder in folders:
-        print(f"Figures:  {paths.shown(folder)}")
+    if chosen.profile != "paper":
+        for name in _wanted(chosen.profile):
+            print(f"Figures:  {paths.shown(draw(name))}")
+    if chosen.profile in (None, "paper"):
+        print(f"Figures:  {paths.shown(draw_paper())}")
 
 
 if __name__ == "__main__":
