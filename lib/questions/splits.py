@@ -122,6 +122,18 @@ def from_files(task) -> bool:
     )
 
 
+def files_of(task) -> list[Path]:
+    """The files that hold the questions of a TaskSettings; none where they are downloaded."""
+    pattern = None
+    if task.source.startswith("folder:"):
+        pattern = f"{task.source.removeprefix('folder:')}/{{split}}.jsonl"
+    elif task.source == "default":
+        pattern = describe(task.name).get("files")
+    named = [(pattern or "").replace("{split}", split) for split in SPLITS]
+    found = [paths.ROOT / Path(name).expanduser() for name in named if name]
+    return [path for path in found if path.is_file()]
+
+
 def load(task, seed: int = 0) -> dict[str, list[Question]]:
     """The splits train, dev and test of a TaskSettings, cut to the sizes that it names.
 
