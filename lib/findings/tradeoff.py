@@ -79,22 +79,23 @@ def mark_front(points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(pareto=~np.array(beaten, bool) & y.notna())
 
 
-def findings(points: pd.DataFrame, chance: float = 0.0) -> pd.DataFrame:
+def findings(points: pd.DataFrame, chance: float) -> pd.DataFrame:
     """Where the means of each student with explanations stand: on the Pareto front, or behind whom.
 
     Columns: student, standing, accuracy and quality (with intervals), above_chance (its interval
     of accuracy lies above ``chance``, 0..1).
     """
-    rated = points.dropna(subset="quality")
+    names = points["arm"] + " (" + points["size"].astype(str) + ")"
+    rated = points.assign(student=names).dropna(subset="quality")
     rows = []
     for row in rated.itertuples():
         standing = "on the Pareto front"
         if not row.pareto:
             better = (rated["accuracy"] >= row.accuracy) & (rated["quality"] >= row.quality)
-            standing = f"behind {_name(rated[better & rated['pareto']].iloc[0])}"
+            standing = f"behind {rated.loc[better & rated['pareto'], 'student'].iloc[0]}"
         accuracy = f"{row.accuracy:.1f} [{row.accuracy_low:.1f}, {row.accuracy_high:.1f}]"
         quality = f"{row.quality:.2f} [{row.quality_low:.2f}, {row.quality_high:.2f}]"
-        rows.append((_name(row), standing, accuracy, quality, row.accuracy_low > 100 * chance))
+        rows.append((row.student, standing, accuracy, quality, row.accuracy_low > 100 * chance))
     columns = ["student", "standing", "accuracy", "quality", "above_chance"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -103,9 +104,8 @@ def takeaway(findings: pd.DataFrame, whose: str) -> str:
     """``findings`` in one sentence: who is on the front, and whose accuracy may be guessing."""
     front = findings[findings["standing"] == "on the Pareto front"]
     guessing = front.loc[~front["above_chance"].astype(bool), "student"]
-    doubt = f" (not significantly above chance: {', '.join(guessing)})" if len(guessing) else ""
-    return f"Of {whose}, no student beats {' or '.join(front['student'])} in both{doubt}."
-
-
-def _name(point) -> str:
-    return f"{point.arm} ({point.size})"
+    doubt = f" (may be guessing: {', '.join(guessing)})" if len(guessing) else ""
+    return (
+        f"Of {whose} students none beats {' or '.join(front['student'])} in both accuracy and "
+        f"explanations{doubt}."
+    )
