@@ -19,7 +19,7 @@ from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS, order_arms
 from lib.common.stage import Stage
 from lib.evaluation import accuracy
-from lib.figures import answers, style, tradeoff, training
+from lib.figures import answers, style, training
 from lib.figures import study as plots_study
 from lib.figures import texts as plots_texts
 from lib.human_study import published, reference, report, study
@@ -116,10 +116,6 @@ def all_figures():
         yield answers.student_accuracy(students, 0.2)
         yield training.loss_curves(make_history(students))
         yield training.cost_figure(make_costs(students))
-        yield tradeoff.tradeoff_figure(
-            tradeoff.student_points(students, make_explanations(students)),
-            "Wrong choices that the\nexplanation names (%)",
-        )
     yield answers.accuracy_figure(cells)
     yield plots_study.ratings_figure(scores, published.LENGTHS)
     yield plots_study.ratings_figure(scores)
@@ -130,11 +126,6 @@ def all_figures():
     yield plots_study.specification_plot(decisions)
     others = decisions.replace({"all runs": "without run 0", "1.5 IQR (paper)": "3 IQR"})
     yield plots_study.specification_plot(pd.concat([decisions, others]))
-    yield tradeoff.tradeoff_figure(
-        tradeoff.published_points(cells[cells["panel"] == "all runs"], scores),
-        "Mean of five ratings (1 to 5)",
-        (1, 5),
-    )
     yield plots_texts.text_lengths(make_explanations(full).rename(columns={"arm": "kind"}))
     yield plots_texts.letter_distribution(
         pd.DataFrame(
@@ -449,63 +440,6 @@ def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path)
     np.testing.assert_allclose(both["p_x"], both["p_y"], rtol=1e-6, atol=1e-9)
     filled = [line.get_markerfacecolor() == "black" for line in figure.axes[0].lines]
     assert filled == list(four["holds"])
-
-
-def test_published_points_have_rs_quality_and_a_wide_enough_interval(scores):
-    cells = accuracy.published_cells()
-    points = tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
-    r = reference.load_golden()["explainability"]["descriptives"]
-    for row in points.itertuples():
-        theirs = r[row.arm]["Quality"]
-        assert row.quality == pytest.approx(theirs["mean"])
-        assert 1 < (row.quality_high - row.quality) / 1.96 / theirs["se"] < 1.35
-    assert list(points.loc[points["pareto"], "arm"]) == ["MT:Unrevised", "MT+CF:Revised"]
-
-
-def test_pareto_front():
-    front = tradeoff.pareto_front(pd.Series([1, 2, 2, 3, 4.0]), pd.Series([5, 5, 4, 4.5, np.nan]))
-    assert front.tolist() == [False, True, False, True, False]
-    assert tradeoff.pareto_front(pd.Series([1, 1]), pd.Series([2, 2])).all()  # equals tie
-
-
-@pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_points_of_students(seeds):
-    students = make_students(seeds, ("135M",), ("MT:Unrevised", "label-only"))
-    explanations = make_explanations(students)
-    explanations.loc[0, ["empty", "mentions_other_choices"]] = [True, np.nan]
-    points = tradeoff.student_points(students, explanations).set_index("arm")
-    assert list(points.index) == ["label-only", "MT:Unrevised"]
-    assert np.isnan(points.loc["label-only", "quality"])
-    row, part = points.loc["MT:Unrevised"], students[students["arm"] == "MT:Unrevised"]
-    shares = explanations["mentions_other_choices"].fillna(0)  # the empty one names nothing
-    over = "id" if seeds < 3 else "seed"
-    means = 100 * shares.groupby(explanations[over]).mean()
-    assert row["accuracy"] == pytest.approx(100 * part["correct"].mean() / 40)
-    assert row["quality"] == pytest.approx(100 * shares.mean())
-    half = distributions.t.ppf(0.975, len(means) - 1) * means.std() / np.sqrt(len(means))
-    assert row["quality_high"] == pytest.approx(min(100, means.mean() + half))
-    if seeds < 3:
-        assert row["accuracy_low"] == pytest.approx(100 * wilson(part["correct"].mean(), 40)[0])
-    assert row["intervals"] == ("over questions" if seeds < 3 else "over seeds")
-
-
-def test_a_run_without_explanations_has_no_trade_off():
-    students = make_students(arms=("label-only",))
-    points = tradeoff.student_points(students, pd.DataFrame())
-    assert not points["pareto"].any() and tradeoff.tradeoff_findings(points).empty
-    with pytest.raises(UserError, match="add an arm other than label-only"):
-        tradeoff.tradeoff_figure(points, "quality")
-
-
-def test_findings_name_the_front_and_the_distance_to_it(scores):
-    cells = accuracy.published_cells()
-    found = tradeoff.tradeoff_findings(
-        tradeoff.published_points(cells[cells["panel"] == "all runs"], scores)
-    ).set_index("finding")
-    ahead = found.loc["MT:Unrevised (770M) is on the Pareto front by its means"]
-    assert ahead["accuracy"] == "75.6 [74.6, 76.5]"
-    behind = found.loc["CF:Unrevised (770M) is behind MT:Unrevised (770M)"]
-    assert (behind["accuracy"], behind["quality"]) == ("-9.3", "-0.15")
 
 
 def test_text_lengths_are_shares_of_each_kind():

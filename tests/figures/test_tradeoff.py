@@ -1,0 +1,60 @@
+"""Accuracy against explanation quality, drawn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.common.errors import UserError
+from lib.figures import style
+from lib.figures.tradeoff import NAMED, tradeoff_figure
+
+pytestmark = pytest.mark.usefixtures("style")
+
+
+def make_points(sizes=("135M",), arms=style.ARMS):
+    rng = np.random.default_rng(0)
+    rows = []
+    for size in sizes:
+        for arm in arms:
+            accuracy, quality = rng.uniform(30, 60), rng.uniform(0, 40)
+            if arm == "label-only":
+                quality = np.nan
+            row = {"arm": arm, "size": size, "pareto": arm.endswith(":Revised")}
+            row |= {"accuracy": accuracy, "accuracy_low": accuracy - 5}
+            row |= {"accuracy_high": accuracy + 5, "quality": quality}
+            rows.append(row | {"quality_low": quality - 4, "quality_high": quality + 4})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("sizes", [("135M",), ("small", "large")])
+def test_points_intervals_front_and_legend(sizes, readable):
+    points = make_points(sizes)
+    figure, table = tradeoff_figure(points, NAMED)
+    pd.testing.assert_frame_equal(table, points)
+    (ax,) = figure.axes
+    drawn = [container.lines[0].get_xydata()[0] for container in ax.containers]
+    rated = points[points["quality"].notna()]
+    np.testing.assert_allclose(drawn, rated[["accuracy", "quality"]])
+    rings = ax.lines[-1].get_xydata()
+    front = points[points["pareto"]].sort_values("accuracy")
+    np.testing.assert_allclose(rings, front[["accuracy", "quality"]])
+    alone = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in alone] == list(points.drop(rated.index)["accuracy"])
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    more = list(sizes) if len(sizes) > 1 else []
+    assert said[6:] == ["Pareto front", "label-only (no explanations)", *more]
+    readable(figure)
+
+
+def test_a_scale_of_ratings_says_where_its_axis_starts(readable):
+    points = make_points(arms=style.ARMS[1:4]).assign(
+        quality=[3.9, 4.0, 4.1], quality_low=np.nan, quality_high=np.nan
+    )
+    figure, _ = tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5))
+    assert figure.axes[0].get_ylabel() == "Mean of five ratings (1 to 5); axis from 3.85"
+    readable(figure)
+
+
+def test_without_explanations_there_is_no_trade_off():
+    with pytest.raises(UserError, match="add an arm other than label-only"):
+        tradeoff_figure(make_points(arms=["label-only"]), NAMED)
