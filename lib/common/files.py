@@ -1,11 +1,11 @@
-"""Files that are whole or absent: atomic writes, hashes, and shards that carry their own hash."""
+"""Files that are whole or absent: atomic writes, hashes, and friendly words where reading fails."""
 
 import hashlib
 import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import yaml
 
 from lib.common.errors import UserError
 from lib.common.paths import shown
-from lib.common.progress import Progress
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -142,61 +141,3 @@ def read_json(path: Path, made_by: str) -> dict:
             f"{shown(path)} is damaged ({error.msg} in line {error.lineno}); delete it and run "
             f"{made_by} again."
         ) from None
-
-
-class Shards:
-    """Finished records in shards named ``shard-<number>-<sha256[:12]>.jsonl`` in one folder.
-
-    A shard is written once, atomically, and its name holds the hash of its content: a damaged one
-    is noticed when read, set aside as ``*.damaged`` and counts as not done. ``settings`` says how
-    the records were made; they live in ``settings.json`` and in the folder's name.
-    """
-
-    def __init__(self, parent: Path, name: str, settings: dict):
-        self.settings = settings
-        self.folder = Path(parent) / f"{name}-{key_of(settings)}"
-
-    def read(self, number: int) -> list[dict] | None:
-        """The records of one shard, or None if it is not (wholly) there."""
-        for path in sorted(self.folder.glob(f"shard-{number:05d}-*.jsonl")):
-            data = path.read_bytes()
-            if sha256_bytes(data)[:12] == path.stem.rsplit("-", 1)[1]:
-                return [json.loads(line) for line in data.decode().split("\n") if line]
-            print(f"{shown(path)} is damaged; it is set aside and made again.", flush=True)
-            path.rename(path.with_suffix(".damaged"))
-        return None
-
-    def write(self, number: int, records: list[dict]) -> None:
-        """Write one shard, whole."""
-        lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records]
-        data = ("\n".join(lines) + "\n").encode()
-        write_bytes(self.folder / f"shard-{number:05d}-{sha256_bytes(data)[:12]}.jsonl", data)
-
-    def complete(
-        self, batches: list[list], make: Callable[[list], list[dict]], progress: Progress
-    ) -> list[dict]:
-        """All records in batch order: those on disk are read, the others made by ``make(batch)``.
-
-        Batches are fixed units, so an interrupted run that goes on gives the same texts as one
-        that was never interrupted. Ends by writing ``manifest.json`` (counts, hash, settings).
-        """
-        write_json(self.folder / "settings.json", self.settings, keep_if_same=True)
-        records: list[dict] = []
-        for number, batch in enumerate(batches):
-            found = self.read(number)
-            if found is None:
-                found = make(batch)
-                self.write(number, found)
-                progress.step(len(batch))
-            else:
-                progress.skip(len(batch))
-            records.extend(found)
-        text = json.dumps(records, ensure_ascii=False, sort_keys=True)
-        manifest = {
-            "records": len(records),
-            "shards": len(batches),
-            "sha256": sha256_bytes(text.encode()),
-            "settings": self.settings,
-        }
-        write_json(self.folder / "manifest.json", manifest, keep_if_same=True)
-        return records

@@ -1,16 +1,15 @@
-"""Runs one notebook: ``python -m lib.runner.run 04_evaluation --profile cpu [-p name=value]``.
+"""Runs a profile's notebooks that are out of date, in order: ``python -m lib.runner.run cpu``.
 
-The executed copy appears in data/runs/<profile>/notebooks only when every cell has succeeded; after
-a failure the copy as far as it came stands beside it as ``<notebook>.failed.ipynb``. Then the
-stage's record, data/runs/<profile>/stages/<notebook>.json, lists what it made (see lib/runner/depends.py).
+``--stage 04`` runs one notebook and those whose tables it needs; with ``-p name=value``, which sets
+a parameter, it is run in any case. An executed copy appears in data/runs/<profile>/notebooks only
+when every cell has succeeded; after a failure the copy as far as it came stands beside it as
+``<notebook>.failed.ipynb``. lib.runner.stages says what is out of date, lib.runner.report follows.
 """
 
 import argparse
-import ast
-import json
 import logging
 import os
-import resource
+import re
 import sys
 import time
 from pathlib import Path
@@ -18,144 +17,121 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from lib.common import files as store
-from lib.common import paths, profile, provenance
-from lib.common.errors import UserError, hint
+from lib.common import files, paths, profile, provenance
+from lib.common.errors import UserError, command_line, hint
 from lib.common.profile import Profile
 from lib.common.progress import duration
 from lib.models import checkpoints
 from lib.questions import splits
+from lib.runner import plan, report, stages
 from lib.teacher import prompt
 
-TABLES = {".csv", ".json", ".parquet"}
-STUDENT = "student.json"  # has the hashes of all that lies beside it, also of the weights
+# jsonschema, which nbformat needs, would compile a grammar of URIs for 1 s at its import; it does
+# without the package, and no notebook has a field that would be checked by it.
+sys.modules.setdefault("rfc3987_syntax", None)
+
+
+# Of Jupyter's kernels, without a warning at each start that loopback is not encrypted.
+LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
 
 
 class ThisPython(AsyncKernelManager):
     """Starts kernels with the interpreter that runs us, not a "python3" installed for Jupyter."""
 
     kernel_spec = KernelSpec(
-        argv=[
-            sys.executable,
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-            "--log-level=CRITICAL",
-        ],  # no warning at each start that loopback is not encrypted
-        display_name="Python 3",
-        language="python",
+        argv=[sys.executable, *LAUNCH], display_name="Python 3", language="python"
     )
+    peak_memory_gb: float | None = None  # of the last kernel that was shut down
+
+    async def shutdown_kernel(self, *args, **options):
+        """Note the kernel's peak of memory (Linux tells it), then shut the kernel down."""
+        status = Path(f"/proc/{self.provisioner.pid}/status")
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.is_file() else "")
+        ThisPython.peak_memory_gb = round(int(found[1]) * 1024 / 1e9, 2) if found else None
+        await super().shutdown_kernel(*args, **options)
 
 
-def find(name: str) -> Path:
-    """The notebook that is called so: ``04_evaluation``, or ``04``. UserError if there is none."""
-    known = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
-    for path in known:
-        if name in (path.stem, path.stem[:2]):
-            return path
+def check(settings: Profile) -> None:
+    """UserError for what is wrong in a profile's models, questions and prompts: said now, not when
+    they are loaded."""
+    for reference in settings.models:
+        checkpoints.check(reference)
+    for task in (settings.task, *settings.evaluation.also):
+        if splits.from_files(task):
+            splits.load(task, settings.seed)
+    if settings.teacher.source == "generate":
+        texts = prompt.read(settings.task.name)
+        prompt.prefixes(texts, settings.teacher.shots, 1, settings.seed)
+
+
+def find(name: str) -> str:
+    """The stage that is called so: ``04_evaluation``, or ``04``. UserError if there is none."""
+    known = stages.in_order()
+    for stage in known:
+        if name in (stage, stage[:2]):
+            return stage
     raise UserError(
-        f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; "
-        + hint(name, [path.stem for path in known])
+        f"There is no notebook '{name}' in {paths.shown(paths.NOTEBOOKS)}; {hint(name, known)}"
     )
 
 
-def typed(notebook: Path, given: dict[str, str]) -> dict[str, object]:
-    """Parameters from the command line as values of their defaults' types.
-
-    UserError for a parameter that the notebook does not have, or a value that does not fit.
-    """
+def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial: Path) -> None:
+    """Run a notebook's cells and show what they print; the copy grows in ``partial``."""
     import papermill
 
+    notebook = stages.notebook(stage)
     known = papermill.inspect_notebook(str(notebook))
-    if "profile" not in known:
-        raise UserError(
-            f"{paths.shown(notebook)} has no parameter 'profile'; its first code cell "
-            'must be tagged "parameters" and set profile = "cpu".'
-        )
-    values = {}
-    for name, text in given.items():
-        if name == "profile":
-            raise UserError("The profile is chosen with --profile (make: PROFILE=), not with -p.")
+    for name in given:
         if name not in known:
-            raise UserError(
-                f"{paths.shown(notebook)} has no parameter '{name}'; " + hint(name, known, "it has")
-            )
-        values[name] = _value(name, text, known[name]["default"])
-    return values
-
-
-def _value(name: str, text: str, source: str) -> object:
-    try:
-        default = ast.literal_eval(source)
-    except (ValueError, SyntaxError):
-        raise UserError(
-            f"Parameter '{name}' has the default {source}, which is not a plain value; "
-            "change it in the notebook."
-        ) from None
-    kind = type(default)
-    if kind is str:
-        return text
-    try:
-        if kind in (int, float):
-            return kind(text)
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-        if default is None or type(value) is kind:
-            return value
-    except (ValueError, SyntaxError):
-        pass
-    raise UserError(
-        f"Parameter '{name}' is of type {kind.__name__} (its default is {default!r}); "
-        f"'{text}' is not."
-    )
-
-
-def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) -> Path:
-    """Run a notebook under a profile and return the executed copy; what it prints is shown.
-
-    UserError, with everything a reader needs, if a cell fails or the kernel dies.
-    """
-    import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    from lib.runner import plan
-
-    run = profile.run_folder(settings)
-    executed = run / "notebooks" / notebook.name
-    failed = executed.with_suffix(".failed.ipynb")
-    partial = executed.with_name(f".{executed.name}")
-    executed.parent.mkdir(parents=True, exist_ok=True)
+            where = paths.shown(notebook)
+            raise UserError(f"{where} has no parameter '{name}'; {hint(name, known, 'it has')}")
     if not plan.downloads(settings):
         os.environ["HF_HUB_OFFLINE"] = "1"  # else every look-up is tried for 23 s without a network
     os.environ["HONEY_HOME"] = str(paths.BUILT.resolve())  # the kernel starts in another folder
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what matters is said below
-    started = time.time()
-    print(f"{notebook.stem} (profile {settings.name})", flush=True)
-    try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(partial),
-            {"profile": settings.name, **parameters},
-            kernel_name="python3",
-            kernel_manager_class=ThisPython,
-            cwd=str(paths.NOTEBOOKS),
-            progress_bar=False,
-            stdout_file=sys.stdout,
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what matters is said by us
+    papermill.execute_notebook(
+        str(notebook),
+        str(partial),
+        {"profile": settings.name, **given},
+        kernel_name="python3",
+        kernel_manager_class=ThisPython,
+        cwd=str(paths.NOTEBOOKS),
+        progress_bar=False,
+        stdout_file=sys.stdout,
+    )
+
+
+def explain_failure(stage: str, error: BaseException, failed: Path) -> str:
+    """What to say of an error in a cell or of a dead kernel; empty for other errors."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError, strip_color
+
+    if isinstance(error, DeadKernelError):
+        return (
+            f"The kernel of {stage} was killed (often: out of memory); finished work is kept, run "
+            f"the same command again. As far as it came: {paths.shown(failed)}"
         )
-    except BaseException as error:
-        if partial.is_file():
-            partial.replace(failed)
-        if isinstance(error, PapermillExecutionError):
-            raise UserError(_failure(notebook, failed, error)) from None
-        if isinstance(error, DeadKernelError):
-            raise UserError(
-                f"The kernel of {notebook.stem} was killed (often: out of memory); finished work "
-                f"is kept, run the same command again. As far as it came: {paths.shown(failed)}"
-            ) from None
-        raise
+    if not isinstance(error, PapermillExecutionError):
+        return ""
+    if error.ename == "UserError":
+        return error.evalue
+    cell = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
+    lines = strip_color("\n".join(error.traceback)).splitlines()[-12:]
+    return "\n".join(
+        [
+            f"{stage} failed in cell [{error.exec_count}]:\n{cell}",
+            *lines,
+            f"The notebook as far as it came: {paths.shown(failed)}",
+        ]
+    )
+
+
+def stamp(partial: Path, executed: Path, settings: Profile, **more: object) -> None:
+    """Write the executed copy with its provenance, without what GitHub cannot show."""
+    import nbformat
+
     nb = nbformat.read(partial, as_version=4)
+    notebook = paths.NOTEBOOKS / executed.name
     nb.metadata.pop("widgets", None)  # GitHub's viewer does not show notebooks that have it
     nb.metadata["papermill"] |= {
         "input_path": paths.shown(notebook),
@@ -163,142 +139,95 @@ def execute(notebook: Path, settings: Profile, parameters: dict[str, object]) ->
     }
     nb.metadata["honey"] = provenance.stamp(
         notebook=paths.shown(notebook),
-        notebook_sha256=store.sha256_file(notebook),
+        notebook_sha256=files.sha256_file(notebook),
         profile=settings.name,
-        parameters=parameters,
         seed=settings.seed,
         seeds=settings.seeds,
-        wall_seconds=round(time.time() - started, 1),
-        peak_memory_gb=_children_peak_gb(),
+        peak_memory_gb=ThisPython.peak_memory_gb,
+        **more,
     )
-    record(notebook.stem, settings)
-    store.write_text(executed, nbformat.writes(nb) + "\n")
-    # As old as its start, so that an input changed meanwhile makes it out of date; a copy that
-    # other parameters made is always out of date for Make.
-    os.utime(executed, (started, 0 if parameters else started))
+    files.write_text(executed, nbformat.writes(nb) + "\n")
+
+
+def execute(stage: str, settings: Profile, given: dict[str, str]) -> None:
+    """Run a notebook under a profile and keep the executed copy. UserError, with everything a
+    reader needs, if a cell fails or the kernel dies."""
+    executed = profile.run_folder(settings) / "notebooks" / f"{stage}.ipynb"
+    failed, partial = executed.with_suffix(".failed.ipynb"), executed.with_name(f".{stage}.ipynb")
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+    try:
+        run_papermill(stage, settings, given, partial)
+    except BaseException as error:
+        if partial.is_file():
+            partial.replace(failed)
+        sentence = explain_failure(stage, error, failed)
+        if sentence:
+            raise UserError(sentence) from None
+        raise
+    seconds = time.time() - started
+    stamp(partial, executed, settings, parameters=given, wall_seconds=round(seconds, 1))
     partial.unlink()
     failed.unlink(missing_ok=True)
-    print(f"{notebook.stem} took {duration(time.time() - started)}", flush=True)
-    return executed
+    print(f"{stage} took {duration(seconds)}", flush=True)
 
 
-def record(stage: str, settings: Profile) -> Path:
-    """Write the hashes of what a stage has made: tables, which other stages read, and figures.
-
-    The file keeps its time while the tables are the same (even if figures changed), so that Make
-    reruns the stages that read them only when it must.
-    """
-    run, figures = profile.run_folder(settings), paths.FIGURES / settings.name
-    tables = [
-        path
-        for path in (run / stage).rglob("*")
-        if path.suffix in TABLES and (path.name == STUDENT or not (path.parent / STUDENT).is_file())
-    ]
-    shown = [run / "statistics.csv"] if (run / stage / "statistics.csv").is_file() else []
-    for path in figures.glob("*.json"):
-        if store.read_json(path, "its notebook").get("notebook") == f"notebooks/{stage}.ipynb":
-            shown += figures.glob(f"{path.stem}.*")
-    made = {
-        kind: {name: store.sha256_file(paths.BUILT / name) for name in sorted(names)}
-        for kind, names in (("tables", _names(tables)), ("shown", _names(shown)))
-    }
-    path = run / "stages" / f"{stage}.json"
-    try:
-        written = path.stat().st_mtime_ns
-        same = json.loads(path.read_text())["tables"] == made["tables"]
-    except (OSError, ValueError, KeyError):  # there is none yet, or it is damaged
-        same = False
-    store.write_json(path, made, keep_if_same=True)
-    if same:
-        os.utime(path, ns=(written, written))
-    return path
+def run(settings: Profile, last: str = "", given: dict[str, str] | None = None) -> None:
+    """Run what is out of date: all stages, or the last one and what it needs. ``given``: parameters
+    of the last one, which is then run in any case."""
+    records, names, count = stages.Records(settings), stages.in_order(last), 0
+    for number, stage in enumerate(names, 1):
+        parameters = given if given and stage == last else {}
+        inputs = records.inputs(stage, parameters)
+        reason = records.why(stage, inputs) or ("parameters are set" if parameters else "")
+        if not reason:
+            continue
+        count += 1
+        print(f"{stage} (notebook {number} of {len(names)}): {reason}", flush=True)
+        records.path(stage).unlink(missing_ok=True)  # what is stopped half-way does not count
+        execute(stage, settings, parameters)
+        records.write(stage, inputs)
+    if not count:
+        print("Nothing to run: " + ", ".join(name[:2] for name in names) + " are up to date.")
 
 
-def _names(files: list[Path]) -> list[str]:
-    names = [path.relative_to(paths.BUILT) for path in files if path.is_file()]
-    return [
-        str(name)
-        for name in names
-        if not any(part.startswith((".", "checkpoint-")) for part in name.parts)
-    ]
-
-
-def _failure(notebook: Path, failed: Path, error) -> str:
-    if error.ename == "UserError":
-        return error.evalue
-    from papermill.exceptions import strip_color
-
-    lines = strip_color("\n".join(error.traceback)).splitlines()
-    cell = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
-    return (
-        f"{notebook.stem} failed in cell [{error.exec_count}]:\n{cell}\n"
-        + "\n".join(lines[-12:])
-        + f"\nThe notebook as far as it came: {paths.shown(failed)}"
-    )
-
-
-def _children_peak_gb() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9, 2)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 the notebook failed, 2 the command is wrong, 130 stopped by Ctrl-C."""
+@command_line
+def main(arguments: list[str] | None = None) -> None:
+    """Command line, see the module's docstring; exit code 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m lib.runner.run", description=__doc__.split("\n\n")[0]
     )
-    parser.add_argument("notebook", nargs="?", help="such as 04_evaluation")
-    parser.add_argument("--profile", default="cpu", help="a file in notebooks/profiles")
+    parser.add_argument("profile", help="a file in notebooks/profiles")
+    parser.add_argument("--stage", default="", help="one notebook, such as 04")
     parser.add_argument(
         "-p",
         metavar="NAME=VALUE",
         action="append",
         default=[],
         dest="parameters",
-        help="set a parameter of the notebook",
+        help="set a parameter (a text) of the notebook that --stage names",
     )
     parser.add_argument("--check", action="store_true", help="only check the profile")
     options = parser.parse_args(arguments)
-    # jsonschema, which nbformat needs, would compile a grammar of URIs for 1 s at its import; it
-    # does without the package, and no notebook has a field that would be checked by it.
-    sys.modules.setdefault("rfc3987_syntax", None)
+    given = dict(item.partition("=")[::2] for item in options.parameters)
+    if "profile" in given or (given and not options.stage):
+        raise UserError("-p goes with --stage, and the profile is the first argument.")
+    settings = profile.load(options.profile)
+    check(settings)
+    if options.check:
+        return
     try:
-        settings = profile.load(options.profile)
-        if options.check:
-            teacher = settings.teacher  # what is wrong is said now, not when it is loaded
-            for reference in settings.models:
-                checkpoints.check(reference)
-            for task in (settings.task, *settings.evaluation.also):
-                if splits.from_files(task):
-                    splits.load(task, settings.seed)
-            if teacher.source == "generate":
-                prompt.variants(prompt.read(settings.task.name), teacher.shots, 1, settings.seed)
-            return 0
-        if not options.notebook:
-            raise UserError("Which notebook? python -m lib.runner.run 04_evaluation --profile cpu")
-        given = dict(item.partition("=")[::2] for item in options.parameters)
-        wrong = [item for item in options.parameters if "=" not in item]
-        if wrong:
-            raise UserError(f"-p {wrong[0]}: write -p name=value.")
-        notebook = find(options.notebook)
-        parameters = typed(notebook, given)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        execute(notebook, settings, parameters)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+        run(settings, options.stage and find(options.stage), given)
     except KeyboardInterrupt:
         print(
-            f"{notebook.stem} was stopped; finished work is kept, run the same command again to "
-            "go on.",
-            file=sys.stderr,
+            "Stopped; finished work is kept, run the same command again to go on.", file=sys.stderr
         )
-        return 130
-    return 0
+        raise SystemExit(130) from None
+    if not options.stage:
+        index = report.build(settings)
+        print(f"Figures: {paths.shown(paths.FIGURES / settings.name)}")
+        print(f"Report:  {paths.shown(index)}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

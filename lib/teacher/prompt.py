@@ -6,14 +6,10 @@ worked texts in lib/prompts/*.yaml are ours.
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
-import yaml
-
-from lib.common import files as store
-from lib.common import paths
+from lib.common import files, paths
 from lib.common.errors import UserError
-from lib.questions.splits import Question
+from lib.questions.splits import Question, lettered
 
 FIELDS = ("question", "choices", "answer", "explanation", "draft", "critique", "revision")
 KINDS = ("explanation", "counterfactual", "critique", "revision")
@@ -28,16 +24,23 @@ class Prompt:
     opening: str = ""  # the first words of the answer, already given
 
 
-def read(task: str) -> dict:
-    """Worked examples of a task together with the common adjectives and request pairs."""
-    path = paths.PROMPTS / f"{task}.yaml"
+@dataclass(frozen=True)
+class Prefix:
+    """What a group of questions shares: worked examples in an order, two adjectives, requests."""
+
+    examples: list[dict]  # with FIELDS
+    adjectives: list[str]
+    requests: list[dict]  # the pair (critique, revision) that each example answers
+
+
+def read(dataset: str) -> dict:
+    """A dataset's worked examples together with the common adjectives and request pairs."""
+    path = paths.PROMPTS / f"{dataset}.yaml"
     if not path.is_file():
         raise UserError(
             f"{paths.shown(path)} is missing; write seven worked examples as in minicqa.yaml."
         )
-    texts = {}
-    for file in (paths.PROMPTS / "common.yaml", path):
-        texts |= yaml.safe_load(file.read_text())
+    texts = files.read_yaml(paths.PROMPTS / "common.yaml") | files.read_yaml(path)
     texts["examples"] = texts.get("examples") or []
     for number, example in enumerate(texts["examples"], 1):
         missing = [field for field in FIELDS if field not in example]
@@ -49,135 +52,86 @@ def read(task: str) -> dict:
     return texts
 
 
-def fingerprint(task: str) -> str:
-    """SHA-256 over this module and the task's prompt files: the prompts' version."""
-    files = [Path(__file__), paths.PROMPTS / "common.yaml", paths.PROMPTS / f"{task}.yaml"]
-    return store.sha256_bytes(b"".join(file.read_bytes() for file in files))
+def prefixes(texts: dict, shots: int, count: int, seed: int) -> list[Prefix]:
+    """A small pool of prefixes, of which every question draws one.
 
-
-def variants(texts: dict, shots: int, count: int, seed: int) -> list[dict]:
-    """A small pool of prefixes: order of the worked examples, two adjectives, for critiques a rest.
-
-    Every question draws one variant, so that the prompts stay diverse while the model reads each
-    prefix only once.
+    So the prompts stay diverse while the model reads each prefix only once.
     """
     if shots > len(texts["examples"]):
         raise UserError(
-            f"teacher.shots is {shots}, but the task's file has "
+            f"teacher.shots is {shots}, but the dataset's file has "
             f"{len(texts['examples'])} worked examples; lower it or write more."
         )
     rng = random.Random(f"variants {seed}")
-    pool = []
-    for _ in range(count):
-        examples = rng.sample(texts["examples"], shots)
-        pool.append(
-            {
-                "examples": examples,
-                "adjectives": rng.sample(texts["adjectives"], 2),
-                "requests": [rng.randrange(len(texts["requests"])) for _ in examples],
-            }
+    return [
+        Prefix(
+            examples=rng.sample(texts["examples"], shots),
+            adjectives=rng.sample(texts["adjectives"], 2),
+            requests=[rng.choice(texts["requests"]) for _ in range(shots)],
         )
-    return pool
+        for _ in range(count)
+    ]
 
 
-def ask(question: str, lettered: str) -> str:
-    """The question and its lettered choices, as every prompt shows them."""
-    return f"Question: {question}\nChoices: {lettered}"
+def case(question: Question, choice: int, explanation: str = "", critique: str = "") -> dict:
+    """What is known of a question (with earlier texts), by the names that worked examples use."""
+    return {
+        "question": question.question,
+        "choices": question.choices,
+        "answer": question.choices[choice],
+        "draft": explanation,
+        "critique": critique,
+    }
 
 
-def _lettered(choices: list[str]) -> str:
-    return Question("", "", tuple(choices), 0).lettered()
-
-
-def explain(question: Question, choice: int, variant: dict) -> Prompt:
-    """Ask why ``choice`` is right (the gold answer, or counterfactually another one)."""
-    first, second = variant["adjectives"]
+def explain(case: dict, prefix: Prefix) -> Prompt:
+    """Ask why the case's answer is right (the gold one, or counterfactually another choice)."""
+    first, second = prefix.adjectives
     article = "an" if first[0] in "aeiou" else "a"
     role = f"As {article} {first} and {second} speaker, give the reason in one or two sentences."
 
-    def turn(text: str, lettered: str, answer: str) -> str:
-        return f"{ask(text, lettered)}\nThe answer is {answer}. {role}"
+    def turn(case: dict) -> str:
+        return _turn(case, f"The answer is {case['answer']}. {role}")
 
-    head = tuple(
-        (turn(e["question"], _lettered(e["choices"]), e["answer"]), e["explanation"])
-        for e in variant["examples"]
-    )
-    return Prompt(head, turn(question.question, question.lettered(), question.choices[choice]))
+    head = tuple((turn(example), example["explanation"]) for example in prefix.examples)
+    return Prompt(head, turn(case))
 
 
-def critique(
-    question: Question, explanation: str, request: int, variant: dict, texts: dict
-) -> Prompt:
-    """Ask what is wrong with the explanation; six of seven worked critiques come before."""
+def critique(case: dict, request: dict, prefix: Prefix) -> Prompt:
+    """Ask what is wrong with the draft; six of seven worked critiques come before."""
 
-    def turn(text: str, lettered: str, answer: str, draft: str, number: int) -> str:
-        return (
-            f"{ask(text, lettered)}\nAnswer: {answer}\nExplanation: {draft}\n"
-            f"{texts['requests'][number]['critique']}"
-        )
+    def turn(case: dict, request: dict) -> str:
+        draft = f"Explanation: {case['draft']}"
+        return _turn(case, f"Answer: {case['answer']}", draft, request["critique"])
 
-    head = tuple(
-        (
-            turn(e["question"], _lettered(e["choices"]), e["answer"], e["draft"], number),
-            e["critique"],
-        )
-        for e, number in list(zip(variant["examples"], variant["requests"], strict=True))[:6]
-    )
-    return Prompt(
-        head,
-        turn(question.question, question.lettered(), question.answer_text, explanation, request),
-    )
+    worked = list(zip(prefix.examples, prefix.requests, strict=True))[:6]
+    head = tuple((turn(example, asked), example["critique"]) for example, asked in worked)
+    return Prompt(head, turn(case, request))
 
 
-def revise(
-    question: Question,
-    explanation: str,
-    criticism: str,
-    request: int,
-    variant: dict,
-    texts: dict,
-    answer_given: bool,
-) -> Prompt:
-    """Ask to rewrite the explanation without the criticised faults.
+def revise(case: dict, request: dict, prefix: Prefix, answer_given: bool) -> Prompt:
+    """Ask to rewrite the draft without the criticised faults.
 
     With ``answer_given`` the revision begins with the true answer, as in the paper.
     """
 
-    def turn(text: str, lettered: str, answer: str, draft: str, fault: str, number: int) -> str:
-        return (
-            f"{ask(text, lettered)}\nAnswer: {answer}\nExplanation: {draft}\nCritique: {fault}\n"
-            f"{texts['requests'][number]['revision']}"
-        )
+    def turn(case: dict, request: dict) -> str:
+        texts = f"Explanation: {case['draft']}", f"Critique: {case['critique']}"
+        return _turn(case, f"Answer: {case['answer']}", *texts, request["revision"])
 
-    def opening(answer: str) -> str:
-        return f"The answer is {answer}." if answer_given else ""
+    def opening(case: dict) -> str:
+        return f"The answer is {case['answer']}." if answer_given else ""
 
     head = tuple(
-        (
-            turn(
-                e["question"],
-                _lettered(e["choices"]),
-                e["answer"],
-                e["draft"],
-                e["critique"],
-                number,
-            ),
-            f"{opening(e['answer'])} {e['revision']}".strip(),
-        )
-        for e, number in zip(variant["examples"], variant["requests"], strict=True)
+        (turn(example, asked), f"{opening(example)} {example['revision']}".strip())
+        for example, asked in zip(prefix.examples, prefix.requests, strict=True)
     )
-    return Prompt(
-        head,
-        turn(
-            question.question,
-            question.lettered(),
-            question.answer_text,
-            explanation,
-            criticism,
-            request,
-        ),
-        opening(question.answer_text),
-    )
+    return Prompt(head, turn(case, request), opening(case))
+
+
+def _turn(case: dict, *lines: str) -> str:
+    choices = lettered(case["choices"])
+    return "\n".join([f"Question: {case['question']}", f"Choices: {choices}", *lines])
 
 
 def render(prompt: Prompt, tokenizer, chat: bool) -> str:

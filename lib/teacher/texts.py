@@ -1,24 +1,24 @@
-"""The teacher's texts for all questions: what is written, in which order, and the tables of it."""
+"""The teacher's texts for all questions: what is asked, in which order, and where it is kept."""
 
 import functools
+import hashlib
 import itertools
+import json
 import random
 
 import pandas as pd
 
-from lib.common import files, paths, profile
+from lib.common import paths, profile
 from lib.common.errors import UserError
-from lib.common.progress import Progress
 from lib.models import checkpoints
-from lib.questions import download, release
-from lib.questions import splits as tasks
-from lib.questions.mentions import degenerate, mentioned
+from lib.questions import release, splits
 from lib.questions.splits import Question
-from lib.teacher import prompt
+from lib.teacher import prompt, teacher
+from lib.teacher.shards import Shards
 
 
 class Corpus:
-    """Texts of one profile: explanations and counterfactuals (stage 01), critiques and revisions (02).
+    """Texts of one profile: explanations, counterfactuals (01), critiques and revisions (02).
 
     Finished batches are shards on disk; only what is missing loads the teacher and is written.
     ``parts``: the splits; ``first``: only so many questions of each.
@@ -26,28 +26,21 @@ class Corpus:
 
     def __init__(self, settings: profile.Profile, parts=("train", "dev"), first: int | None = None):
         self.settings = settings
-        splits = tasks.load(settings.task, settings.seed)
-        self.questions = [(split, q) for split in parts for q in splits[split][:first]]
+        questions = splits.load(settings.task, settings.seed)
+        self.questions = [(split, q) for split in parts for q in questions[split][:first]]
+        self.by_id = {q.id: q for _, q in self.questions}
         self.texts = prompt.read(settings.task.name)
-        self.variants = prompt.variants(
+        self.prefixes = prompt.prefixes(
             self.texts, settings.teacher.shots, settings.teacher.prefixes, settings.seed
         )
         shuffled = [q.id for _, q in self.questions]
         random.Random(f"prefixes {settings.seed}").shuffle(shuffled)
-        self.prefix_of = {id: i % len(self.variants) for i, id in enumerate(shuffled)}
+        self.prefix_of = {id: i % len(self.prefixes) for i, id in enumerate(shuffled)}
 
     @functools.cached_property
     def teacher(self):
         """The teacher, loaded at its first use."""
-        if self.settings.teacher.engine == "server":
-            from lib.teacher.server import ServerTeacher
-
-            return ServerTeacher(self.settings.teacher)
-        checkpoints.quiet()
-        from lib.teacher.teacher import Teacher  # imports transformers
-
-        print(f"Loading the teacher {self.settings.teacher.model} ...", flush=True)
-        return Teacher(self.settings.teacher)
+        return teacher.load(self.settings.teacher)
 
     def request(self, question: Question) -> int:
         """Which matched critique/revision request pair the question uses."""
@@ -56,22 +49,15 @@ class Corpus:
         )
 
     def prompt_of(self, kind: str, question: Question, choice: int, given: dict) -> prompt.Prompt:
-        """The prompt of one text; ``given`` holds the question's earlier texts."""
-        variant = self.variants[self.prefix_of[question.id]]
-        if kind in ("explanation", "counterfactual"):
-            return prompt.explain(question, choice, variant)
-        request = self.request(question)
+        """The prompt of one text; ``given`` holds the question's earlier texts by kind."""
+        prefix = self.prefixes[self.prefix_of[question.id]]
+        request = self.texts["requests"][self.request(question)]
+        case = prompt.case(question, choice, **given)
         if kind == "critique":
-            return prompt.critique(question, given["explanation"], request, variant, self.texts)
-        return prompt.revise(
-            question,
-            given["explanation"],
-            given["critique"],
-            request,
-            variant,
-            self.texts,
-            self.settings.teacher.answer_in_revision,
-        )
+            return prompt.critique(case, request, prefix)
+        if kind == "revision":
+            return prompt.revise(case, request, prefix, self.settings.teacher.answer_in_revision)
+        return prompt.explain(case, prefix)
 
     def choices(self, kind: str, question: Question) -> list[int]:
         """For which choices a text of this kind is written."""
@@ -93,77 +79,60 @@ class Corpus:
             group = [item[2:] for item in alike]
             # as equal as possible: small last batches are slow
             parts = -(-len(group) // self.settings.teacher.batch_size)
-            batches += [
-                group[len(group) * i // parts : len(group) * (i + 1) // parts] for i in range(parts)
-            ]
+            ends = [len(group) * i // parts for i in range(parts + 1)]
+            batches += [group[start:end] for start, end in itertools.pairwise(ends)]
         return batches
 
-    def plan_key(self, kind: str, given: dict[str, dict] | None = None) -> dict:
-        """What decides the texts of a kind: settings, teacher, prompts, questions, and ``given``, the
-        earlier texts that they go on from; a change starts a new folder. It lacks code, packages and
-        machine (another one may round otherwise)."""
-        earlier = {"critique": ["explanation"], "revision": ["explanation", "critique"]}.get(kind)
-        only = {"counterfactuals": "counterfactual", "answer_in_revision": "revision"}
-        settings = self.settings.teacher.model_dump(
-            mode="json",
-            exclude={"server", *(name for name, owner in only.items() if owner != kind)},
-        )
-        limit = settings.pop("max_new_tokens")[kind]
-        key = {
+    def prompts(self, kind: str, batch: list[tuple[str, int]], given: dict) -> list[prompt.Prompt]:
+        """The prompts of one batch; ``given``: question id -> its earlier texts by kind."""
+        return [
+            self.prompt_of(kind, self.by_id[id], choice, given.get(id, {})) for id, choice in batch
+        ]
+
+    def plan_key(self, kind: str, given: dict | None = None) -> dict:
+        """What decides the texts of a kind; a change starts a new folder.
+
+        ``prompts``: SHA-256 over all batches and prompts, and so over questions, worked examples,
+        requests and ``given``, the earlier texts. It lacks code, packages and machine (another one
+        may round otherwise).
+        """
+        digest = hashlib.sha256()
+        for batch in self.batches(kind):
+            asked = [(p.head, p.tail, p.opening) for p in self.prompts(kind, batch, given or {})]
+            digest.update(json.dumps([batch, asked]).encode())
+        settings = self.settings.teacher
+        return {
             "kind": kind,
             **teacher_identity(self.settings),
-            "teacher": settings,
-            "seed": self.settings.seed,
-            "max_new_tokens": {kind: limit},
-            "prompts": prompt.fingerprint(self.settings.task.name),
-            "questions": files.key_of(
-                [[q.id, q.question, q.choices, q.answer] for _, q in self.questions]
-            ),
+            **settings.model_dump(include={"engine", "precision", "chat"}),
+            "max_new_tokens": getattr(settings.max_new_tokens, kind),
+            "prompts": digest.hexdigest(),
         }
-        return key | (
-            {
-                "given": files.key_of(
-                    {id: [texts[name] for name in earlier] for id, texts in (given or {}).items()}
-                )
-            }
-            if earlier
-            else {}
-        )
 
-    def write(self, kind: str, given: dict[str, dict] | None = None) -> dict[tuple[str, int], str]:
+    def write(self, kind: str, given: dict | None = None) -> dict[tuple[str, int], str]:
         """Texts of one kind by (question id, choice); finished batches are read, not made again."""
-        questions = {q.id: q for _, q in self.questions}
         limit = getattr(self.settings.teacher.max_new_tokens, kind)
-        batches = self.batches(kind)
 
         def make(batch):
-            prompts = [
-                self.prompt_of(kind, questions[id], choice, (given or {}).get(id, {}))
-                for id, choice in batch
-            ]
-            texts = self.teacher.texts(prompts, limit)
+            texts = self.teacher.texts(self.prompts(kind, batch, given or {}), limit)
             return [
                 {"id": id, "choice": choice, "text": text}
                 for (id, choice), text in zip(batch, texts, strict=True)
             ]
 
-        shards = files.Shards(paths.TEXTS, kind, self.plan_key(kind, given))
-        progress = Progress(kind, sum(map(len, batches)), "texts")
-        return {(r["id"], r["choice"]): r["text"] for r in shards.complete(batches, make, progress)}
+        shards = Shards(paths.TEXTS, kind, self.plan_key(kind, given))
+        records = shards.complete(self.batches(kind), make, kind)
+        return {(r["id"], r["choice"]): r["text"] for r in records}
 
 
-def _question_columns(split: str, question: Question) -> dict:
-    return {
-        "id": question.id,
-        "split": split,
-        "question": question.question,
-        "choices": list(question.choices),
-        "answer": question.answer,
-    }
+def teacher_identity(settings: profile.Profile) -> dict:
+    """What pins the teacher; behind a server (where it runs does not change texts) its name."""
+    model = settings.teacher.model
+    return {"model": model} if settings.teacher.server else checkpoints.identity(model)
 
 
 def write_explanations(settings: profile.Profile) -> pd.DataFrame:
-    """Stage 01: a row a question with its explanation and its counterfactuals by choice.
+    """Notebook 01: a row a question with its explanation and its counterfactuals by choice.
 
     counterfactuals has one entry a choice; None where the profile asks for none.
     """
@@ -172,47 +141,30 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
     corpus = Corpus(settings)
     explanations = corpus.write("explanation")
     counterfactuals = corpus.write("counterfactual")
-    rows = []
-    for split, q in corpus.questions:
-        rows.append(
-            _question_columns(split, q)
-            | {
-                "prefix": corpus.prefix_of[q.id],
-                "explanation": explanations[q.id, q.answer],
-                "counterfactuals": [counterfactuals.get((q.id, i)) for i in range(len(q.choices))],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _published_texts(settings: profile.Profile) -> pd.DataFrame:
-    """The authors' released texts of the profile's train and dev questions, in the same columns."""
-    splits = tasks.load(settings.task, settings.seed)  # fetches what is missing
-    table = pd.DataFrame(
-        [_question_columns(split, q) for split in ("train", "dev") for q in splits[split]]
+    return _question_table(corpus.questions).assign(
+        prefix=[corpus.prefix_of[q.id] for _, q in corpus.questions],
+        explanation=[explanations[q.id, q.answer] for _, q in corpus.questions],
+        counterfactuals=[
+            [counterfactuals.get((q.id, i)) for i in range(len(q.choices))]
+            for _, q in corpus.questions
+        ],
     )
-    texts = release.teacher_table(settings.task.name, settings.seed).set_index("id")
-    columns = ["explanation", "counterfactuals", "critique", "revision"]
-    return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)
 
 
 def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd.DataFrame:
-    """Stage 02: the table of stage 01 with critique and revision of every explanation."""
+    """Notebook 02: the table of 01 with critique and revision of every explanation."""
     if settings.teacher.source == "published":
         return _published_texts(settings)
     corpus = Corpus(settings)
-    given = {
-        row["id"]: {"explanation": row["explanation"]} for row in explanations.to_dict("records")
-    }
-    if set(given) != {q.id for _, q in corpus.questions}:
+    if set(explanations["id"]) != set(corpus.by_id):
         raise UserError(
             "The explanations on disk are of other questions; run "
             f"notebooks/01_generation.ipynb with profile '{settings.name}' again."
         )
-    for (id, _), text in corpus.write("critique", given).items():
-        given[id]["critique"] = text
-    for (id, _), text in corpus.write("revision", given).items():
-        given[id]["revision"] = text
+    given = {row.id: {"explanation": row.explanation} for row in explanations.itertuples()}
+    for kind in ("critique", "revision"):
+        for (id, _), text in corpus.write(kind, given).items():
+            given[id][kind] = text
     return explanations.assign(
         request=[corpus.request(q) for _, q in corpus.questions],
         critique=[given[id]["critique"] for id in explanations["id"]],
@@ -220,102 +172,15 @@ def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd
     )
 
 
-def long_table(texts: pd.DataFrame) -> pd.DataFrame:
-    """A row a text: kind, id, text, characters, empty, degenerate, share of wrong choices named."""
-    rows = []
-    for row in texts.to_dict("records"):
-        kinds = [
-            (k, row["answer"], row[k])
-            for k in ("explanation", "critique", "revision")
-            if isinstance(row.get(k), str)
-        ]
-        kinds += [
-            ("counterfactual", i, text)
-            for i, text in enumerate(row["counterfactuals"])
-            if isinstance(text, str)
-        ]
-        for kind, choice, text in kinds:
-            rows.append(
-                {
-                    "kind": kind,
-                    "id": row["id"],
-                    "choice": choice,
-                    "text": text,
-                    "characters": len(text),
-                    "empty": not text,
-                    "degenerate": degenerate(text),
-                    "mentions_other_choices": mentioned(text, list(row["choices"]), choice),
-                }
-            )
-    return pd.DataFrame(rows)
+def _question_table(questions: list[tuple[str, Question]]) -> pd.DataFrame:
+    rows = [(q.id, split, q.question, list(q.choices), q.answer) for split, q in questions]
+    return pd.DataFrame(rows, columns=["id", "split", "question", "choices", "answer"])
 
 
-def sample_prompt(settings: profile.Profile, kind: str) -> str:
-    """The assembled prompt of the first question as plain text, to look at."""
-    corpus = Corpus(settings)
-    question = corpus.questions[0][1]
-    choice = corpus.choices(kind, question)[0]
-    return prompt.render(corpus.prompt_of(kind, question, choice, {}), None, chat=False)
-
-
-def published_critiques(settings: profile.Profile) -> pd.DataFrame:
-    """The released critiques of the profile's test questions, a row each: kind, id, characters.
-
-    Empty where they are not at hand (see lib.questions.release) or the profile's texts are not published.
-    """
-    rows = []
-    if settings.teacher.source == "published" and settings.task.name == "commonsenseqa":
-        test = tasks.load(settings.task, settings.seed)["test"]
-        found = release.critiques()
-        rows = [("critique (test split)", q.id, len(found[q.id])) for q in test if q.id in found]
-        print(f"Critiques at hand: {len(rows):,} for {len(test):,} test questions.")
-    return pd.DataFrame(rows, columns=["kind", "id", "characters"]).astype({"characters": int})
-
-
-def revised_pairs(settings: profile.Profile, long: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``long_table`` with all pairs of explanation and revision: ``long`` itself, or, where
-    the profile takes the published train file whole, also the questions left out of training."""
-    if settings.teacher.source != "published" or settings.task.train is not None:
-        return long
-    texts = release.load(settings.task.name, "train")[0]
-    return long_table(texts.assign(counterfactuals=[()] * len(texts)))
-
-
-def origin(settings: profile.Profile) -> dict:
-    """What the texts come from, for the provenance of figures: prompts and teacher, or release."""
-    if settings.teacher.source == "published":
-        pinned = download.read_sources()
-        return {"texts": f"published: {pinned['repository']} at {pinned['commit']}"}
-    return {"prompts_sha256": prompt.fingerprint(settings.task.name)} | teacher_identity(settings)
-
-
-def teacher_identity(settings: profile.Profile) -> dict:
-    """What pins the teacher; behind a server (where it runs does not change texts) its name."""
-    teacher = settings.teacher
-    return {"model": teacher.model} if teacher.server else checkpoints.identity(teacher.model)
-
-
-def summary(long: pd.DataFrame) -> pd.DataFrame:
-    """Per kind: texts, mean characters, shares empty and degenerate, other choices named."""
-    return (
-        long.groupby("kind", sort=False)
-        .agg(
-            texts=("id", "size"),
-            mean_characters=("characters", "mean"),
-            empty=("empty", "mean"),
-            degenerate=("degenerate", "mean"),
-            mentions_other_choices=("mentions_other_choices", "mean"),
-        )
-        .reset_index()
-    )
-
-
-def cleaning(settings: profile.Profile):
-    """What cleaning did to the published train texts, by kind; a sentence where none are used."""
-    if settings.teacher.source == "published":
-        return release.load(settings.task.name, "train")[1]
-    from IPython.display import Markdown
-
-    return Markdown(
-        "These texts were written here: each text's first line is kept, none is dropped."
-    )
+def _published_texts(settings: profile.Profile) -> pd.DataFrame:
+    """The authors' released texts of the profile's train and dev questions, in the same columns."""
+    questions = splits.load(settings.task, settings.seed)  # fetches what is missing
+    table = _question_table([(split, q) for split in ("train", "dev") for q in questions[split]])
+    texts = release.teacher_table(settings.task.name, settings.seed).set_index("id")
+    columns = ["explanation", "counterfactuals", "critique", "revision"]
+    return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)

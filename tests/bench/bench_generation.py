@@ -6,6 +6,7 @@ Reference: full prompts in dataset order, left-padded to the longest of the batc
 prompts, greedy; the share of identical texts is printed (float32; bf16 flips near ties).
 """
 
+import itertools
 import sys
 
 import torch
@@ -23,16 +24,16 @@ LIMITS = {"explanation": 160, "critique": 300, "revision": 300}  # new tokens, a
 
 def prompts_of(kind: str, questions, texts: dict) -> list[prompt.Prompt]:
     """Seven-shot prompts (six for critiques) of one kind, all behind the same worked examples."""
-    variant = prompt.variants(texts, 7, 1, 0)[0]
+    prefix = prompt.prefixes(texts, 7, 1, 0)[0]
     draft = "It is the usual thing, and people know it from everyday life."
     fault = "The text does not say why, and it leaves out the other choices."
+    cases = [prompt.case(q, q.answer, draft, fault) for q in questions]
+    requests = itertools.cycle(texts["requests"][:8])
     if kind == "explanation":
-        return [prompt.explain(q, q.answer, variant) for q in questions]
+        return [prompt.explain(case, prefix) for case in cases]
     if kind == "critique":
-        return [prompt.critique(q, draft, i % 8, variant, texts) for i, q in enumerate(questions)]
-    return [
-        prompt.revise(q, draft, fault, i % 8, variant, texts, True) for i, q in enumerate(questions)
-    ]
+        return [prompt.critique(case, next(requests), prefix) for case in cases]
+    return [prompt.revise(case, next(requests), prefix, True) for case in cases]
 
 
 def naive(model, tokenizer, texts: list[str], limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Atomic files, shards that notice damage, progress lines."""
+"""Atomic files, friendly reading, progress lines."""
 
 import errno
 import os
@@ -40,34 +40,6 @@ def test_key_changes_with_any_setting():
     assert files.key_of({"a": 1}) != files.key_of({"a": 2})
 
 
-def test_shards_make_only_what_is_missing_and_set_damage_aside(tmp_path, capsys):
-    shards = files.Shards(tmp_path, "texts", {"model": "x"})
-    batches, made = [[1, 2], [3], [4, 5]], []
-
-    def make(batch):
-        made.append(batch)
-        return [{"n": n} for n in batch]
-
-    first = shards.complete(batches, make, Progress("texts", 5))
-    assert first == [{"n": n} for n in range(1, 6)] and made == batches
-    again = shards.complete(batches, make, Progress("texts", 5))
-    assert again == first and made == batches, "nothing is made twice"
-    victim = sorted(shards.folder.glob("shard-00001-*"))[0]
-    victim.write_bytes(victim.read_bytes()[:-4])
-    again = shards.complete(batches, make, Progress("texts", 5))
-    assert again == first and made == [*batches, [3]]
-    assert "is damaged" in capsys.readouterr().out
-    assert files.read_json(shards.folder / "manifest.json", "x")["records"] == 5
-
-
-def test_a_text_with_other_line_ends_is_read_back(tmp_path, capsys):
-    """U+2028 and U+0085 end a line for str.splitlines, but not in JSON lines."""
-    shards = files.Shards(tmp_path, "texts", {})
-    records = [{"text": "one\u2028two\x85three\nfour"}, {"text": "five"}]
-    shards.write(0, records)
-    assert shards.read(0) == records and capsys.readouterr().out == ""
-
-
 def test_json_lines_name_the_line_that_is_broken(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes('\ufeff{"a": "x\u2028\x85y"}\r\n\n[2]'.encode())
@@ -89,11 +61,6 @@ def test_broken_yaml_is_a_sentence(tmp_path):
         path.write_text(text)
         with pytest.raises(UserError, match=f"a.yaml: {sentence}"):
             files.read_yaml(path)
-
-
-def test_other_settings_use_another_folder(tmp_path):
-    folders = {files.Shards(tmp_path, "texts", {"model": m}).folder for m in "ab"}
-    assert len(folders) == 2
 
 
 def test_broken_json_names_its_maker(tmp_path):

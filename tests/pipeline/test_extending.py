@@ -22,7 +22,7 @@ from lib.figures import style
 from lib.models import checkpoints
 from lib.questions import splits as tasks
 from lib.runner import plan
-from lib.students import grid, objectives
+from lib.students import grid, jobs, objectives
 from lib.teacher import prompt
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def elsewhere(monkeypatch, tmp_path):
     "files",
     [
         ["lib/prompts/claims.yaml", "lib/questions/splits.py", "notebooks/profiles/claims.yaml"],
-        ["lib/students/objectives.py", "notebooks/profiles/rationale_first.yaml"],
+        ["lib/common/methods.py", "notebooks/profiles/rationale_first.yaml"],
         ["notebooks/profiles/qwen.yaml"],
     ],
 )
@@ -113,22 +113,23 @@ def test_a_new_task_is_one_file_and_a_reader(monkeypatch, tmp_path):
     assert extract(objectives.answer("No"), question.choices) == 1
 
     texts = prompt.read("claims")
-    variant = prompt.variants(texts, settings.teacher.shots, 1, 0)[0]
-    asked = prompt.render(prompt.explain(question, question.answer, variant), None, chat=False)
+    prefix = prompt.prefixes(texts, settings.teacher.shots, 1, 0)[0]
+    case = prompt.case(question, question.answer, "So.", "Vague.")
+    asked = prompt.render(prompt.explain(case, prefix), None, chat=False)
     assert asked.count("Choices: (A) yes (B) no\nThe answer is no. As a") == 8
     assert asked.count("Reply: Wool makes no heat of its own;") == 7
     assert "Question: Is it true that 1 is even?" in asked and asked.endswith("\nReply:")
-    revised = prompt.revise(question, "So.", "Vague.", 0, variant, texts, True)
+    revised = prompt.revise(case, texts["requests"][0], prefix, True)
     assert revised.head[0][1].startswith("The answer is no. The heat comes from the body,")
     assert revised.opening == "The answer is no."
 
 
 def test_a_new_method_trains_answers_and_has_a_look(monkeypatch, tmp_path):
-    line = example("lib/students/objectives.py")
+    line = example("lib/common/methods.py")
     four = methods.methods
     fifth = yaml.safe_load("{" + line.split("\n", 1)[1].split("  #")[0] + "}")
     assert fifth == {"rationale-first": {"factual": 1.0}}
-    monkeypatch.setattr(objectives, "methods", lambda **how: four(**how) | fifth)
+    monkeypatch.setattr(methods, "methods", lambda **how: four(**how) | fifth)
     monkeypatch.setattr(style, "ARMS", tuple(methods.arms()))
 
     settings = write_profile(
@@ -142,7 +143,7 @@ def test_a_new_method_trains_answers_and_has_a_look(monkeypatch, tmp_path):
     assert source.startswith("[factual] ")
     assert re.fullmatch(r"It fits \S+\. So the answer is .+\.", target)
     one = settings.model_copy(update={"arms": ["rationale-first:Unrevised"]})
-    table = grid.train_all(one, texts)
+    table = jobs.train_all(one, texts)
     assert list(table["steps"]) == [2]
     history = grid.histories(one, table)
     assert set(history["task"]) == {"factual", "loss"}
@@ -182,9 +183,9 @@ def test_a_new_student_is_one_line(tmp_path):
     assert mine.model == "local:/models/mine"
     mine = mine.model_copy(update={"model": f"local:{tmp_path}/models/mine"})
     one = settings.model_copy(update={"students": [mine], "arms": ["MT:Unrevised"]})
-    table = grid.train_all(one, teacher_texts(one))
+    table = jobs.train_all(one, teacher_texts(one))
     assert list(table["steps"]) == [2]
-    trained = grid.home(one) / table["folder"][0]
+    trained = grid.students_folder(one) / table["folder"][0]
     assert json.loads((trained / "adapter_config.json").read_text())["r"] == 16
     assert table["trained_parameters"][0] == sum(
         weight.numel() for weight in load_file(trained / "adapter_model.safetensors").values()

@@ -10,6 +10,7 @@ import pytest
 
 from lib.common import files, paths, profile
 from lib.teacher import texts
+from lib.teacher.shards import Shards
 
 
 @pytest.fixture
@@ -30,14 +31,14 @@ def write_in_child(settings, log) -> int:
             import torch
 
             torch.set_num_threads(1)
-            write = files.Shards.write
+            write = Shards.write
 
             def note(self, number, records):
                 write(self, number, records)
                 with open(log, "a") as file:
                     file.write(f"{number}\n")
 
-            files.Shards.write = note
+            Shards.write = note
             texts.Corpus(settings).write("explanation")
             os._exit(0)
         except BaseException:
@@ -46,8 +47,6 @@ def write_in_child(settings, log) -> int:
 
 
 def test_twenty_kills(settings, tmp_path, monkeypatch):
-    import lib.teacher.teacher  # noqa: F401  (torch is loaded once, before forking)
-
     started = time.monotonic()
     assert os.waitpid(write_in_child(settings, tmp_path / "whole.log"), 0)[1] == 0
     whole = time.monotonic() - started

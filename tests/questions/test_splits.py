@@ -376,5 +376,5 @@ def test_a_new_task_is_one_file(monkeypatch, tmp_path):
     found = tasks.load(settings.task)
     assert {split: len(part) for split, part in found.items()} == {"train": 18, "dev": 2, "test": 4}
     assert plan.text_counts(settings)["explanation"] == 20
-    variant = prompt.variants(prompt.read("mytask"), 7, 1, 0)[0]
-    assert "The answer is x." in prompt.explain(found["test"][0], 0, variant).tail
+    prefix = prompt.prefixes(prompt.read("mytask"), 7, 1, 0)[0]
+    assert "The answer is x." in prompt.explain(prompt.case(found["test"][0], 0), prefix).tail

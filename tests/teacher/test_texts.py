@@ -1,20 +1,30 @@
-"""The teacher's texts: which prompts are asked, how they are batched, what starts a new run, what is lost."""
+"""The teacher's texts: what is asked and how it is batched, what starts a new run, what is lost."""
 
 import errno
+import importlib.util
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from lib.common import files, paths, profile
 from lib.common.errors import UserError
-from lib.questions import release, splits
-from lib.teacher import prompt
-from lib.teacher import texts as corpus
+from lib.teacher import prompt, texts
+from lib.teacher.shards import Shards
+
+REFERENCE = {
+    "explanation": "19b17712",
+    "counterfactual": "d1db6f9d",
+    "critique": "64785751",
+    "revision": "2eb76058",
+}
 
 
 class Parrot:
-    """Stands for a teacher: answers with the last line of each prompt, and fails at the n-th call."""
+    """Stands for a teacher: answers with a line of each prompt, and fails at the n-th call."""
 
     def __init__(self, fail_at=None):
         self.asked, self.fail_at = [], fail_at
@@ -34,7 +44,7 @@ def make(tmp_path, monkeypatch):
 
     def make(seed=0, task=None, **teacher):
         smoke = profile.load("smoke")
-        found = corpus.Corpus(
+        made = texts.Corpus(
             smoke.model_copy(
                 update={
                     "seed": seed,
@@ -43,8 +53,8 @@ def make(tmp_path, monkeypatch):
                 }
             )
         )
-        found.teacher = Parrot()
-        return found
+        made.teacher = Parrot()
+        return made
 
     return make
 
@@ -86,12 +96,12 @@ def test_a_batch_shares_its_worked_examples_and_batches_are_ordered_by_length(ma
 
 def test_adjectives_come_from_the_list_two_by_two(make):
     made = make(prefixes=8)
-    for variant in made.variants:
-        first, second = variant["adjectives"]
+    for prefix in made.prefixes:
+        first, second = prefix.adjectives
         assert first != second and {first, second} <= set(made.texts["adjectives"])
-    assert len({tuple(v["adjectives"]) for v in made.variants}) > 4, "the speaker stays the same"
+    assert len({tuple(p.adjectives) for p in made.prefixes}) > 4, "the speaker stays the same"
     asked = made.prompt_of("explanation", made.questions[0][1], 0, {})
-    first, second = made.variants[made.prefix_of[made.questions[0][1].id]]["adjectives"]
+    first, second = made.prefixes[made.prefix_of[made.questions[0][1].id]].adjectives
     assert all(
         f"{first} and {second} speaker" in turn
         for turn in (asked.tail, *(user for user, _ in asked.head))
@@ -148,7 +158,7 @@ def test_zero_shot_is_a_setting(make):
 )
 def test_any_other_setting_starts_a_new_folder(make, change):
     def folder(made):
-        return files.Shards(paths.TEXTS, "explanation", made.plan_key("explanation")).folder
+        return Shards(paths.TEXTS, "explanation", made.plan_key("explanation")).folder
 
     assert folder(make()) == folder(make()) != folder(make(**change))
 
@@ -180,13 +190,13 @@ def test_a_setting_of_one_kind_rewrites_that_kind(make, change, kinds):
 
 def test_earlier_texts_are_in_the_key_of_those_that_go_on_from_them(make):
     made = make()
-    texts = given(made)
-    other = {id: row | {"critique": "Long."} for id, row in texts.items()}
-    assert made.plan_key("critique", texts) == made.plan_key("critique", other)
-    assert made.plan_key("revision", texts) != made.plan_key("revision", other)
-    other = {id: row | {"explanation": "Since."} for id, row in texts.items()}
-    assert made.plan_key("critique", texts) != made.plan_key("critique", other)
-    assert made.plan_key("explanation", texts) == made.plan_key("explanation")
+    before = given(made)
+    other = {id: row | {"critique": "Long."} for id, row in before.items()}
+    assert made.plan_key("critique", before) == made.plan_key("critique", other)
+    assert made.plan_key("revision", before) != made.plan_key("revision", other)
+    other = {id: row | {"explanation": "Since."} for id, row in before.items()}
+    assert made.plan_key("critique", before) != made.plan_key("critique", other)
+    assert made.plan_key("explanation", before) == made.plan_key("explanation")
 
 
 def test_no_mixture_of_settings_stays_on_disk(make, monkeypatch):
@@ -196,39 +206,60 @@ def test_no_mixture_of_settings_stays_on_disk(make, monkeypatch):
         def texts(self, prompts, limit):
             return [files.key_of([p.head, p.tail, p.opening]) for p in prompts]
 
-    monkeypatch.setattr(corpus.Corpus, "teacher", Echo())
+    monkeypatch.setattr(texts.Corpus, "teacher", Echo())
     old, new = make().settings, make(shots=1).settings
-    whole = corpus.write_revisions(new, corpus.write_explanations(new))
+    whole = texts.write_revisions(new, texts.write_explanations(new))
     monkeypatch.setattr(paths, "TEXTS", paths.TEXTS.parent / "again")
-    mixed = corpus.write_revisions(new, corpus.write_explanations(old))
-    again = corpus.write_revisions(new, corpus.write_explanations(new))
+    mixed = texts.write_revisions(new, texts.write_explanations(old))
+    again = texts.write_revisions(new, texts.write_explanations(new))
     assert again.equals(whole) and not mixed["critique"].eq(whole["critique"]).any()
 
 
-def test_other_prompts_and_another_revision_start_a_new_folder(make, monkeypatch, tmp_path):
-    made = make(model="hub:a/b@1111")
-    first = made.plan_key("explanation")
-    assert first["revision"] == "1111" and first["prompts"] == prompt.fingerprint("minicqa")
-    assert make(model="hub:a/b@2222").plan_key("explanation") != first
-    folder = tmp_path / "prompts"
-    folder.mkdir()
-    for file in paths.PROMPTS.glob("*.yaml"):
-        (folder / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(paths, "PROMPTS", folder)
-    assert make(model="hub:a/b@1111").plan_key("explanation") == first
-    (folder / "common.yaml").write_text((folder / "common.yaml").read_text() + "# changed\n")
-    assert make(model="hub:a/b@1111").plan_key("explanation") != first
+def test_a_comment_changes_no_key_and_a_worked_example_does(make, monkeypatch, tmp_path):
+    def keys():
+        made = make()
+        return [made.plan_key(kind, given(made)) for kind in prompt.KINDS]
+
+    first = keys()
+    copy = tmp_path / "commented.py"
+    copy.write_text(Path(prompt.__file__).read_text() + "# a comment\n")
+    spec = importlib.util.spec_from_file_location("lib.teacher.commented", copy)
+    commented = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, commented)  # its dataclasses look themselves up
+    spec.loader.exec_module(commented)
+    monkeypatch.setattr(texts, "prompt", commented)
+    monkeypatch.setattr(paths, "PROMPTS", shutil.copytree(paths.PROMPTS, tmp_path / "prompts"))
+    path = paths.PROMPTS / "minicqa.yaml"
+    path.write_text(path.read_text() + "# a comment\n")
+    assert keys() == first
+    shown = make().prefixes[0].examples[0]["explanation"]
+    assert path.read_text().count(shown) == 1
+    path.write_text(path.read_text().replace(shown, "So it is."))
+    changed = [before != after for before, after in zip(first, keys(), strict=True)]
+    assert changed == [True, True, False, False]  # a worked critique shows the draft instead
+
+
+def test_prompts_of_smoke_are_those_of_the_reference(make):
+    """The first digits of the SHA-256 over all prompts: texts, weights and numbers follow."""
+    made = make()
+    keys = {kind: made.plan_key(kind, given(made))["prompts"][:8] for kind in prompt.KINDS}
+    assert keys == REFERENCE
+
+
+def test_another_revision_of_the_teacher_starts_a_new_folder(make):
+    first, second = (make(model=f"hub:a/b@{n}").plan_key("explanation") for n in (1111, 2222))
+    assert first["revision"] == "1111" and first != second
 
 
 def test_manifest_tells_counts_hash_model_prompts_and_decoding(make):
     made = make()
-    texts = made.write("explanation")
+    written = made.write("explanation")
     (path,) = paths.TEXTS.glob("explanation-*/manifest.json")
     manifest = json.loads(path.read_text())
-    assert manifest["records"] == len(texts) == 25 and manifest["shards"] == 4
+    assert manifest["records"] == len(written) == 25 and manifest["shards"] == 4
     settings = manifest["settings"]
-    assert settings["prompts"] == prompt.fingerprint("minicqa") and settings["sha256"]
-    assert settings["model"] == "tiny:llama" and settings["max_new_tokens"] == {"explanation": 8}
+    assert len(settings["prompts"]) == 64 and settings["sha256"]
+    assert settings["model"] == "tiny:llama" and settings["max_new_tokens"] == 8
     assert len(manifest["sha256"]) == 64
     assert len(list(path.parent.glob("shard-*.jsonl"))) == 4
 
@@ -271,73 +302,3 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):
     (tmp_path / "texts").write_text("a file where a folder should be")
     with pytest.raises(UserError, match="Cannot write .*settings.json: .*make the folder writable"):
         make().write("explanation")
-
-
-def test_measures_of_texts():
-    texts = pd.DataFrame(
-        [
-            {
-                "id": "q",
-                "choices": ["fox", "hen", "cow"],
-                "answer": 0,
-                "explanation": "",
-                "critique": None,
-                "revision": "A hen, and a cow, and a hen, and a cow, and a hen, and a cow.",
-                "counterfactuals": ["A fox.", None, ""],
-            }
-        ]
-    )
-    long = corpus.long_table(texts)
-    assert long["kind"].tolist() == ["explanation", "revision", "counterfactual", "counterfactual"]
-    assert long["empty"].tolist() == [True, False, False, True]
-    assert long["degenerate"].tolist() == [False, True, False, False]
-    assert long["mentions_other_choices"].tolist() == [0, 1, 0, 0]
-    summary = corpus.summary(long).set_index("kind")
-    assert summary.loc["counterfactual", ["texts", "mean_characters", "empty"]].tolist() == [
-        2,
-        3,
-        0.5,
-    ]
-
-
-def test_provenance_names_prompts_and_teacher():
-    found = corpus.origin(profile.load("smoke"))
-    assert (
-        found["prompts_sha256"] == prompt.fingerprint("minicqa") and found["model"] == "tiny:llama"
-    )
-
-
-def test_published_texts_of_the_first_questions(shared, monkeypatch, tmp_path):
-    """Profile published: 200 questions; revision names more of the other choices; test critiques."""
-    monkeypatch.setenv("HONEY_SOURCE", str(shared / "published"))
-    monkeypatch.setattr(paths, "RAW", tmp_path)
-    splits._load.cache_clear()
-    release.teacher_table.cache_clear()
-    settings = profile.load("published")
-    texts = corpus.write_revisions(settings, corpus.write_explanations(settings))
-    assert texts["split"].value_counts().to_dict() == {"train": 180, "dev": 20}
-    assert corpus.write_explanations(settings).columns[-1] == "counterfactuals"
-    summary = corpus.summary(corpus.long_table(texts)).set_index("kind")
-    assert summary["texts"].drop("counterfactual").to_dict() == {
-        "explanation": 200,
-        "revision": 200,
-    }
-    named = summary["mentions_other_choices"]
-    assert named["revision"] > 0.3 > 0.1 > named["explanation"]
-    train, counts = release.load("commonsenseqa", "train")
-    monkeypatch.setattr(release, "load", lambda *_: (train[train["revision"].isna()], counts))
-    assert corpus.cleaning(settings)["texts"].tolist() == [9741, 9741, 48705]
-    long = corpus.long_table(texts)
-    assert corpus.revised_pairs(settings, long) is long
-    whole = settings.model_copy(update={"task": settings.task.model_copy(update={"train": None})})
-    kinds = corpus.revised_pairs(whole, long)["kind"].value_counts()
-    assert kinds.to_dict() == {"explanation": 5}, "the whole file, also what is not trained on"
-    critiques = corpus.published_critiques(settings)
-    assert set(critiques["kind"]) == {"critique (test split)"} and 90 <= len(critiques) <= 100
-    assert corpus.origin(settings)["texts"].startswith(
-        "published: DanielHendriks/llm-distillation at c31"
-    )
-    monkeypatch.setenv("HONEY_SOURCE", "http://127.0.0.1:9")
-    monkeypatch.setattr(paths, "RAW", tmp_path / "without")
-    assert release.critiques() == {} and corpus.published_critiques(settings).empty
-    assert corpus.published_critiques(profile.load("smoke")).empty

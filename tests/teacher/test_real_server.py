@@ -60,7 +60,6 @@ def start(port: int) -> subprocess.Popen:
 @pytest.fixture
 def settings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
-    monkeypatch.setattr("lib.teacher.server.PAUSES", (1,))
     folder = checkpoints.fetch("embedded:smollm2-135m-instruct")
     smoke, port = profile.load("smoke"), free_port()
     limits = smoke.teacher.max_new_tokens.model_copy(update={"explanation": 10})
