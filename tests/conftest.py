@@ -40,7 +40,7 @@ def style():
 def make_ratings():
     """Function that simulates checked ratings: each person rates each of the four methods in so
     many slots; effect lifts the last method."""
-    from lib.human_study import study
+    from lib.human_study.ratings import CONSTRUCTS, check_ratings
 
     def make(people=24, effect=0.0, seed=0, slots=2):
         rng = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def make_ratings():
                             "male" if person % 3 else "female",
                         ]
                     )
-        columns = ["participant", "method", "length", "slot", *study.CONSTRUCTS, "gender"]
-        return study.check_ratings(pd.DataFrame(rows, columns=columns))
+        columns = ["participant", "method", "length", "slot", *CONSTRUCTS, "gender"]
+        return check_ratings(pd.DataFrame(rows, columns=columns))
 
     return make

@@ -9,13 +9,17 @@ Hojsgaard 2014). V = s0 I + s1 Z1 Z1' + ..., P = V^-1 - V^-1 X (X' V^-1 X)^-1 X'
 
 from dataclasses import dataclass
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pingouin as pg
-from scipy import sparse, stats
+from scipy import stats
 
 from lib.common.errors import UserError
+from lib.common.methods import order_arms
+from lib.common.tables import melt_table, melt_values, stack
+from lib.human_study.ratings import OUTCOMES, drop_outliers
 from lib.human_study.regression import make_design
 
 ZERO = 1e-6  # a variance below this share of the residual one sits on its boundary, 0
@@ -48,26 +52,24 @@ def fit_mixed(
     is reported as 0 and left out of the tests. UserError for an unusable factor or no convergence.
     """
     y, x, factors = _prepare(ratings, outcome, random, terms)
-    found, z, parts = _optimise(y, x, factors, reml=True)
-    cov, half = parts["cov"], parts["half"]
-    slopes = [a.T @ a for a in half]
-    weights = 2 * np.linalg.inv(parts["information"])
-    moved = [part @ a for part, a in zip(z, half, strict=True)]
+    variances, found = _optimise(y, x, factors, reml=True)
+    cov, vx, lifted, solve = found.cov, found.vx, found.lifted, found.solve
+    slopes = [vx.T @ part for part in lifted]
+    weights = 2 * np.linalg.inv(found.information)
     bias = sum(
-        weights[i, j] * (moved[i].T @ parts["inverse"] @ moved[j] - slopes[i] @ cov @ slopes[j])
-        for i in range(len(z))
-        for j in range(len(z))
+        weight * (lifted[i].T @ solve(lifted[j]) - slopes[i] @ cov @ slopes[j])
+        for (i, j), weight in np.ndenumerate(weights)
     )
     return MixedFit(
-        list(x.columns),
-        parts["beta"],
-        cov,
-        found,
-        2 * np.linalg.inv(parts["hessian"]),
-        slopes,
-        cov + 2 * cov @ bias @ cov,
-        weights,
-        parts["loglik"],
+        names=list(x.columns),
+        beta=found.beta,
+        cov=cov,
+        variances=variances,
+        cov_variances=2 * np.linalg.inv(found.hessian),
+        slopes=slopes,
+        cov_kr=cov + 2 * cov @ bias @ cov,
+        weights=weights,
+        loglik=found.loglik,
     )
 
 
@@ -79,72 +81,85 @@ def _prepare(ratings, outcome, random, terms):
     x = make_design(ratings, ("method",) if "method" in terms else ())
     x = x if "length" in terms else x.drop(columns="length")
     x.insert(0, "Intercept", 1.0)
-    z = {
-        name: sparse.csr_array(pd.get_dummies(ratings[name].astype(str), dtype=float))
-        for name in random
-    }
+    z = {name: pd.get_dummies(ratings[name].astype(str)).to_numpy(float) for name in random}
     return ratings[outcome].to_numpy(float), x, z
 
 
-def _optimise(y, x, factors, reml) -> tuple[dict[str, float], list, dict]:
-    """Variances at the optimum, the Z of those above 0 (identity first), and _deviance there.
+def _optimise(y, x, factors, reml) -> tuple[dict[str, float], SimpleNamespace]:
+    """Variances at the optimum, residual first, and _derivatives there.
 
     Fisher scoring from equal variances; one that belongs at 0 goes there by fifths.
     """
-    matrices = {"residual": sparse.eye_array(len(y), format="csr")} | factors
-    found = dict.fromkeys(matrices, y.var() / len(matrices))
+    names = ["residual", *factors]
+    variances = dict.fromkeys(names, y.var() / len(names))
     for _ in range(100):
-        found = {name: v if v > ZERO * found["residual"] else 0.0 for name, v in found.items()}
-        used = [name for name, v in found.items() if v > 0]
-        z, theta = [matrices[name] for name in used], np.array([found[name] for name in used])
-        parts = _deviance(y, x.to_numpy(), z, theta, reml)
-        step = np.linalg.solve(parts["information"], parts["score"])
+        least = ZERO * variances["residual"]
+        variances = {name: v if v > least else 0.0 for name, v in variances.items()}
+        used = [name for name in names if variances[name] > 0]
+        theta = np.array([variances[name] for name in used])
+        found = _derivatives(y, x.to_numpy(), [factors[name] for name in used[1:]], theta, reml)
+        step = np.linalg.solve(found.information, found.score)
         if np.all(np.abs(step) < 1e-10 * theta):
-            return found, z, parts
+            return variances, found
         moved = np.maximum(theta - step, theta / 5).tolist()
-        found = dict.fromkeys(found, 0.0) | dict(zip(used, moved, strict=True))
+        variances = dict.fromkeys(names, 0.0) | dict(zip(used, moved, strict=True))
     raise UserError(
         f"The mixed model with {', '.join(factors)} did not converge; use fewer random factors."
     )
 
 
-def _deviance(y, x, z, theta, reml) -> dict:
-    """Score and Hessian of the (restricted) deviance by the variances, and what they need."""
-    # V = s0 I + U U', inverted through the small U' U (Woodbury).
+def _derivatives(y, x, z, theta, reml) -> SimpleNamespace:
+    """Score, Hessian and information of the (restricted) deviance by the variances theta.
+
+    z: indicator matrices of the random factors, theta[1:] their variances. No n x n matrix is
+    formed: V = s0 I + U U' is inverted through the small U' U (Woodbury), and the traces that
+    belong to the residual follow from P V P = P and tr(P V) = n - (columns of x).
+    """
     n, s0 = len(y), theta[0]
-    u = sparse.hstack(
-        [
-            sparse.csr_array((n, 0)),
-            *(part * t**0.5 for t, part in zip(theta[1:], z[1:], strict=True)),
-        ],
-        format="csr",
-    ).toarray()
+    u = np.hstack(
+        [np.empty((n, 0)), *(part * t**0.5 for part, t in zip(z, theta[1:], strict=True))]
+    )
     small = s0 * np.eye(u.shape[1]) + u.T @ u
-    inverse = (np.eye(n) - u @ np.linalg.solve(small, u.T)) / s0
-    vx = inverse @ x
+    inverse = np.linalg.inv(small)
+
+    def solve(b):  # V^-1 b
+        return (b - u @ (inverse @ (u.T @ b))) / s0
+
+    vx = solve(x)
     precision = x.T @ vx
     cov = np.linalg.inv(precision)
-    p = inverse - vx @ (cov @ vx.T)
-    py, weight = p @ y, p if reml else inverse
-    pushed = [part @ (part.T @ py) for part in z]
-    traces = np.array([[np.sum((a.T @ (weight @ b)) ** 2) for b in z] for a in z])
-    deviance = (
-        (n - u.shape[1]) * np.log(s0) + np.linalg.slogdet(small)[1] + y @ py + n * np.log(2 * np.pi)
-    )
+
+    def project(b):  # P b
+        return solve(b) - vx @ (cov @ (vx.T @ b))
+
+    def lift(b):  # Z Z' b of the residual (Z = I) and of each factor
+        return [b, *(part @ (part.T @ b) for part in z)]
+
+    weigh = project if reml else solve
+    weighed = [weigh(part) for part in z]
+    own = np.array([np.sum(a * b) for a, b in zip(z, weighed, strict=True)])
+    whole = (n - x.shape[1] * reml - theta[1:] @ own) / s0
+    traces = np.empty((len(theta), len(theta)))
+    traces[1:, 1:] = [[np.sum((a.T @ b) ** 2) for b in weighed] for a in z]
+    traces[0, 1:] = traces[1:, 0] = [np.sum(b**2) for b in weighed]
+    traces[0, 0] = (whole - theta[1:] @ traces[0, 1:]) / s0
+    py = project(y)
+    pushed = lift(py)
+    deviance = (n - u.shape[1]) * np.log(s0) + np.linalg.slogdet(small)[1] + y @ py
+    deviance += (n - x.shape[1] * reml) * np.log(2 * np.pi)
     if reml:
-        deviance += np.linalg.slogdet(precision)[1] - x.shape[1] * np.log(2 * np.pi)
-    return {
-        "cov": cov,
-        "beta": cov @ (vx.T @ y),
-        "loglik": float(-deviance / 2),
-        "inverse": inverse,
-        "half": [part.T @ vx for part in z],
-        "score": np.array(
-            [(part.T @ (weight @ part)).trace() - np.sum((part.T @ py) ** 2) for part in z]
-        ),
-        "hessian": 2 * np.array([[a @ p @ b for b in pushed] for a in pushed]) - traces,
-        "information": traces,
-    }
+        deviance += np.linalg.slogdet(precision)[1]
+    return SimpleNamespace(
+        solve=solve,
+        vx=vx,
+        cov=cov,
+        beta=cov @ (vx.T @ y),
+        lifted=lift(vx),
+        loglik=float(-deviance / 2),
+        score=np.array([whole, *own]) - [py @ part for part in pushed],
+        hessian=2 * np.array([[a @ project(b) for b in pushed] for a in pushed]) - traces,
+        information=traces,
+    )
 
 
 def _satterthwaite(fit: MixedFit, row: np.ndarray) -> tuple[float, float, float]:
@@ -243,7 +258,83 @@ def likelihood_ratio(
     logliks, sizes = [], []
     for terms in (("method", "length"), ("length",)):
         y, x, factors = _prepare(ratings, outcome, random, terms)
-        logliks.append(_optimise(y, x, factors, reml=False)[2]["loglik"])
+        logliks.append(_optimise(y, x, factors, reml=False)[1].loglik)
         sizes.append(x.shape[1])
     chi2, df = 2 * (logliks[0] - logliks[1]), sizes[0] - sizes[1]
-    return {"chi2": chi2, "df": float(df), "p": float(stats.chi2.sf(chi2, df))}
+    return {"chi2": chi2, "df": df, "p": stats.chi2.sf(chi2, df)}
+
+
+def random_choices(ratings: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Choices of random intercepts: participants alone, and with slots or questions if known."""
+    others = [
+        name for name in ("slot", "question") if name in ratings and ratings[name].nunique() > 1
+    ]
+    return [("participant",), *(("participant", name) for name in others)]
+
+
+def lrt_table(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Likelihood-ratio tests of the method on Quality at equal length, without the outliers.
+
+    Columns: random (the random intercepts), chi2, df, p, and the intercepts' variances. In the
+    authors' questionnaire each slot shows one method only, so a random slot takes from the method
+    what might as well be the slot's; a random question does not.
+    """
+    kept = drop_outliers(ratings)
+    rows = []
+    for random in random_choices(kept):
+        variances = fit_mixed(kept, random=random).variances
+        test = likelihood_ratio(kept, random=random)
+        row = {"random": "+".join(random)} | test
+        rows.append(row | {f"var_{name}": value for name, value in variances.items()})
+    return pd.DataFrame(rows)
+
+
+def gap_table(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Differences of Quality between methods, persons as random intercepts, without the outliers.
+
+    Columns: lengths ("as they are", or "equal": length is in the model), pair ("B-A"), estimate (B
+    minus A, scale points), lwr, upr (95 %), p_satt, p_holm.
+    """
+    kept, tables = drop_outliers(ratings), []
+    for lengths, terms in (("as they are", ("method",)), ("equal", ("method", "length"))):
+        table = contrast_table(fit_mixed(kept, terms=terms), order_arms(kept["method"]))
+        tables.append(table.assign(lengths=lengths))
+    columns = ["lengths", "pair", "estimate", "lwr", "upr", "p_satt", "p_holm"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def icc_table(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Share of each outcome's variance that lies between participants (intercept-only REML).
+
+    Columns: construct (the five, then Quality), var_participant, var_residual, icc.
+    """
+    rows = []
+    for outcome in OUTCOMES:
+        variances = fit_mixed(ratings, outcome, terms=()).variances
+        between, residual = variances["participant"], variances["residual"]
+        rows.append((outcome, between, residual, between / (between + residual)))
+    return pd.DataFrame(rows, columns=["construct", "var_participant", "var_residual", "icc"])
+
+
+def analyse_quality(ratings: pd.DataFrame) -> pd.DataFrame:
+    """The mixed models of Quality without the paper's outliers as a long table, "mixed_model".
+
+    statistic: the random factors joined by "+" (coefficients, F tests, variances, fit), the same
+    with " contrasts" (pairs of methods at equal length), or "lrt" (lrt_table).
+    """
+    kept = drop_outliers(ratings)
+    tables = [melt_table(lrt_table(ratings), "lrt", ["random"])]
+    for random in random_choices(kept):
+        fit, name = fit_mixed(kept, random=random), "+".join(random)
+        terms = coefficient_table(fit)
+        terms["term"] = "coef " + terms["term"]
+        gaps = contrast_table(fit, order_arms(kept["method"]))
+        whole = {"n": len(kept), "loglik": fit.loglik, "REML_crit": -2 * fit.loglik}
+        tables += [
+            melt_table(terms, name, ["term"]),
+            melt_table(effect_table(fit), name, ["statistic", "effect"]),
+            melt_table(gaps, f"{name} contrasts", ["pair"]),
+            melt_values(fit.variances, name, "var"),
+            melt_values(whole, name),
+        ]
+    return stack("mixed_model", tables)

@@ -11,8 +11,8 @@ import pandas as pd
 from lib.common import paths
 from lib.common.errors import UserError
 from lib.common.methods import PAPER_ARMS
+from lib.human_study import ratings
 from lib.human_study import runs as training_runs
-from lib.human_study import study
 
 # Mean characters of the rated explanations of each method (paper; equal to the raw ratings').
 LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
@@ -37,20 +37,22 @@ def load_panels() -> pd.DataFrame:
 
 
 def load_counts() -> pd.DataFrame:
-    """The 1,114 ratings as counts: method, construct, score (1..5), count."""
+    """The 1,114 ratings as counts: method, construct, score (1..5), count, share (percent)."""
     counts = _read(paths.PUBLISHED / "rating_counts.csv", ["model", "construct", "score", "count"])
-    return counts.rename(columns={"model": "method"})
+    counts = counts.rename(columns={"model": "method"})
+    total = counts.groupby(["method", "construct"])["count"].transform("sum")
+    return counts.assign(share=100 * counts["count"] / total)
 
 
 def load_scores() -> pd.DataFrame:
     """The same, a row a score: method, construct, score."""
-    return study.expand_counts(load_counts())
+    return ratings.expand_counts(load_counts())
 
 
 def load_ratings() -> pd.DataFrame | None:
     """The raw ratings (data/raw/study.csv), checked; None where they were not downloaded."""
     path = paths.RAW / "study.csv"
-    return study.load_ratings(path) if path.is_file() else None
+    return ratings.load_ratings(path) if path.is_file() else None
 
 
 def load_runs() -> pd.DataFrame | None:

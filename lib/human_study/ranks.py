@@ -1,16 +1,18 @@
-"""The nonparametric multivariate test of the ratings: four rank statistics, F and permutation p.
+"""Rank tests that allow for persons: all five constructs at once, and each with permutations.
 
-Formulas: Bathke, Harrar & Madden (2008), "How to compare small multivariate samples using
-nonparametric tests"; Burchett, Ellis, Harrar & Bathke (2017), "Nonparametric inference for
-multivariate data: the R package npmv". F approximations: Brunner, Dette & Munk (1997) for the
-ANOVA-type statistic, McKeon (1974), Muller (1998) and Rao (1951) for the other three.
+Formulas of the multivariate test: Bathke, Harrar & Madden (2008), "How to compare small
+multivariate samples using nonparametric tests"; Burchett, Ellis, Harrar & Bathke (2017),
+"Nonparametric inference for multivariate data: the R package npmv". F approximations: Brunner,
+Dette & Munk (1997) for the ANOVA-type statistic, McKeon (1974), Muller (1998) and Rao (1951) for
+the other three.
 """
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.human_study.study import CONSTRUCTS
+from lib.human_study.constructs import kruskal_table
+from lib.human_study.ratings import CONSTRUCTS, OUTCOMES, melt_ratings
 
 TESTS = ("anova_type", "lawley_hotelling", "bartlett_nanda_pillai", "wilks_lambda")
 BATCH = 200  # permutations at once: 200 x 1,114 ratings x 5 constructs are 9 MB
@@ -22,12 +24,9 @@ def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000, seed: int =
     Columns: test, F, df1, df2, p (F approximation), p_permutation (share of the permutations of
     the methods, the given order included, with at least this F), p_within (the same, permuting
     only among the ratings of one person, which allows for their dependence). Ratings have passed
-    study_models.require_ratings.
+    ratings.require_ratings.
     """
-    codes = np.unique(ratings["method"].astype(str), return_inverse=True)[1]
-    sizes, by_method = np.bincount(codes), np.argsort(codes, kind="stable")
-    ranks = ratings[list(CONSTRUCTS)].rank().to_numpy()[by_method]
-    persons = ratings["participant"].to_numpy()[by_method]
+    ranks, sizes, persons = _by_method(ratings, CONSTRUCTS)
     f, df1, df2 = (values[0] for values in _statistics(ranks[None], sizes))
     table = pd.DataFrame(
         {"test": TESTS, "F": f, "df1": df1, "df2": df2, "p": stats.f.sf(f, df1, df2)}
@@ -39,6 +38,38 @@ def rank_test_table(ratings: pd.DataFrame, permutations: int = 1000, seed: int =
         )
         table[name] = (beyond + 1) / (permutations + 1)
     return table
+
+
+def permutation_table(
+    ratings: pd.DataFrame, permutations: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Kruskal-Wallis' H of each outcome with p from permuting methods within each participant.
+
+    Columns: construct (the five, then Quality), H, p (chi-squared, as if ratings were
+    independent), p_within (share of seeded permutations, the given order included).
+    """
+    ranks, sizes, persons = _by_method(ratings, OUTCOMES)
+    starts = np.cumsum(sizes) - sizes
+
+    def spread(batch):  # H rises with the sum of squared rank sums over group sizes, nothing else
+        sums = np.add.reduceat(batch, starts, axis=1)
+        return (sums**2 / sizes[:, None]).sum(axis=1)
+
+    given = spread(ranks[None])[0]
+    beyond = sum(
+        (spread(ranks[order]) >= given * (1 - 1e-12)).sum(axis=0)
+        for order in shuffle(persons, permutations, seed)
+    )
+    table = kruskal_table(melt_ratings(ratings))[["construct", "H", "p"]]
+    return table.assign(p_within=(beyond + 1) / (permutations + 1))
+
+
+def _by_method(ratings: pd.DataFrame, outcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ranks of the outcomes, number of ratings of each method, and persons, method by method."""
+    codes = np.unique(ratings["method"].astype(str), return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    ranks = ratings[list(outcomes)].rank().to_numpy()
+    return ranks[order], np.bincount(codes), ratings["participant"].to_numpy()[order]
 
 
 def shuffle(blocks: np.ndarray, permutations: int, seed: int):

@@ -1,18 +1,18 @@
-"""Published reference numbers (data/published), and the comparison of ours with R's.
+"""R's values beside ours.
 
-A reference number is named by its path through r_statistics.json, joined by blanks, for instance
-"performance after tukey 220M MT:Unrevised-CF:Unrevised p_adj". The rows of our own long tables
-(lib.common.tables) join to the same names.
+data/published/r_statistics.json has what R gives on the authors' raw files, and tolerances. A value
+is named by its path there, joined by blanks, for instance "performance after tukey 220M
+MT:Unrevised-CF:Unrevised p_adj". The rows of our own long tables join to the same names.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from lib.common import paths
 from lib.common.errors import UserError
-from lib.common.paths import PUBLISHED
+from lib.human_study import published
 
 # Where R's names differ from ours: parts of a path, replaced in this order.
 RENAMED = {
@@ -34,15 +34,15 @@ SMALL_P = 1e-5  # Tukey's p values below it are compared absolutely
 TINY_P = 1e-100
 
 
-def load_golden() -> dict:
-    """Read r_statistics.json: what R gives on the authors' raw files, and the tolerances."""
-    path = PUBLISHED / "r_statistics.json"
+def load_reference() -> dict:
+    """Read r_statistics.json: nested values by area and kind, and tolerance."""
+    path = paths.PUBLISHED / "r_statistics.json"
     try:
-        golden = json.loads(path.read_text(encoding="utf-8"))
-        golden["tolerance"]["default_rel"]
+        reference = json.loads(path.read_text(encoding="utf-8"))
+        reference["tolerance"]["default_rel"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the table of R's statistics: {error}.") from error
-    return golden
+    return reference
 
 
 def flatten(nested: dict, prefix: str = "") -> dict[str, float]:
@@ -57,56 +57,66 @@ def flatten(nested: dict, prefix: str = "") -> dict[str, float]:
     return flat
 
 
-def name_values(table: pd.DataFrame, prefix: str) -> dict[str, float]:
-    """Name the rows of a long table (statistic, group, term, value; maybe analysis) as R's are.
+def name_values(table: pd.DataFrame, area: str = "") -> dict[str, float]:
+    """Name the rows of a long table (analysis, statistic, group, term, value) as R's are.
 
-    prefix: the part of r_statistics.json, "performance", "explainability" or "mixed_model".
+    area: what stands before the analysis in r_statistics.json ("performance" of "before").
     """
-    columns = [c for c in ("analysis", "statistic", "group", "term") if c in table.columns]
-    names = table[columns].astype(str).replace({"group": {"all": ""}}).agg(" ".join, axis=1)
-    return {
-        " ".join(f"{prefix} {name}".split()): value
-        for name, value in zip(names, table["value"], strict=True)
-    }
+    parts = table[["analysis", "statistic", "group", "term"]].replace({"group": {"all": ""}})
+    names = area + " " + parts.astype(str).agg(" ".join, axis=1)
+    return dict(zip(names.str.split().str.join(" "), table["value"], strict=True))
 
 
-def compare_with_r(golden: dict, ours: dict[str, float], prefix: str = "") -> pd.DataFrame:
+def compare_with_r(ours: dict[str, float], prefix: str = "") -> pd.DataFrame:
     """Put ours beside R's: statistic, R, ours, difference (ours - R), agrees (within tolerance).
 
-    golden: from load_golden; ours: from name_values; prefix: only R's numbers whose path begins
-    so. A number that we lack shows as NaN and does not agree.
+    ours: from name_values; prefix: only R's values whose name begins so. A value that we lack
+    shows as NaN and does not agree.
     """
-    flat = flatten({k: v for k, v in golden.items() if k not in ("note", "tolerance")})
+    reference = load_reference()
+    tolerance = reference.pop("tolerance")
     rows = []
-    for path, theirs in flat.items():
-        name = path
+    for name, theirs in flatten(reference).items():
         for old, new in RENAMED.items():
             name = name.replace(old, new)
         if name.startswith(prefix):
-            value = ours.get(name, ours.get(name.replace(" partial_eta2", " ges"), np.nan))
-            rows.append(
-                (
-                    name,
-                    theirs,
-                    value,
-                    value - theirs,
-                    abs(value - theirs) <= _allowed(name, theirs, golden["tolerance"]),
-                )
-            )
+            value = ours.get(name.replace(" partial_eta2", " ges"), np.nan)
+            agrees = abs(value - theirs) <= _allowed(name, theirs, tolerance)
+            rows.append((name, theirs, value, value - theirs, agrees))
     return pd.DataFrame(rows, columns=["statistic", "R", "ours", "difference", "agrees"])
 
 
+def compare_with_paper(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Every value of R's that can be computed here, as compare_with_r.
+
+    ratings: a long table by analysis.analyse_ratings, or analyse_scores of the published counts.
+    The paper's accuracies: from the single runs where they are present, else from the cells.
+    """
+    ours = name_values(published.analyse_accuracy(), "performance") | name_values(ratings)
+    return compare_with_r(ours)
+
+
+def summarise_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
+    """compare_with_paper by area and kind: values of R, how many computed, agree, and the gap.
+
+    gap: largest absolute difference. What is not computed needs raw ratings or runs.
+    """
+    words = comparison["statistic"].str.split()
+    table = comparison.assign(area=words.str[0], computed=comparison["ours"].notna())
+    table["gap"] = comparison["difference"].abs()
+    table["kind"] = np.where(table["area"] == "performance", words.str[2], words.str[1])
+    sums = {"R": ("R", "size"), "computed": ("computed", "sum")}
+    sums |= {"agrees": ("agrees", "sum"), "gap": ("gap", "max")}
+    return table.groupby(["area", "kind"], sort=False).agg(**sums).reset_index()
+
+
 def _allowed(name: str, value: float, tolerance: dict) -> float:
-    """The allowed absolute difference of one number, from the tolerances of r_statistics.json."""
+    """The allowed absolute difference of one value, from the tolerances of r_statistics.json."""
     term = name.rsplit(" ", 1)[-1]
     if " tukey " in name and term in ("lwr", "upr"):
         return tolerance["tukey_ci_abs"]
-    if (
-        value < SMALL_P
-        and " tukey " in name
-        and term == "p_adj"
-        or (value < TINY_P and term.startswith("p_"))
-    ):
+    tiny_tukey = value < SMALL_P and " tukey " in name and term == "p_adj"
+    if tiny_tukey or (value < TINY_P and term.startswith("p_")):
         return tolerance["tukey_p_below_1e-5"]["abs"]
     if name.startswith("mixed_model") and term == "se":
         return tolerance["statsmodels_mixedlm_se_rel"] * abs(value)

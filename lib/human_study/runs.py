@@ -34,7 +34,7 @@ def check_runs(runs: pd.DataFrame) -> pd.DataFrame:
     # The authors' file has one seed twice, so the accuracy has to be the same, too.
     for row in runs[runs.duplicated(COLUMNS)].itertuples():
         raise UserError(
-            f"Run {row.run} of {row.method} ({row.size}) is in the table twice; keep one of the two."
+            f"Run {row.run} of {row.method} ({row.size}) is in the table twice; keep one of them."
         )
     sizes = sorted(map(str, runs["size"].unique()))
     return runs.assign(
@@ -136,23 +136,18 @@ def tukey_table(runs: pd.DataFrame) -> pd.DataFrame:
     Columns: size, pair ("B-A"), estimate (mean of B minus mean of A, percentage points), lwr, upr,
     p_adj. UserError where a size has fewer than two methods or no second seed.
     """
-    tables = []
+    rows = []
     for size, part in runs.groupby("size", observed=True):
-        groups = dict(list(part.groupby("method", observed=True)["accuracy"]))
+        groups = {name: cell["accuracy"] for name, cell in part.groupby("method", observed=True)}
         if len(groups) < 2 or len(part) <= len(groups):
             raise UserError(f"Tukey's test at {size} needs two methods with at least two seeds.")
         _need_spread(part)
         test = stats.tukey_hsd(*groups.values())
-        interval = test.confidence_interval(0.95)
-        a, b = np.array(list(combinations(range(len(groups)), 2))).T
-        names = list(groups)
-        table = pd.DataFrame(
-            {"size": size, "pair": [f"{names[j]}-{names[i]}" for i, j in zip(a, b)]}
-        )
-        table["estimate"] = test.statistic[b, a]
-        table["lwr"], table["upr"] = interval.low[b, a], interval.high[b, a]
-        tables.append(table.assign(p_adj=test.pvalue[b, a]))
-    return pd.concat(tables, ignore_index=True)
+        low, high = test.confidence_interval(0.95)
+        for (a, first), (b, second) in combinations(enumerate(groups), 2):
+            values = (table[b, a] for table in (test.statistic, low, high, test.pvalue))
+            rows.append((size, f"{second}-{first}", *values))
+    return pd.DataFrame(rows, columns=["size", "pair", "estimate", "lwr", "upr", "p_adj"])
 
 
 def levene_test(runs: pd.DataFrame) -> dict[str, float]:
@@ -163,12 +158,8 @@ def levene_test(runs: pd.DataFrame) -> dict[str, float]:
     if len(counts) < 2 or counts.max() < 3:
         raise UserError("Levene's test needs two cells, one of them with at least three seeds.")
     test = pg.homoscedasticity(plain, dv="accuracy", group="cell", center="median").iloc[0]
-    return {
-        "df1": len(counts) - 1,
-        "df2": len(runs) - len(counts),
-        "F": test["W"],
-        "p": test["pval"],
-    }
+    freedom = {"df1": len(counts) - 1, "df2": len(runs) - len(counts)}
+    return freedom | {"F": test["W"], "p": test["pval"]}
 
 
 def shapiro_table(runs: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from lib.figures import answers as plots_answers
 from lib.figures import study, style, training
 from lib.figures.tradeoff import NAMED, tradeoff_figure
 from lib.findings import replication, tradeoff
-from lib.human_study import published, report
+from lib.human_study import constructs, published
 from lib.students import grid
 
 STUDENT = ["arm", "size", "seed"]
@@ -171,10 +171,10 @@ def draw_paper() -> Path:
     points = tradeoff.published_points(published.load_cells(), scores)
     drawn = {
         "paper_accuracy": plots_answers.accuracy_figure(published.load_panels()),
-        "ratings": study.ratings_figure(scores, published.LENGTHS),
+        "ratings": study.ratings_figure(constructs.summarise_scores(scores), published.LENGTHS),
         "rating_distribution": study.rating_distribution(published.load_counts()),
         "rating_effects": study.effect_figure(
-            report.vda_intervals(scores), "A", "Chance that the first is rated higher (A)", 0.5
+            constructs.vda_table(scores), "A", "Chance that the first is rated higher (A)", 0.5
         ),
         "outlier_decisions": study.specification_plot(published.decision_table()),
         "paper_tradeoff": tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5)),

@@ -13,10 +13,11 @@ import pytest
 
 from lib.common import files, paths
 from lib.common.methods import PAPER_ARMS
-from lib.human_study.study import CONSTRUCTS
+from lib.human_study.ratings import CONSTRUCTS
 from lib.survey import answers
 from lib.survey import page as survey
-from lib.survey.texts import TASKS
+from lib.survey.design import draw_up
+from lib.survey.texts import kinds
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -93,8 +94,8 @@ def page(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
 
-    def build(**settings):
-        html, key = survey.make_survey(make_table(), people=20, **settings)
+    def build(kind="ratings", **texts):
+        html, key = survey.page_and_key(draw_up(make_table(), kind, people=20), **texts)
         files.write_json(tmp_path / "raw" / "surveys" / f"key-{key['survey']}.json", key)
         path = files.write_text(tmp_path / "page" / "index.html", html)
         assert path.stat().st_size < 300_000  # with twelve texts of 10,000 characters
@@ -150,16 +151,16 @@ def is_check(browser):
     return browser.find_element(By.CSS_SELECTOR, "#shown h2").text == "Please read this"
 
 
-def scores_of(k, task="ratings"):
+def scores_of(k, kind="ratings"):
     """Scores for page k: its number, each statement one on, round and round the scale."""
-    return [(k + i) % len(words) + 1 for i, (_, _, words) in enumerate(TASKS[task]["asks"])]
+    return [(k + i) % len(words) + 1 for i, (_, _, words) in enumerate(kinds()[kind].asks)]
 
 
-def take_part(browser, first=1, last=13, task="ratings"):
+def take_part(browser, first=1, last=13, kind="ratings"):
     """Answer these pages; page k gets its scores, the check what it asks for."""
     for k in range(first, last + 1):
         assert heading(browser).startswith(f"Page {k} of ")
-        rate(browser, TASKS[task]["wanted"].values() if is_check(browser) else scores_of(k, task))
+        rate(browser, kinds()[kind].passing.values() if is_check(browser) else scores_of(k, kind))
 
 
 def wait_for(found, seconds=10):
@@ -172,25 +173,25 @@ def wait_for(found, seconds=10):
     raise AssertionError("waited in vain")
 
 
-@pytest.mark.parametrize(("task", "pages"), [("ratings", 13), ("errors", 9)])
+@pytest.mark.parametrize(("kind", "pages"), [("ratings", 13), ("errors", 9)])
 def test_full_participation_by_keyboard_with_a_reload_is_ingested(
-    browser, page, tmp_path, task, pages
+    browser, page, tmp_path, kind, pages
 ):
-    address, key = page(task=task)
+    address, key = page(kind=kind)
     for file in browser.downloads.glob("*"):
         file.unlink()
     browser.get(address + "?p=7")
     start(browser)
-    take_part(browser, 1, 3, task)
+    take_part(browser, 1, 3, kind)
     press(browser, Keys.TAB, Keys.SPACE)  # one answer of page 4, then the browser goes away
     browser.refresh()
     assert heading(browser) == f"Page 4 of {pages}"
     chosen = browser.find_elements(By.CSS_SELECTOR, "#rows :checked")
     assert [(c.get_attribute("name"), c.get_attribute("value")) for c in chosen] == [
-        (TASKS[task]["asks"][0][0], "1")
+        (kinds()[kind].asks[0][0], "1")
     ]
     browser.execute_script("document.querySelector('#item h1').focus()")
-    take_part(browser, 4, pages, task)
+    take_part(browser, 4, pages, kind)
     assert heading(browser) == "A little about you (optional)"
     tab_to(browser, "What is your gender?")
     press(browser, "W")
@@ -223,19 +224,19 @@ def test_full_participation_by_keyboard_with_a_reload_is_ingested(
         answer["seconds"] += 10
     (folder / file.name).write_text(json.dumps(content))
     tables, report = answers.ingest(folder)
-    table = tables[task]
+    table = tables[kind]
     assert report["kept"].tolist() == [True] and len(table) == pages - 1
     assert table["method"].value_counts().tolist() == [len(table) // 4] * 4
     place = browser.execute_script("return plan().indexOf(-1)")
-    assert table[[name for name, *_ in TASKS[task]["asks"]]].to_numpy().tolist() == [
-        scores_of(k, task) for k in range(1, pages + 1) if k != place + 1
+    assert table[[name for name, *_ in kinds()[kind].asks]].to_numpy().tolist() == [
+        scores_of(k, kind) for k in range(1, pages + 1) if k != place + 1
     ]
     assert browser.get_log("browser") == []  # no error, nothing that the policy had to stop
 
 
-@pytest.mark.parametrize(("task", "pages"), [("ratings", 13), ("errors", 9)])
-def test_hostile_text_is_shown_as_text_on_desktop_and_phone(browser, page, task, pages):
-    address, key = page(task=task)
+@pytest.mark.parametrize(("kind", "pages"), [("ratings", 13), ("errors", 9)])
+def test_hostile_text_is_shown_as_text_on_desktop_and_phone(browser, page, kind, pages):
+    address, key = page(kind=kind)
     seen, bare = set(), 0
     for width in (1000, 360):
         browser.execute_cdp_cmd(
@@ -264,8 +265,8 @@ def test_hostile_text_is_shown_as_text_on_desktop_and_phone(browser, page, task,
             )
             browser.execute_script("go(state.step + 1)")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert seen <= set(HOSTILE) and (len(seen) == 4 or task == "errors")
-    assert bare == (8 if task == "errors" else 0)  # without explanation: four at each size
+    assert seen <= set(HOSTILE) and (len(seen) == 4 or kind == "errors")
+    assert bare == (8 if kind == "errors" else 0)  # without explanation: four at each size
     assert "broken" not in browser.title
     assert browser.get_log("browser") == []
 
