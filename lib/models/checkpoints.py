@@ -9,12 +9,10 @@ import importlib.util
 import logging
 import os
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 
-from lib.common import files as store
-from lib.common import paths
+from lib.common import files, paths
 from lib.common.errors import UserError
 from lib.models import tiny
 
@@ -29,34 +27,34 @@ EMBEDDED = {
 
 
 def check(reference: str) -> None:
-    """UserError unless the reference has a model's form and, if it is local, the folder is whole."""
+    """UserError unless the reference has a model's form and, if local, the folder is whole."""
     kind, name = _split(reference)
     if kind == "local":
-        _local(name)
+        _find_local(name)
 
 
 def identity(reference: str) -> dict:
     """What pins the checkpoint: reference and hash or revision (part of every result's key)."""
     kind, name = _split(reference)
+    if kind == "hub":
+        repository, revision = name.split("@")
+        return {"model": repository, "revision": revision}
     if kind == "embedded":
-        return {"model": reference, "sha256": EMBEDDED[name]["sha256"]}
-    if kind == "tiny":
-        minicqa = store.sha256_file(paths.MINICQA / "train.jsonl")
-        return {"model": reference, "sha256": store.key_of([minicqa, tiny.SHAPE])}
-    if kind == "local":
-        files = sorted([_local(name) / "config.json", *_local(name).glob("*.safetensors")])
-        return {
-            "model": reference,
-            "sha256": store.key_of(
-                [_hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-            ),
-        }
-    return {"model": name.split("@")[0], "revision": name.split("@")[1]}
+        sha256 = EMBEDDED[name]["sha256"]
+    elif kind == "tiny":
+        sha256 = files.key_of([files.sha256_file(tiny.TEXT), tiny.SHAPE])
+    else:
+        folder = _find_local(name)
+        weights = sorted([folder / "config.json", *folder.glob("*.safetensors")])
+        sha256 = files.key_of(
+            [_hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in weights]
+        )
+    return {"model": reference, "sha256": sha256}
 
 
 @functools.lru_cache
 def _hash(path: Path, size: int, changed: int) -> str:
-    return store.sha256_file(path)  # read once as long as size and time stay
+    return files.sha256_file(path)  # read once as long as size and time stay
 
 
 def fetch(reference: str) -> Path:
@@ -66,17 +64,16 @@ def fetch(reference: str) -> Path:
     """
     kind, name = _split(reference)
     if kind == "local":
-        return _local(name)
+        return _find_local(name)
     if kind == "hub":
         return _download(name)
-    folder = paths.MODELS / f"{name}-{store.key_of(identity(reference))}"
+    folder = paths.MODELS / f"{name}-{files.key_of(identity(reference))}"
     if not (folder / "model.safetensors").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}."))
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+        temporary.mkdir(parents=True, exist_ok=True)
         try:
             (_convert_embedded if kind == "embedded" else tiny.make)(name, temporary)
-            if folder.exists():
-                shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -86,73 +83,80 @@ def fetch(reference: str) -> Path:
 def load(folder: Path, precision: str, device: str | None = None):
     """Model and tokenizer from a local folder, on the GPU if there is one, in eval mode.
 
-    ``precision``: float32, bfloat16, 8bit or 4bit (NF4 through bitsandbytes), or auto (see
-    ``best_precision``); never fp16 for an encoder-decoder, since T5 overflows in it. UserError if
-    the model cannot be computed here, see ``check_attention``.
+    ``precision``: float32, bfloat16, 8bit, 4bit or auto, see ``quantisation``. UserError if the
+    model cannot be computed here, see ``check_attention``.
     """
     import torch
-    from transformers import (
-        AutoConfig,
-        AutoModelForCausalLM,
-        AutoModelForSeq2SeqLM,
-        AutoTokenizer,
-        BitsAndBytesConfig,
-    )
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if precision == "auto":
-        precision = best_precision()
-    config = store.read_json(folder / "config.json", "the model's download")
-    seq2seq = config.get("is_encoder_decoder", False)
-    if not seq2seq:
-        check_attention(AutoConfig.from_pretrained(folder).get_text_config())
-    options: dict = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16}
-    if device == "cuda" and precision in ("8bit", "4bit") and best_precision() == "float32":
-        # GPUs without bf16, such as the T4
-        options["dtype"] = torch.float32 if seq2seq else torch.float16
-    if precision == "8bit":
-        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-    if precision == "4bit":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"]
-        )
-    if precision in ("8bit", "4bit"):
-        options["device_map"] = {"": device}
-    kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+    config = AutoConfig.from_pretrained(folder)
+    if not config.is_encoder_decoder:
+        check_attention(config.get_text_config())
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    options = quantisation(precision, device, config.is_encoder_decoder)
     model = kind.from_pretrained(folder, use_safetensors=True, **options)
-    if precision == "4bit" and device == "cpu":
-        # bitsandbytes repacks weights for AVX512 at the first generation: gradients are then wrong
-        for module in model.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
+    if device == "cpu":
+        _keep_gradients_right(model)
     if "device_map" not in options:
         model.to(device)
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
+def quantisation(precision: str, device: str, seq2seq: bool) -> dict:
+    """Options of ``from_pretrained`` for float32, bfloat16, 8bit, 4bit (NF4), or auto.
+
+    8 and 4 bits are bitsandbytes'. auto is ``best_precision``. Never fp16 for an encoder-decoder,
+    since T5 overflows in it.
+    """
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if precision == "auto":
+        precision = best_precision()
+    if precision in ("float32", "bfloat16"):
+        return {"dtype": getattr(torch, precision)}
+    dtype = torch.bfloat16
+    if device == "cuda" and best_precision() == "float32":  # GPUs without bf16, such as the T4
+        dtype = torch.float32 if seq2seq else torch.float16
+    config = BitsAndBytesConfig(
+        load_in_8bit=precision == "8bit",
+        load_in_4bit=precision == "4bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"dtype": dtype, "quantization_config": config, "device_map": {"": device}}
+
+
+def _keep_gradients_right(model) -> None:
+    # bitsandbytes repacks weights for AVX512 at the first generation: gradients are then wrong
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def check_attention(config) -> None:
     """UserError unless each token of a causal LM with this config sees all tokens before it.
 
-    lib.models.decoding, lib.students.model and lib.models.likelihood say themselves what each token sees; a window of
-    the last tokens, or layers that keep a state instead, would be passed over without a message.
+    Decoding, likelihood and training say themselves what each token sees; a window of the last
+    tokens, or layers that keep a state instead, would be passed over without a message.
     """
     kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
     window = getattr(config, "sliding_window", None)
-    if getattr(config, "use_sliding_window", True) is False or (
-        not window or window >= getattr(config, "max_position_embeddings", window)
-    ):
+    longest = getattr(config, "max_position_embeddings", window)
+    used = getattr(config, "use_sliding_window", True)
+    if used is False or not window or window >= longest:
         kinds.discard("sliding_attention")
     kinds.discard("full_attention")
-    if kinds:
-        told = (
-            f"see only the last {window} tokens"
-            if kinds == {"sliding_attention"}
-            else (f"are of kind {', '.join(sorted(kinds))}")
-        )
-        raise UserError(
-            f"The layers of this {config.model_type} model {told}, which is not computed "
-            "here; choose a checkpoint with full attention, such as SmolLM2 or Qwen3."
-        )
+    if not kinds:
+        return
+    found = f"are of kind {', '.join(sorted(kinds))}"
+    if kinds == {"sliding_attention"}:
+        found = f"see only the last {window} tokens"
+    raise UserError(
+        f"The layers of this {config.model_type} model {found}, which is not computed here; choose "
+        "a checkpoint with full attention, such as SmolLM2 or Qwen3."
+    )
 
 
 def best_precision() -> str:
@@ -160,8 +164,10 @@ def best_precision() -> str:
     import torch
 
     if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
 
 
 def _split(reference: str) -> tuple[str, str]:
@@ -171,12 +177,12 @@ def _split(reference: str) -> tuple[str, str]:
     if kind == "local" and name or kind == "hub" and "/" in name and name.count("@") == 1:
         return kind, name
     raise UserError(
-        f"'{reference}' names no model; write embedded:{next(iter(EMBEDDED))}, tiny:llama, tiny:t5, "
-        "hub:owner/name@revision or local:/folder."
+        f"'{reference}' names no model; write embedded:{next(iter(EMBEDDED))}, tiny:llama, "
+        "tiny:t5, hub:owner/name@revision or local:/folder."
     )
 
 
-def _local(name: str) -> Path:
+def _find_local(name: str) -> Path:
     folder = Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no config.json; name a folder saved by save_pretrained.")
@@ -189,28 +195,25 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, revision = name.split("@")
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    cache = paths.MODELS / "hub"
     try:
-        folder = Path(
-            snapshot_download(
-                repository,
-                revision=revision,
-                cache_dir=paths.MODELS / "hub",
-                allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
-            )
+        folder = snapshot_download(
+            repository, revision=revision, cache_dir=cache, allow_patterns=wanted
         )
     except Exception as error:  # the hub client raises many kinds of network and access errors
         raise UserError(
-            f"Cannot download {repository} at {revision[:8]} ({type(error).__name__}); check network "
-            "and access rights (gated models need `hf auth login`), or download it elsewhere and "
-            "write local:/folder in the profile."
+            f"Cannot download {repository} at {revision[:8]} ({type(error).__name__}); check "
+            "network and access rights (gated models need `hf auth login`), or download it "
+            "elsewhere and write local:/folder in the profile."
         ) from error
-    if not list(folder.glob("*.safetensors")):
+    if not list(Path(folder).glob("*.safetensors")):
         raise UserError(
-            f"{repository} at {revision[:8]} holds no safetensors; write the commit of "
-            "the hub's converted pull request after @, or convert it elsewhere and "
-            "write local:/folder in the profile."
+            f"{repository} at {revision[:8]} holds no safetensors; write the commit of the hub's "
+            "converted pull request after @, or convert it elsewhere and write local:/folder in "
+            "the profile."
         )
-    return folder
+    return Path(folder)
 
 
 def _convert_embedded(name: str, folder: Path) -> None:
@@ -219,25 +222,30 @@ def _convert_embedded(name: str, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = EMBEDDED[name]
-    spec = importlib.util.find_spec(source["package"])
-    gguf = spec and Path(spec.origin).parent / source["file"]
-    if not gguf or not gguf.is_file():
-        raise UserError(f"The embedded model's package is missing; run `{source['install']}`.")
-    if store.sha256_file(gguf) != source["sha256"]:
-        raise UserError(
-            f"{gguf} is not the expected file (SHA-256 differs); reinstall it with "
-            f"`{source['install']} --force-reinstall`."
-        )
+    gguf = find_packaged(source["package"], source["file"], source["sha256"], source["install"])
     print(f"Converting {source['file']} to safetensors, once ...", flush=True)
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
-        gguf_file=source["file"],
+        gguf_file=gguf.name,
         dtype=torch.float32,
         quantization_config=GgufConfig(dequantize=True),
     )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=source["file"])
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def find_packaged(package: str, file: str, sha256: str, install: str) -> Path:
+    """A model's file in an installed package; UserError if it is missing or not the pinned one."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / file if spec and spec.origin else None
+    if not path or not path.is_file():
+        raise UserError(f"The package {package}, which holds a model, is missing; run `{install}`.")
+    if files.sha256_file(path) != sha256:
+        raise UserError(
+            f"{path} is not the expected file (SHA-256 differs); reinstall it with "
+            f"`{install} --force-reinstall`."
+        )
+    return path
 
 
 def quiet() -> None:

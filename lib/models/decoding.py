@@ -30,7 +30,7 @@ class RowCache:
     is_compileable: bool = False
 
     def update(self, keys, values, layer_idx, *_, **__):
-        """Store new keys and values of a layer ([rows, key heads, new, size]); return all so far."""
+        """Store a layer's new keys and values ([rows, key heads, new, size]); return all so far."""
         if layer_idx not in self.rows:
             shape = (*keys.shape[:2], self.slots, keys.shape[3])
             self.rows[layer_idx] = (keys.new_empty(shape), values.new_empty(shape))
@@ -83,7 +83,7 @@ AttentionInterface.register(NAME, attention)
 class Decoder:
     """A causal LM ready for greedy decoding of prompts that may share a prefix.
 
-    ``newline``: whether each token's text contains a line break, a boolean vector over the vocabulary.
+    ``newline``: whether each token's text has a line break, a boolean vector over the vocabulary.
     """
 
     def __init__(self, model, tokenizer):
@@ -107,7 +107,7 @@ class Decoder:
         return self._prefix
 
     def _forward(self, ids, visible, offset: int, cache: RowCache) -> torch.Tensor:
-        """Run ``ids`` [rows, new]; ``visible`` [rows, used + new]; returns last hidden [rows, size]."""
+        """Last hidden state [rows, size] of ``ids`` [rows, new]; ``visible`` [rows, used + new]."""
         device, dtype = self.model.device, self.model.dtype
         ids, visible = ids.to(device), visible.to(device)
         new, total = ids.shape[1], visible.shape[1]
@@ -175,9 +175,8 @@ class Decoder:
 
     def texts(self, prompts: list[str], limit: int) -> list[str]:
         """``decode`` for strings: tokenised with special tokens only where the text has none."""
-        ids = self.tokenizer(prompts, add_special_tokens=not self._templated(prompts[0]))[
-            "input_ids"
-        ]
+        bare = not self._templated(prompts[0])
+        ids = self.tokenizer(prompts, add_special_tokens=bare)["input_ids"]
         return self.tokenizer.batch_decode(self.decode(ids, limit), skip_special_tokens=True)
 
     def _templated(self, prompt: str) -> bool:

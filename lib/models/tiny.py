@@ -5,74 +5,69 @@ from pathlib import Path
 from lib.common import paths
 
 NAMES = ("llama", "t5")
-SHAPE = {"hidden_size": 64, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 600}
+TEXT = paths.MINICQA / "train.jsonl"  # what their tokenizer is trained on
+SHAPE = {"width": 64, "feed_forward": 128, "layers": 2, "heads": 4, "kv_heads": 2, "tokens": 600}
 
 
 def make(name: str, folder: Path) -> None:
-    """A LLaMA or T5 of the real architecture with random weights and a MiniCQA tokenizer."""
+    """A LLaMA or T5 of the real architecture with random weights; it depends on TEXT and SHAPE."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-    tokenizer = _tokenizer()
-    shape, tokens = SHAPE, len(tokenizer)
-    special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    tokenizer = _train_tokenizer()
+    special = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
     with torch.random.fork_rng():
         torch.manual_seed(0)
         if name == "llama":
-            model = LlamaForCausalLM(
-                LlamaConfig(
-                    vocab_size=tokens,
-                    hidden_size=shape["hidden_size"],
-                    intermediate_size=128,
-                    num_hidden_layers=shape["layers"],
-                    num_attention_heads=shape["heads"],
-                    num_key_value_heads=shape["kv_heads"],
-                    max_position_embeddings=4096,
-                    bos_token_id=tokenizer.bos_token_id,
-                    initializer_range=0.1,
-                    **special,
-                )
+            config = LlamaConfig(
+                hidden_size=SHAPE["width"],
+                intermediate_size=SHAPE["feed_forward"],
+                num_hidden_layers=SHAPE["layers"],
+                num_attention_heads=SHAPE["heads"],
+                num_key_value_heads=SHAPE["kv_heads"],
+                max_position_embeddings=4096,
+                bos_token_id=tokenizer.bos_token_id,
+                initializer_range=0.1,
+                **special,
             )
+            model = LlamaForCausalLM(config)
         else:
-            model = T5ForConditionalGeneration(
-                T5Config(
-                    vocab_size=tokens,
-                    d_model=shape["hidden_size"],
-                    d_ff=128,
-                    d_kv=16,
-                    num_layers=shape["layers"],
-                    num_heads=shape["heads"],
-                    feed_forward_proj="gated-gelu",
-                    tie_word_embeddings=False,
-                    dropout_rate=0.0,
-                    decoder_start_token_id=tokenizer.pad_token_id,
-                    **special,
-                )
+            config = T5Config(
+                d_model=SHAPE["width"],
+                d_ff=SHAPE["feed_forward"],
+                d_kv=SHAPE["width"] // SHAPE["heads"],
+                num_layers=SHAPE["layers"],
+                num_heads=SHAPE["heads"],
+                feed_forward_proj="gated-gelu",
+                tie_word_embeddings=False,
+                dropout_rate=0.0,
+                decoder_start_token_id=tokenizer.pad_token_id,
+                **special,
             )
+            model = T5ForConditionalGeneration(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _tokenizer():
-    """A byte-level BPE trained on MiniCQA's questions and worked examples (deterministic)."""
+def _train_tokenizer():
+    """A byte-level BPE trained on MiniCQA's train questions (deterministic)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    text = [
-        path.read_text() for path in (paths.MINICQA / "train.jsonl", paths.PROMPTS / "minicqa.yaml")
-    ]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        text,
-        trainers.BpeTrainer(
-            vocab_size=SHAPE["vocabulary"],
-            special_tokens=["<pad>", "<s>", "</s>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=SHAPE["tokens"],
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    tokenizer.train_from_iterator([TEXT.read_text(encoding="utf-8")], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",

@@ -22,8 +22,9 @@ MAY_IMPORT = {  # package -> the other packages that it may import
     "setup": {"common"},
 }  # fmt: skip
 HEAVY = {  # what may be imported inside functions, as it takes seconds or is not always needed
-    "torch", "transformers", "peft", "bitsandbytes", "datasets", "submitit", "openai", "pooch",
-    "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert", "accelerate",
+    "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "datasets", "submitit",
+    "openai", "pooch", "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert",
+    "accelerate",
 }  # fmt: skip
 CORE = {  # what a reader must read to trust the study
     "common": "profile methods intervals",

