@@ -13,7 +13,7 @@ from scipy import stats
 from lib.common.errors import UserError
 from lib.common.methods import order_arms
 from lib.evaluation.measures import MEASURES
-from lib.human_study.study import OUTCOMES
+from lib.human_study.ratings import OUTCOMES
 
 KEY = ["question", "method", "length"]
 LEAST = 4  # explanations: Fisher's interval needs more than three

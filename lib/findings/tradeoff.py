@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib.common.intervals import mean_interval, wilson
 from lib.common.methods import order_arms
-from lib.human_study import runs, study
+from lib.human_study import constructs, runs
 
 NORMAL = 1.959963984540054  # quantile of a 95 % interval
 VALUES = ("accuracy", "accuracy_low", "accuracy_high", "quality", "quality_low", "quality_high")
@@ -30,7 +30,7 @@ def rated_quality(scores: pd.DataFrame) -> pd.DataFrame:
     uses the largest standard error that is possible: the mean of the constructs' standard errors,
     as if they were perfectly correlated.
     """
-    cells = study.summarise_scores(scores[scores["construct"] != "Quality"])
+    cells = constructs.summarise_scores(scores[scores["construct"] != "Quality"])
     means = cells.astype({"method": str}).groupby("method", sort=False)[["mean", "se"]].mean()
     half = NORMAL * means["se"]
     quality = pd.DataFrame({"quality": means["mean"], "quality_low": means["mean"] - half})
