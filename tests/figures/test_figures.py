@@ -1,7 +1,6 @@
 """The data behind every figure, its style and layout, and the four files that are saved of it."""
 
 import json
-import shutil
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -11,18 +10,16 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
-from scipy import stats as distributions
 
 from lib.common import files, methods, paths
 from lib.common.errors import UserError
 from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS, order_arms
 from lib.common.stage import Stage
-from lib.evaluation import accuracy
 from lib.figures import answers, style, training
 from lib.figures import study as plots_study
 from lib.figures import texts as plots_texts
-from lib.human_study import published, reference, report, study
+from lib.human_study import constructs, published
 
 TASKS = {
     "label-only": ["predict"],
@@ -42,8 +39,8 @@ def stage(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def scores():
-    return published.load_scores()
+def means():
+    return constructs.summarise_scores(published.load_scores())
 
 
 def make_students(seeds=3, sizes=("small", "large"), arms=style.ARMS, n=40):
@@ -109,23 +106,13 @@ def make_texts():
 
 def all_figures():
     """Every figure, in the fullest and the barest form that it takes."""
-    scores, cells = published.load_scores(), accuracy.published_cells()
-    counts = published.load_counts()
+    cells = published.load_panels()
     full, bare = make_students(), make_students(1, ("135M",), style.ARMS[:4])
     for students in (full, bare):
         yield answers.student_accuracy(students, 0.2)
         yield training.loss_curves(make_history(students))
         yield training.cost_figure(make_costs(students))
     yield answers.accuracy_figure(cells)
-    yield plots_study.ratings_figure(scores, published.LENGTHS)
-    yield plots_study.ratings_figure(scores)
-    yield plots_study.rating_distribution(counts)
-    yield plots_study.effect_figure(report.vda_intervals(scores), "A", "A", 0.5)
-    yield plots_study.length_figure(scores.assign(length=300, Quality=scores["score"]))
-    decisions = published.decision_table()
-    yield plots_study.specification_plot(decisions)
-    others = decisions.replace({"all runs": "without run 0", "1.5 IQR (paper)": "3 IQR"})
-    yield plots_study.specification_plot(pd.concat([decisions, others]))
     yield plots_texts.text_lengths(make_explanations(full).rename(columns={"arm": "kind"}))
     yield plots_texts.letter_distribution(
         pd.DataFrame(
@@ -238,8 +225,8 @@ def test_how_many_in_words(numbers, noun, said):
 # Saving
 
 
-def test_save_writes_four_files_that_belong_together(stage, scores):
-    figure, table = plots_study.ratings_figure(scores, published.LENGTHS)
+def test_save_writes_four_files_that_belong_together(stage, means):
+    figure, table = plots_study.ratings_figure(means, published.LENGTHS)
     assert style.save(figure, "ratings", table, stage, title="Ratings", extra=[1]) is None
     folder = paths.FIGURES / "smoke"
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -267,18 +254,18 @@ def test_save_writes_four_files_that_belong_together(stage, scores):
     np.testing.assert_array_equal(again["mean"], table["mean"])  # full precision
 
 
-def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage, scores):
+def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage, means):
     folder = paths.FIGURES / "smoke"
     found = []
     for _ in range(2):
-        figure, table = plots_study.ratings_figure(scores, published.LENGTHS)
+        figure, table = plots_study.ratings_figure(means, published.LENGTHS)
         style.save(figure, "ratings", table, stage, title="Ratings")
         found.append({p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()})
     assert found[0] == found[1]
 
 
-def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(stage, scores):
-    figure, table = plots_study.ratings_figure(scores)
+def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(stage, means):
+    figure, table = plots_study.ratings_figure(means)
     style.save(figure, "ratings", table, stage, title="Ratings")
     pdf = (paths.FIGURES / "smoke" / "ratings.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
@@ -297,7 +284,7 @@ def drawn(ax, axis="y"):
 
 
 def test_accuracy_of_published_cells():
-    figure, table = answers.accuracy_figure(accuracy.published_cells())
+    figure, table = answers.accuracy_figure(published.load_panels())
     assert list(table["panel"].unique()) == ["all runs", "without the paper's outliers"]
     assert list(table["method"][:4]) == list(PAPER_ARMS)
     assert [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes] == [
@@ -310,7 +297,7 @@ def test_accuracy_of_published_cells():
     assert first["high"] - first["mean"] == pytest.approx(half)
     one = table[table["panel"] == "all runs"].sort_values(["method", "size"])
     np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(one["mean"]))
-    alone = answers.accuracy_figure(accuracy.published_cells().assign(n=1))[1]
+    alone = answers.accuracy_figure(published.load_panels().assign(n=1))[1]
     assert alone["low"].isna().all() and alone["mean"].notna().all()
 
 
@@ -365,81 +352,6 @@ def test_costs_are_means_over_seeds():
     assert set(table.loc[table["cost"] == "seconds", "mean"]) == {120.0}
     assert {bar.get_width() for bar in figure.axes[0].patches} == {2.0}  # minutes
     assert (table["seeds"] == 3).all() and len(table) == 3 * 2 * len(style.ARMS)
-
-
-def test_ratings_are_the_published_means_with_t_intervals(scores):
-    figure, table = plots_study.ratings_figure(scores, published.LENGTHS)
-    r = reference.load_golden()["explainability"]["descriptives"]
-    for row in table.itertuples():
-        theirs = r[row.method][row.construct]
-        assert row.mean == pytest.approx(theirs["mean"])
-        half = distributions.t.ppf(0.975, theirs["n"] - 1) * theirs["se"]
-        assert (row.low, row.high) == pytest.approx((theirs["mean"] - half, theirs["mean"] + half))
-    assert figure.axes[0].get_ylim() == (1, 5)
-    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(table["mean"]))
-    assert [bar.get_height() for bar in figure.axes[1].patches] == [246, 215, 227, 409]
-
-
-def test_lengths_are_those_of_the_raw_ratings(shared):
-    ratings = study.load_ratings(shared / "published" / "study.csv")
-    means = ratings.groupby("method", observed=True)["length"].mean().round().astype(int)
-    assert means.to_dict() == published.LENGTHS
-
-
-def test_rating_distribution_is_in_percent_around_the_middle():
-    counts = published.load_counts()
-    figure, table = plots_study.rating_distribution(counts)
-    whole = table.groupby(["construct", "method"])["share"].sum()
-    assert whole.tolist() == pytest.approx([100] * 20)
-    assert table["count"].sum() == 5 * 1114
-    bars = figure.axes[0].patches  # of Plausibility: four methods of each score in turn
-    assert bars[8].get_x() + bars[8].get_width() / 2 == pytest.approx(0)  # score 3, CF:Unrevised
-    assert bars[0].get_width() == pytest.approx(100 * 8 / 277)
-
-
-def test_effects_have_the_interval_of_the_brunner_munzel_test(scores):
-    effects = report.vda_intervals(scores)
-    assert len(effects) == 30
-    row = effects[
-        (effects["construct"] == "Completeness")
-        & (effects["pair"] == "CF:Unrevised - MT+CF:Revised")
-    ].iloc[0]
-    assert row["A"] == pytest.approx(0.423467026355113)
-    part = scores[scores["construct"] == "Completeness"]
-    x, y = (part.loc[part["method"] == m, "score"] for m in ("CF:Unrevised", "MT+CF:Revised"))
-    se = (row["upr"] - row["A"]) / distributions.norm.ppf(0.975)
-    assert abs((row["A"] - 0.5) / se) == pytest.approx(
-        abs(distributions.brunnermunzel(x, y).statistic)
-    )
-    figure, table = plots_study.effect_figure(effects, "A", "A", 0.5)
-    (key,) = figure.legends
-    assert [text.get_text() for text in key.get_texts()] == [
-        "95 % interval without 0.5",
-        "with 0.5",
-    ]
-    assert [mark.get_markerfacecolor() for mark in key.get_lines()] == ["black", "white"]
-    np.testing.assert_allclose(
-        np.sort(np.concatenate([drawn(ax, "x") for ax in figure.axes])), np.sort(table["A"])
-    )
-
-
-def test_decisions_on_outliers_and_their_verdicts(shared, monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RAW", tmp_path)
-    _, two = plots_study.specification_plot(published.decision_table())
-    assert two.groupby("specification", sort=False)["n"].first().to_dict() == {
-        "all runs": 46,
-        "1.5 IQR (paper)": 39,
-    }
-    shutil.copy(shared / "published" / "experiment.csv", tmp_path)
-    figure, four = plots_study.specification_plot(published.decision_table())
-    assert four["specification"].nunique() == 4
-    verdicts = four.set_index("conclusion")["verdict"]
-    assert verdicts["method:size"].unique().tolist() == ["depends"]
-    assert verdicts["770M MT:Unrevised-CF:Unrevised"].unique().tolist() == ["always"]
-    both = two.merge(four, on=["specification", "conclusion"])
-    np.testing.assert_allclose(both["p_x"], both["p_y"], rtol=1e-6, atol=1e-9)
-    filled = [line.get_markerfacecolor() == "black" for line in figure.axes[0].lines]
-    assert filled == list(four["holds"])
 
 
 def test_text_lengths_are_shares_of_each_kind():
