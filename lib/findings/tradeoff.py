@@ -98,14 +98,3 @@ def findings(points: pd.DataFrame, chance: float) -> pd.DataFrame:
         rows.append((row.student, standing, accuracy, quality, row.accuracy_low > 100 * chance))
     columns = ["student", "standing", "accuracy", "quality", "above_chance"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def takeaway(findings: pd.DataFrame, whose: str) -> str:
-    """``findings`` in one sentence: who is on the front, and whose accuracy may be guessing."""
-    front = findings[findings["standing"] == "on the Pareto front"]
-    guessing = front.loc[~front["above_chance"].astype(bool), "student"]
-    doubt = f" (may be guessing: {', '.join(guessing)})" if len(guessing) else ""
-    return (
-        f"Of {whose} students none beats {' or '.join(front['student'])} in both accuracy and "
-        f"explanations{doubt}."
-    )
