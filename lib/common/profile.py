@@ -122,6 +122,18 @@ class EvaluationSettings(Settings):
     also: list[TaskSettings] = []
 
 
+class Needs(Settings):
+    """What a run takes: GB (1e9 bytes) of memory, disk and GPU memory; minutes on two CPU cores.
+
+    For ``make doctor`` alone: no result depends on it, so it is in no key and no ``model_dump``.
+    """
+
+    memory_gb: float | None = Field(None, gt=0)
+    disk_gb: float | None = Field(None, gt=0)
+    gpu_gb: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
+
+
 class Profile(Settings):
     """All settings of a run; ``arms`` lists method:texts pairs such as ``MT+CF:Revised``.
 
@@ -139,6 +151,7 @@ class Profile(Settings):
     training: TrainingSettings
     variants: dict[str, dict[str, float | int | str]] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
+    needs: Needs = Field(Needs(), exclude=True)
 
     @model_validator(mode="after")
     def possible(self) -> "Profile":

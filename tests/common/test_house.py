@@ -23,7 +23,7 @@ MAY_IMPORT = {  # package -> the other packages that it may import
 }  # fmt: skip
 HEAVY = {  # what may be imported inside functions, as it takes seconds or is not always needed
     "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "datasets", "submitit",
-    "openai", "pooch", "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert",
+    "openai", "pooch", "google", "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert",
     "accelerate",
 }  # fmt: skip
 CORE = {  # what a reader must read to trust the study

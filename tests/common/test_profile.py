@@ -193,3 +193,9 @@ def test_settings_to_try_are_checked_before_anything_is_trained(options, monkeyp
         SystemExit, match=r"--(rates|steps) (-1|0|nan): a number greater than 0 is needed"
     ):
         tune.main()
+
+
+def test_what_a_run_needs_is_inherited_and_in_no_key():
+    subset = profile.load("smollm2_wrong_choice")
+    assert (subset.needs.memory_gb, subset.needs.disk_gb, subset.needs.minutes) == (6.6, 3.2, 43)
+    assert "needs" not in subset.model_dump() and profile.load("smollm2").needs.memory_gb is None
