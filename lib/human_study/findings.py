@@ -68,13 +68,13 @@ def findings_of_runs(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 def takeaway(findings: pd.DataFrame) -> str:
-    """Which findings hold, in one or two sentences."""
-    names = {holds: part["finding"] for holds, part in findings.groupby("holds")}
-    sentence = f"{len(names.get('yes', []))} of {len(findings)} findings hold"
-    if "yes" in names:
-        sentence += f": {'; '.join(names['yes'])}"
+    """Which findings hold, in two sentences."""
+    held = findings.loc[findings["holds"] == "yes", "finding"]
+    n = findings["holds"].value_counts()
+    claims = f": {'; '.join(held)}" if len(held) else ""
     return (
-        sentence + f". {len(names.get('open', []))} are open, {len(names.get('no', []))} reversed."
+        f"{len(held)} of {len(findings)} findings hold{claims}. "
+        f"Open: {n.get('open', 0)}; reversed: {n.get('no', 0)}."
     )
 
 
