@@ -24,7 +24,7 @@ from lib.human_study import published, reference
 from lib.human_study.ratings import CONSTRUCTS, OUTCOMES
 from lib.survey.design import QUESTIONS, cycle
 
-# sensitivity.icc_table of the raw ratings.
+# mixed.icc_table of the raw ratings.
 ICC = {
     "Plausibility": 0.277,
     "Understandability": 0.283,
@@ -217,3 +217,13 @@ def participants_needed(table: pd.DataFrame, power: float = 0.8) -> pd.DataFrame
         rows.append((*keys, part.loc[steady, "participants"].min()))
     table = pd.DataFrame(rows, columns=["outcome", "effect", "participants"])
     return table.astype({"participants": "Int64"})
+
+
+def takeaway(needed: pd.DataFrame) -> str:
+    """``participants_needed`` of the paper's effects and a power of 80 % in one sentence."""
+    reached = needed.dropna().sort_values("participants", kind="stable")
+    parts = [f"{row.participants} for {row.outcome}" for row in reached.itertuples()]
+    missed = needed.loc[needed["participants"].isna(), "outcome"]
+    if len(missed):
+        parts.append(f"more than were simulated for {', '.join(missed)}")
+    return "Participants for a power of 80 % on the paper's effects: " + f"{', '.join(parts)}."

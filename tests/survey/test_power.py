@@ -7,7 +7,7 @@ import pytest
 
 from lib.common.methods import PAPER_ARMS
 from lib.human_study import mixed, published, reference
-from lib.human_study.ratings import CONSTRUCTS, OUTCOMES
+from lib.human_study.ratings import CONSTRUCTS, OUTCOMES, load_ratings
 from lib.survey import power
 
 R = reference.load_reference()
@@ -68,6 +68,14 @@ def test_participants_and_lengths_are_the_published_ones(many):
         assert length.loc[method].tolist() == pytest.approx(stated, rel=0.05)
 
 
+def test_stated_aggregates_are_those_of_the_raw_ratings(shared):
+    ratings = load_ratings(shared / "published" / "study.csv")
+    icc = mixed.icc_table(ratings).set_index("construct")["icc"]
+    assert icc.round(3).to_dict() == power.ICC
+    length = ratings.groupby("method", observed=True)["length"].agg(["mean", "std"]).round(1)
+    assert {m: tuple(row) for m, row in length.iterrows()} == power.LENGTHS
+
+
 def test_effect_moves_the_means_in_proportion():
     gaps = []
     for effect in (0.0, 0.5, 1.0):
@@ -113,3 +121,7 @@ def test_participants_needed_is_not_fooled_by_a_lucky_small_study():
     table = pd.DataFrame({"outcome": "Quality", "effect": 1.0} | columns)
     assert power.participants_needed(table)["participants"].tolist() == [60]
     assert power.participants_needed(table, 0.95)["participants"].isna().all()
+    sentence = power.takeaway(power.participants_needed(table))
+    assert sentence.endswith("effects: 60 for Quality.")
+    sentence = power.takeaway(power.participants_needed(table, 0.95))
+    assert sentence.endswith("effects: more than were simulated for Quality.")
