@@ -1,14 +1,21 @@
-"""The authors' released teacher output and result files: ``python -m lib.questions.release [names]``.
+"""The authors' released teacher texts, ratings and training runs.
 
-Everything comes from the authors' repository at a pinned commit (lib.questions.download) and is built into
-data/raw, never committed. ``teacher_table`` gives published texts in place of generated ones.
+``python -m lib.questions.release [NAMES]`` fetches them (study and experiment if none is named).
+All come from the authors' repository at a pinned commit: data/published/sources.json names each
+file's path and SHA-256. They are kept in data/raw, never committed. The environment variable
+HONEY_SOURCE names another place with the same paths: an http(s) address, or a folder, which may
+also hold a finished ``<name>.parquet``.
 """
 
 import functools
 import io
+import json
+import logging
 import math
+import os
 import random
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,23 +26,19 @@ import pyarrow.parquet as pq
 
 from lib.common import files, paths
 from lib.common.errors import UserError, command_line
-from lib.questions import download, splits
-from lib.questions.splits import FINAL, Question
+from lib.common.progress import Progress
+from lib.questions.question import FINAL, PARSERS, describe
 
 FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
-FOLDERS = {
-    "cqa-questions": "datasets/cqa/",
-    "critiques": "llm_outputs/rationales_critiqued/cqa-llama-test/",
-} | {
+TABLES = {  # each from the shards in a folder
     f"{data}-llama-{split}": f"llm_outputs/consolidated/{data}-llama-{split}/"
     for data in ("cqa", "strategyqa", "esnli")
     for split in ("train", "test")
 }
-NAMES = (*FILES, *FOLDERS)
-AT_HAND = {name: f"{name}.parquet" for name in FOLDERS} | {
-    "critiques": "cqa-llama-test-critiques.parquet"
-}
-TEXTS = {
+NAMES = (*FILES, *TABLES)
+TRIES = 4  # of each download
+TIMEOUT = 30.0  # seconds without a single byte
+TEXTS = {  # kind of text -> its column, by the number of the choice
     "explanation": "few_shot_positive_rationale",
     "revision": "few_shot_revision",
     "counterfactual": "counterfactual_prompt_answer_{}_rationale",
@@ -47,87 +50,144 @@ RUN_ON_BELOW = re.compile(
 )
 MARKUP = re.compile(r"```|#|[^a-zA-Z]*$")
 REASONS = (
-    "leading_blank",
-    "run_on_cut",
-    "lines_cut",
-    "no_final_punctuation",  # kept
-    "empty",
-    "only_run_on",
-    "markup",
-    "only_question",
-)  # unusable
+    *("leading_blank", "run_on_cut", "lines_cut", "no_final_punctuation"),  # the text is kept
+    *("empty", "only_run_on", "markup", "only_question"),  # it is unusable
+)
+
+
+def read_sources() -> dict:
+    """data/published/sources.json: repository, commit, files (pins) and rows of each table."""
+    return json.loads((paths.PUBLISHED / "sources.json").read_text())
+
+
+def pins(start: str) -> dict[str, str]:
+    """SHA-256 of the pinned files whose path in the repository begins so, by that path."""
+    pinned = read_sources()["files"]
+    return {file["path"]: file["sha256"] for file in pinned if file["path"].startswith(start)}
+
+
+def source() -> str | Path:
+    """Where files come from: HONEY_SOURCE (address or folder), else the repository's raw files."""
+    named = os.environ.get("HONEY_SOURCE", "").strip()
+    if named.startswith(("https://", "http://")):
+        return named.rstrip("/")
+    if not named:
+        pinned = read_sources()
+        return f"https://raw.githubusercontent.com/{pinned['repository']}/{pinned['commit']}"
+    folder = paths.ROOT / Path(named).expanduser()  # notebooks run in a folder of their own
+    if not folder.is_dir():
+        raise UserError(
+            f"HONEY_SOURCE is '{named}', which is neither an http(s) address nor a folder that "
+            "exists; correct it, or unset it to download."
+        )
+    return folder
 
 
 def fetch(name: str) -> Path:
     """Bring one published table or file to data/raw and return its path.
 
-    study and experiment are CSV files, cqa-questions a folder of JSON files; the others become one
-    parquet file with a manifest (rows, hashes of table and inputs) that is written last. A folder
-    in HONEY_SOURCE may hold ``<name>.parquet`` itself; then only its row count can be checked.
+    study and experiment are CSV files; the others become one parquet file with a manifest (rows,
+    hashes of table and inputs) that is written last. What is there and right is not fetched again.
+    Of a ``<name>.parquet`` in the folder of HONEY_SOURCE only the number of rows can be checked.
     """
-    if name not in NAMES:
-        raise UserError(f"There is no published '{name}'; there are {', '.join(NAMES)}.")
     if name in FILES:
-        target = paths.RAW / f"{name}.csv"
-        download.fetch([(pin, target) for pin in download.pins(FILES[name])], name)
-        return target
-    parts = [(pin, paths.RAW / "published" / pin.path) for pin in download.pins(FOLDERS[name])]
-    if name == "cqa-questions":
-        download.fetch(parts, name)
-        return paths.RAW / "published" / FOLDERS[name]
+        return download(name, {f"{name}.csv": FILES[name]})[0]
+    if name not in TABLES:
+        raise UserError(f"There is no published '{name}'; there are {', '.join(NAMES)}.")
     if is_ready(name):
         return paths.RAW / f"{name}.parquet"
-    place = download.source()
-    hand = place / AT_HAND[name] if isinstance(place, Path) else None
-    if hand and hand.is_file():
-        print(f"{name}: taken from {hand}; checked by its number of rows only.", flush=True)
-        return _write(name, hand.read_bytes(), {hand.name: files.sha256_file(hand)}, "rows")
-    if not parts:
-        raise UserError(
-            f"No size and SHA-256 are known for {name}, so it is not downloaded; put "
-            f"{AT_HAND[name]} into a folder and let HONEY_SOURCE name it."
-        )
-    download.fetch(parts, name)
-    return _write(
-        name,
-        _convert([path for _, path in parts]),
-        {pin.path: pin.sha256 for pin, _ in parts},
-        "size and SHA-256 of the inputs",
-    )
-
-
-def _convert(shards: list[Path]) -> bytes:
-    """The shards (Arrow streams) concatenated in order, as one parquet file."""
+    place = source()
+    finished = place / f"{name}.parquet" if isinstance(place, Path) else None
+    if finished and finished.is_file():
+        print(f"{name}: taken from {finished}; checked by its number of rows only.", flush=True)
+        inputs = {finished.name: files.sha256_file(finished)}
+        return _write(name, finished.read_bytes(), inputs, "rows")
+    pinned = pins(TABLES[name])
+    shards = download(name, {f"published/{path}": path for path in pinned})
     tables = [pa.ipc.open_stream(shard.read_bytes()).read_all() for shard in shards]
     buffer = io.BytesIO()
     pq.write_table(pa.concat_tables(tables).replace_schema_metadata(None), buffer)
-    return buffer.getvalue()
+    return _write(name, buffer.getvalue(), pinned, "size and SHA-256 of the inputs")
+
+
+def download(label: str, wanted: dict[str, str]) -> list[Path]:
+    """Bring pinned files (target in data/raw -> path in the repository) and return their paths.
+
+    Each arrives whole and with the right SHA-256, or it is absent; then UserError in one sentence.
+    """
+    import pooch
+    import requests
+
+    place, pinned = source(), pins("")
+    logging.getLogger("pooch").setLevel(logging.WARNING)
+    shelf = pooch.create(
+        paths.RAW,
+        base_url="",
+        urls={target: f"{place}/{path}" for target, path in wanted.items()},
+        registry={target: pinned[path] for target, path in wanted.items()},
+        retry_if_failed=0 if isinstance(place, Path) else TRIES - 1,
+    )
+
+    def receive(url: str, temporary: str, _) -> None:
+        os.remove(temporary)  # what is written anew gets the usual mode
+        if isinstance(place, Path):  # a CSV file may also lie in the folder itself
+            shutil.copyfile(url if Path(url).is_file() else place / Path(url).name, temporary)
+        else:
+            pooch.HTTPDownloader(timeout=TIMEOUT)(url, temporary, shelf)
+
+    progress = Progress(label, len(wanted), "files", every=10.0)
+    for target, path in wanted.items():
+        there = (paths.RAW / target).is_file()
+        try:
+            shelf.fetch(target, downloader=receive)
+        except FileNotFoundError:
+            raise _absent(path, place, "it is not there") from None
+        except requests.RequestException as error:
+            answer = error.response
+            reason = type(error).__name__ if answer is None else f"status {answer.status_code}"
+            raise _absent(path, place, reason) from None
+        except ValueError:  # so pooch says that the hash is wrong
+            raise _absent(path, place, "its SHA-256 is not the pinned one") from None
+        except OSError:
+            with files.writing(paths.RAW / target):
+                raise
+        if there:
+            progress.skip()
+        else:
+            progress.step()
+    return [paths.RAW / target for target in wanted]
+
+
+def _absent(path: str, place: str | Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} cannot be had from {place} ({reason}); check the network and HONEY_SOURCE, which "
+        "may name an address or a folder that has the file, and run the same command again."
+    )
 
 
 def _write(name: str, data: bytes, inputs: dict[str, str], checked: str) -> Path:
     """Check the rows, write the table, then its manifest: without that the table does not count."""
-    expected = download.read_sources()["rows"][name]
-    text = "few_shot_critique" if name == "critiques" else TEXTS["revision"]
+    expected = read_sources()["rows"][name]
     try:
         table = pq.read_table(io.BytesIO(data))
-        found = f"{table.num_rows:,} rows" + ("" if text in table.column_names else f", no {text}")
+        found = f"{table.num_rows:,} rows"
+        if TEXTS["revision"] not in table.column_names:
+            found += f", no {TEXTS['revision']}"
     except pa.ArrowInvalid:
         found = "nothing readable"
     if found != f"{expected:,} rows":
         raise UserError(
-            f"The published table {name} should have {expected:,} rows, but {found} is "
-            f"in {next(iter(inputs))}; get that file again."
+            f"The published table {name} should have {expected:,} rows, but {found} is in "
+            f"{next(iter(inputs))}; get that file again."
         )
+    manifest = {
+        "rows": expected,
+        "sha256": files.sha256_bytes(data),
+        "checked": checked,
+        "inputs": inputs,
+    }
     path = files.write_bytes(paths.RAW / f"{name}.parquet", data)
-    files.write_json(
-        path.with_suffix(".manifest.json"),
-        {
-            "rows": expected,
-            "sha256": files.sha256_bytes(data),
-            "checked": checked,
-            "inputs": inputs,
-        },
-    )
+    files.write_json(path.with_suffix(".manifest.json"), manifest)
     return path
 
 
@@ -138,10 +198,8 @@ def is_ready(name: str) -> bool:
     if not (path.is_file() and beside.is_file()):
         return False
     manifest = files.read_json(beside, "python -m lib.questions.release")
-    pinned = {pin.path: pin.sha256 for pin in download.pins(FOLDERS[name])}
-    return manifest.get("sha256") == files.sha256_file(path) and (
-        manifest.get("checked") == "rows" or manifest.get("inputs") == pinned
-    )
+    current = manifest.get("checked") == "rows" or manifest.get("inputs") == pins(TABLES[name])
+    return current and manifest.get("sha256") == files.sha256_file(path)
 
 
 def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
@@ -169,70 +227,44 @@ def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
     return kept, reasons if FINAL.search(kept) else [*reasons, "no_final_punctuation"]
 
 
-def load(task: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Published texts of a task's "train" or "test" file, cleaned, and counts of what was cleaned.
+def load(dataset: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Published texts of a dataset's "train" or "test" file, cleaned, and counts of the cleaning.
 
     Rows: id, question, choices (list), answer (index), explanation, revision, counterfactuals
     (list, by choice); an unusable text is None. Counts: a row for each kind of text, with texts,
-    usable, and REASONS (several may apply to a text).
+    usable, and REASONS (several may apply to a text). What is not in data/raw is fetched.
     """
-    data = splits.describe(task).get("published")
-    if f"{data}-llama-{split}" not in FOLDERS:
+    data = describe(dataset).get("published")
+    if f"{data}-llama-{split}" not in TABLES:
         raise UserError(
-            f"The authors published no texts for {task} {split}; there are train and test "
-            "of commonsenseqa, strategyqa and esnli."
+            f"The authors published no texts for {dataset} {split}; there are train and test of "
+            "commonsenseqa, strategyqa and esnli."
         )
-    rows, counts = [], {kind: Counter() for kind in TEXTS}
+    counts = {kind: Counter() for kind in TEXTS}
 
     def take(raw: dict, kind: str, question: str, number: int = 0) -> str | None:
         text, reasons = clean(raw[TEXTS[kind].format(number)], question)
         counts[kind].update(["texts", *reasons], usable=text is not None)
         return text
 
-    for i, raw in enumerate(_read(f"{data}-llama-{split}").to_dict("records")):
-        row = _question(data, split, i, raw)
-        row |= {kind: take(raw, kind, row["question"]) for kind in ("explanation", "revision")}
+    rows = []
+    raw_rows = pd.read_parquet(fetch(f"{data}-llama-{split}")).to_dict("records")
+    for i, raw in enumerate(raw_rows):
+        asked = PARSERS[data](raw, f"{split}-{i:05d}")
+        row = vars(asked) | {"choices": list(asked.choices)}
+        row |= {kind: take(raw, kind, asked.question) for kind in ("explanation", "revision")}
         row["counterfactuals"] = [
-            take(raw, "counterfactual", row["question"], number)
-            for number in range(1, len(row["choices"]) + 1)
+            take(raw, "counterfactual", asked.question, number)
+            for number in range(1, len(asked.choices) + 1)
         ]
         rows.append(row)
     table = pd.DataFrame(
         [
-            {"text": kind} | {name: found[name] for name in ("texts", "usable", *REASONS)}
-            for kind, found in counts.items()
+            {"text": kind} | {name: of_kind[name] for name in ("texts", "usable", *REASONS)}
+            for kind, of_kind in counts.items()
         ]
     )
     return pd.DataFrame(rows, dtype=object).astype({"answer": int}), table  # object keeps None
-
-
-def _read(name: str) -> pd.DataFrame:
-    if not is_ready(name):
-        raise UserError(
-            f"{paths.shown(paths.RAW / name)}.parquet is missing or not whole; run "
-            f"'python -m lib.questions.release {name}' first."
-        )
-    return pd.read_parquet(paths.RAW / f"{name}.parquet")
-
-
-def _question(data: str, split: str, i: int, raw: dict) -> dict:
-    """id, question, choices, answer of a raw row."""
-    if data == "cqa":
-        return {
-            "id": raw["id"],
-            "question": raw["question"].strip(),
-            "choices": [choice.strip() for choice in raw["choices"]],
-            "answer": list(raw["choices"]).index(raw["answer"]),
-        }
-    found = vars(splits.READERS[data](raw, f"{split}-{i:05d}"))
-    return found | {"choices": list(found["choices"])}
-
-
-def questions(name: str) -> list[Question]:
-    """The questions of one published table, such as cqa-llama-train, in its order."""
-    data, _, split = name.partition("-llama-")
-    rows = [_question(data, split, i, raw) for i, raw in enumerate(_read(name).to_dict("records"))]
-    return [Question(**row | {"choices": tuple(row["choices"])}) for row in rows]
 
 
 def why_unusable(row: pd.Series) -> str:
@@ -250,50 +282,30 @@ def why_unusable(row: pd.Series) -> str:
     return next((reason for reason, holds in tests.items() if holds), "")
 
 
-def critiques() -> dict[str, str]:
-    """Usable critiques of CommonsenseQA's test questions by id, the only ones that were released.
-
-    No size and SHA-256 are known for them, so they come only from a folder in HONEY_SOURCE; without
-    it there are none.
-    """
-    place = download.source()
-    at_hand = isinstance(place, Path) and (place / AT_HAND["critiques"]).is_file()
-    if not (at_hand or is_ready("critiques")):
-        return {}
-    raw = pd.read_parquet(fetch("critiques"))
-    cleaned = zip(raw["id"], map(clean, raw["few_shot_critique"]), strict=True)
-    return {id: text for id, (text, _) in cleaned if text is not None}
-
-
 @functools.cache
-def teacher_table(task: str, seed: int = 0) -> pd.DataFrame:
-    """Published texts by split: id, split, explanation, revision, counterfactuals, critique.
+def teacher_table(dataset: str, seed: int = 0) -> pd.DataFrame:
+    """Questions and texts as in ``load``, with their split: train, dev or test.
 
     dev is 10 % of the train file, drawn with ``seed`` whatever the order of rows. Train and dev
     lack the questions with an unusable text; a printed line and ``attrs["dropped"]`` count them by
-    reason. Only CommonsenseQA's test questions can have a critique (see ``critiques``).
+    reason.
     """
-    train, test = load(task, "train")[0], load(task, "test")[0]
+    train, test = load(dataset, "train")[0], load(dataset, "test")[0]
     ids = sorted(train["id"])
     dev = set(random.Random(f"published dev {seed}").sample(ids, math.ceil(len(ids) / 10)))
     train["split"] = ["dev" if i in dev else "train" for i in train["id"]]
     why = train.apply(why_unusable, axis=1)
     table = pd.concat([train[why == ""], test.assign(split="test")], ignore_index=True)
-    found = critiques() if task == "commonsenseqa" else {}
-    table["critique"] = pd.Series([found.get(id) for id in table["id"]], dtype=object)
     dropped = (train["split"] + " " + why)[why != ""].value_counts().to_dict()
-    print(
-        f"{task}: texts of {len(table):,} questions; dropped: "
-        + (", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none"),
-        flush=True,
-    )
+    counts = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none"
+    print(f"{dataset}: texts of {len(table):,} questions; dropped: {counts}", flush=True)
     table.attrs["dropped"] = dropped
-    return table[["id", "split", "explanation", "revision", "counterfactuals", "critique"]]
+    return table
 
 
 @command_line
 def main(names: list[str]) -> None:
-    """Fetch the named tables (all of study and experiment if none is named)."""
+    """Fetch the named tables (study and experiment if none is named)."""
     for name in names or list(FILES):
         print(f"{name}: {paths.shown(fetch(name))}", flush=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lib.common import files, paths
 from lib.common.errors import UserError
-from lib.questions.splits import Question, lettered
+from lib.questions.question import Question, lettered
 
 FIELDS = ("question", "choices", "answer", "explanation", "draft", "critique", "revision")
 KINDS = ("explanation", "counterfactual", "critique", "revision")

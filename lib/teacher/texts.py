@@ -12,7 +12,7 @@ from lib.common import paths, profile
 from lib.common.errors import UserError
 from lib.models import checkpoints
 from lib.questions import release, splits
-from lib.questions.splits import Question
+from lib.questions.question import Question
 from lib.teacher import prompt, teacher
 from lib.teacher.shards import Shards
 
@@ -137,7 +137,7 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
     counterfactuals has one entry a choice; None where the profile asks for none.
     """
     if settings.teacher.source == "published":
-        return _published_texts(settings).drop(columns=["critique", "revision"])
+        return _published_texts(settings).drop(columns="revision")
     corpus = Corpus(settings)
     explanations = corpus.write("explanation")
     counterfactuals = corpus.write("counterfactual")
@@ -182,5 +182,5 @@ def _published_texts(settings: profile.Profile) -> pd.DataFrame:
     questions = splits.load(settings.task, settings.seed)  # fetches what is missing
     table = _question_table([(split, q) for split in ("train", "dev") for q in questions[split]])
     texts = release.teacher_table(settings.task.name, settings.seed).set_index("id")
-    columns = ["explanation", "counterfactuals", "critique", "revision"]
+    columns = ["explanation", "counterfactuals", "revision"]
     return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)

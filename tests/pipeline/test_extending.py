@@ -20,7 +20,7 @@ from lib.evaluation import answers as evaluate
 from lib.evaluation.extraction import extract  # noqa: E402
 from lib.figures import style
 from lib.models import checkpoints
-from lib.questions import splits as tasks
+from lib.questions import question, splits
 from lib.runner import plan
 from lib.students import grid, jobs, objectives
 from lib.teacher import prompt
@@ -50,7 +50,7 @@ def write_profile(folder, name: str, **changed) -> profile.Profile:
 
 def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
     """A teacher's table as notebook 02 writes it, with plain texts."""
-    splits = tasks.load(settings.task, settings.seed)
+    questions = splits.load(settings.task, settings.seed)
     return pd.DataFrame(
         [
             {
@@ -61,7 +61,7 @@ def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
                 "counterfactuals": [f"{choice} would do." for choice in q.choices],
             }
             for split in ("train", "dev")
-            for q in splits[split]
+            for q in questions[split]
         ]
     )
 
@@ -76,7 +76,7 @@ def elsewhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "files",
     [
-        ["lib/prompts/claims.yaml", "lib/questions/splits.py", "notebooks/profiles/claims.yaml"],
+        ["lib/prompts/claims.yaml", "lib/questions/question.py", "notebooks/profiles/claims.yaml"],
         ["lib/common/methods.py", "notebooks/profiles/rationale_first.yaml"],
         ["notebooks/profiles/qwen.yaml"],
     ],
@@ -97,24 +97,25 @@ def test_a_new_task_is_one_file_and_a_reader(monkeypatch, tmp_path):
         (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(paths, "PROMPTS", prompts)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(tasks, "READERS", dict(tasks.READERS))
-    exec(example("lib/questions/splits.py"), {"Question": tasks.Question, "READERS": tasks.READERS})
-    tasks._load.cache_clear()
+    monkeypatch.setattr(question, "PARSERS", dict(question.PARSERS))
+    monkeypatch.setattr(splits, "PARSERS", question.PARSERS)
+    exec(example("lib/questions/question.py"), vars(question).copy())
+    splits._load.cache_clear()
 
     path = tmp_path / "claims.yaml"
     path.write_text(example("notebooks/profiles/claims.yaml"))
     settings = profile.parse(path)
-    found = tasks.load(settings.task, settings.seed)
+    found = splits.load(settings.task, settings.seed)
     sizes = {split: len(part) for split, part in found.items()}
     assert sizes == {"train": 90, "dev": 10, "test": 50}
     assert set(plan.text_counts(settings).values()) == {100}
-    question = found["test"][1]
-    assert question == tasks.Question("test-00001", "Is it true that 1 is even?", ("yes", "no"), 1)
-    assert extract(objectives.answer("No"), question.choices) == 1
+    first = found["test"][1]
+    assert first == question.Question("test-00001", "Is it true that 1 is even?", ("yes", "no"), 1)
+    assert extract(objectives.answer("No"), first.choices) == 1
 
     texts = prompt.read("claims")
     prefix = prompt.prefixes(texts, settings.teacher.shots, 1, 0)[0]
-    case = prompt.case(question, question.answer, "So.", "Vague.")
+    case = prompt.case(first, first.answer, "So.", "Vague.")
     asked = prompt.render(prompt.explain(case, prefix), None, chat=False)
     assert asked.count("Choices: (A) yes (B) no\nThe answer is no. As a") == 8
     assert asked.count("Reply: Wool makes no heat of its own;") == 7

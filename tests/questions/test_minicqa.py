@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from data.minicqa import build as minicqa
 from lib.common import paths
 
-STOP = set(
-    "a an the to of in on at it is be for and with by from as your you his her our off out "
-    "up into down over".split()
+STOP = re.compile(
+    r"an?|the|to|of|in|on|at|it|is|be|for|and|with|by|from|as|your|you|his|her|our|off|out|up|"
+    r"into|down|over"
 )
 
 
@@ -36,7 +36,9 @@ def words(text: str) -> list[str]:
 
 
 def stems(text: str) -> set[str]:
-    return {re.sub(r"(ies|es|s|ing|ed)$", "", word) for word in words(text) if word not in STOP}
+    return {
+        re.sub(r"(ies|es|s|ing|ed)$", "", word) for word in words(text) if not STOP.fullmatch(word)
+    }
 
 
 def grams(text: str, n: int = 8) -> set[tuple]:

@@ -4,24 +4,26 @@ import http.server
 import json
 import os
 import re
+import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import datasets
 import pandas as pd
+import pooch.core
 import pyarrow as pa
 import pytest
 
-from lib.common import files as store
-from lib.common import paths
+from lib.common import files, paths
 from lib.common.errors import UserError
-from lib.questions import download, release
+from lib.questions import release
 
+STUDY = release.FILES["study"]
 TEXT = {
     "few_shot_positive_rationale": "Foxes hunt at night.",
     "few_shot_revision": " Foxes hunt at night, hens sleep then. \n\nQuestion: Why?\nAnswer: a",
@@ -53,11 +55,11 @@ def make_rows(start, count):
 def site(tmp_path, monkeypatch):
     """Folder laid out as the authors' repository, pinned in a sources.json of its own."""
     root = tmp_path / "site"
-    folder = release.FOLDERS["cqa-llama-train"]
+    folder = release.TABLES["cqa-llama-train"]
     for shard, count in enumerate((3, 2)):  # as the datasets library saves them
         data = datasets.Dataset.from_list(make_rows(10 * shard, count))
         data.save_to_disk(root / f"{folder}shard_{shard}")
-    arrow = root / f"{release.FOLDERS['strategyqa-llama-test']}shard_0/data-00000-of-00001.arrow"
+    arrow = root / f"{release.TABLES['strategyqa-llama-test']}shard_0/data-00000-of-00001.arrow"
     arrow.parent.mkdir(parents=True)
     table = pa.table(
         {
@@ -69,80 +71,61 @@ def site(tmp_path, monkeypatch):
     )
     with pa.OSFile(str(arrow), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
         stream.write_table(table)
-    for path, text in (
-        (release.FILES["study"], "a,b\n" + "1,2\n" * 5000),
-        (release.FOLDERS["cqa-questions"] + "train.json", "[]"),
-    ):
-        store.write_text(root / path, text)
-    files = [
-        path
-        for path in sorted(root.rglob("*"))
-        if path.suffix in (".arrow", ".csv", ".json")
-        and path.name not in ("state.json", "dataset_info.json")
-    ]
+    files.write_text(root / STUDY, "a,b\n" + "1,2\n" * 5000)
     pinned = [
         {
             "path": str(path.relative_to(root)),
             "bytes": path.stat().st_size,
-            "sha256": store.sha256_file(path),
+            "sha256": files.sha256_file(path),
         }
-        for path in files
+        for path in sorted(root.rglob("*"))
+        if path.suffix in (".arrow", ".csv")
     ]
-    store.write_json(
+    files.write_json(
         tmp_path / "pins" / "sources.json",
         {
             "repository": "someone/something",
             "commit": "0" * 40,
             "files": pinned,
-            "rows": {"cqa-llama-train": 5, "strategyqa-llama-test": 2, "critiques": 1},
+            "rows": {"cqa-llama-train": 5, "strategyqa-llama-test": 2},
         },
     )
     monkeypatch.setattr(paths, "PUBLISHED", tmp_path / "pins")
     monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
-    monkeypatch.setattr(download, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return root
 
 
 @pytest.fixture
 def server(site, monkeypatch):
-    """Serve the site; ``faults`` are used up one a request, ``ranges`` says if Range is known."""
+    """Serve the site; ``faults`` are used up one a request, ``log`` lists what was asked for."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            wanted = self.headers.get("Range")
-            box.log.append((self.path, wanted))
+            box.log.append(self.path)
             fault = box.faults.pop(0) if box.faults else ""
             path = site / self.path.lstrip("/")
             if fault == "drop":  # a reset in place of an answer
-                self.connection.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
+                at_once = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
                 self.connection.close()
                 return
             if fault.isdigit() or not path.is_file():
                 self.send_error(int(fault or 404))
                 return
             data = path.read_bytes()
-            if fault == "other file":
-                data = data[:-1] + b"?"
             if fault == "page":
                 data = b"<html>please log in</html>"
-            start = int(re.match(r"bytes=(\d+)-", wanted)[1]) if wanted and box.ranges else 0
-            self.send_response(206 if start else 200)
-            if start:
-                shown = 0 if fault == "other range" else start
-                self.send_header("Content-Range", f"bytes {shown}-{len(data) - 1}/{len(data)}")
-            if fault != "endless":
-                self.send_header("Content-Length", str(len(data) - start))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            body = data[start:] + (b"more" if fault == "endless" else b"")
-            self.wfile.write(body[: len(body) // 2] if fault == "truncate" else body)
+            self.wfile.write(data[: len(data) // 2] if fault == "truncate" else data)
 
         def log_message(self, *args):
             pass
 
-    box = SimpleNamespace(faults=[], log=[], ranges=True)
+    box = SimpleNamespace(faults=[], log=[])
     service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     service.handle_error = lambda *args: None
     thread = threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True)
@@ -154,36 +137,31 @@ def server(site, monkeypatch):
     thread.join()
 
 
-def study_pin():
-    return download.pins(release.FILES["study"])[0]
-
-
 def leftovers():
     return sorted(path.name for path in paths.RAW.rglob("*") if path.is_file())
 
 
 def test_pins_of_the_real_files():
-    sources = download.read_sources()
-    assert sources["commit"] == "c31e830512e352e6fa3e3f2f0ce728913d783a2b"
-    assert len(sources["files"]) == 64
-    assert all(len(file["sha256"]) == 64 and file["bytes"] > 0 for file in sources["files"])
-    counts = {
-        name: len(download.pins(start)) for name, start in (release.FOLDERS | release.FILES).items()
-    }
-    assert counts.pop("critiques") == 0 and counts.pop("cqa-questions") == 2
-    assert counts.pop("study") == counts.pop("experiment") == 1
-    assert set(counts.values()) == {10} and len(counts) == 6
+    assert release.read_sources()["commit"] == "c31e830512e352e6fa3e3f2f0ce728913d783a2b"
+    assert all(len(sha256) == 64 for sha256 in release.pins("").values())
+    assert [len(release.pins(path)) for path in release.FILES.values()] == [1, 1]
+    assert [len(release.pins(folder)) for folder in release.TABLES.values()] == [10] * 6
+    assert set(release.read_sources()["rows"]) == set(release.TABLES)
 
 
 def test_pins_are_those_of_the_raw_data(shared):
     theirs = json.loads((shared / "published" / "SOURCES.json").read_text())
-    ours = download.read_sources()
-    assert {key: ours[key] for key in theirs} == theirs
+    ours = release.read_sources()
+    assert [ours[key] for key in ("repository", "commit")] == [
+        theirs["repository"],
+        theirs["commit"],
+    ]
+    assert all(pin in theirs["files"] for pin in ours["files"])
 
 
 def test_default_source_is_the_pinned_commit(monkeypatch):
     monkeypatch.delenv("HONEY_SOURCE", raising=False)
-    assert download.source() == (
+    assert release.source() == (
         "https://raw.githubusercontent.com/DanielHendriks/llm-distillation/"
         "c31e830512e352e6fa3e3f2f0ce728913d783a2b"
     )
@@ -193,7 +171,7 @@ def test_default_source_is_the_pinned_commit(monkeypatch):
 def test_source_that_is_no_source(monkeypatch, place):
     monkeypatch.setenv("HONEY_SOURCE", place)
     with pytest.raises(UserError, match="neither an http"):
-        download.source()
+        release.source()
 
 
 def test_fetch_converts_and_the_second_call_downloads_nothing(server, capsys):
@@ -201,10 +179,8 @@ def test_fetch_converts_and_the_second_call_downloads_nothing(server, capsys):
     assert "cqa-llama-train 2/2 files" in capsys.readouterr().out
     assert list(pd.read_parquet(path)["id"]) == ["q0", "q1", "q2", "q10", "q11"]
     manifest = json.loads(path.with_suffix(".manifest.json").read_text())
-    assert manifest["rows"] == 5 and manifest["sha256"] == store.sha256_file(path)
-    assert manifest["inputs"] == {
-        pin.path: pin.sha256 for pin in download.pins(release.FOLDERS["cqa-llama-train"])
-    }
+    assert manifest["rows"] == 5 and manifest["sha256"] == files.sha256_file(path)
+    assert manifest["inputs"] == release.pins(release.TABLES["cqa-llama-train"])
     assert len(server.log) == 2
     assert release.fetch("cqa-llama-train") == path
     assert len(server.log) == 2
@@ -213,112 +189,74 @@ def test_fetch_converts_and_the_second_call_downloads_nothing(server, capsys):
     assert release.is_ready("cqa-llama-train") and len(server.log) == 2
 
 
-def test_csv_and_json_keep_their_bytes(server, site):
-    assert release.fetch("study") == paths.RAW / "study.csv"
-    assert (paths.RAW / "study.csv").read_bytes() == (site / study_pin().path).read_bytes()
-    folder = release.fetch("cqa-questions")
-    assert (folder / "train.json").read_text() == "[]"
-    assert leftovers() == ["study.csv", "train.json"]
+def test_a_csv_file_keeps_its_bytes_and_all_may_read_it(server, site):
+    path = release.fetch("study")
+    assert path == paths.RAW / "study.csv" and leftovers() == ["study.csv"]
+    assert path.read_bytes() == (site / STUDY).read_bytes()
+    usual = paths.RAW / "usual"
+    usual.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
 
 
-def test_truncated_file_is_resumed(server, site):
-    server.faults = ["truncate", "truncate"]
-    release.fetch("study")
-    size = study_pin().bytes
-    assert [asked for _, asked in server.log] == [
-        None,
-        f"bytes={size // 2}-",
-        f"bytes={size // 2 + (size - size // 2) // 2}-",
-    ]
-    assert download.is_whole(paths.RAW / "study.csv", study_pin())
-
-
-def test_server_without_ranges_begins_again(server):
-    server.ranges, server.faults = False, ["truncate"]
-    release.fetch("study")
-    assert len(server.log) == 2 and leftovers() == ["study.csv"]
-
-
-@pytest.mark.parametrize("fault", ["drop", "503", "429", "other range"])
+@pytest.mark.parametrize("fault", ["drop", "503", "truncate", "page"])
 def test_passing_faults_are_tried_again(server, fault):
-    part = paths.RAW / "study.csv.part"
-    if fault == "other range":
-        store.write_text(part, "a,b\n")
-    server.faults = [fault]
+    server.faults = [fault, fault]
     release.fetch("study")
-    assert len(server.log) == 2 and leftovers() == ["study.csv"]
+    assert len(server.log) == 3 and leftovers() == ["study.csv"]
 
 
-def test_a_dead_server_gets_four_tries(server):
-    server.faults = ["drop"] * 9
-    with pytest.raises(UserError, match="did not arrive .* in 4 tries .* run the same command"):
+@pytest.mark.parametrize(
+    "fault, reason",
+    [
+        ("drop", "ConnectionError"),
+        ("404", "status 404"),
+        ("truncate", "[A-Z][A-Za-z]+Error"),
+        ("page", "its SHA-256 is not the pinned one"),
+    ],
+)
+def test_lasting_faults_are_one_sentence_and_leave_nothing(server, fault, reason):
+    server.faults = [fault] * 9
+    with pytest.raises(UserError, match=f"^{STUDY} cannot be had from http.* .{reason}.; check"):
         release.fetch("study")
     assert len(server.log) == 4 and leftovers() == []
 
 
 def test_silence_is_a_time_out(site, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as quiet:
-        monkeypatch.setattr(download, "TIMEOUT", 0.05)
+        monkeypatch.setattr(release, "TIMEOUT", 0.05)
         monkeypatch.setenv("HONEY_SOURCE", f"http://127.0.0.1:{quiet.getsockname()[1]}")
-        with pytest.raises(UserError, match="timed out"):
+        with pytest.raises(UserError, match="ReadTimeout"):
             release.fetch("study")
 
 
-@pytest.mark.parametrize(
-    "fault, words",
-    [
-        ("404", "cannot be had .*status 404"),
-        ("403", "cannot be had .*status 403"),
-        ("other file", r"expected SHA-256 [0-9a-f]{12}…, found [0-9a-f]{12}…"),
-        ("page", "expected 20,004 bytes, found 26;"),
-        ("endless", "expected 20,004 bytes, found 20,008;"),
-    ],
-)
-def test_wrong_answers_are_final_and_leave_nothing(server, fault, words):
-    server.faults = [fault]
-    with pytest.raises(UserError, match=words) as caught:
-        release.fetch("study")
-    assert study_pin().path in str(caught.value)
-    assert len(server.log) == 1 and leftovers() == []
+def test_wrong_file_under_the_final_name_is_replaced(server, site):
+    files.write_text(paths.RAW / "study.csv", "a,b\n")
+    assert release.fetch("study").read_bytes() == (site / STUDY).read_bytes()
 
 
-def test_damaged_part_is_begun_again(server):
-    size = study_pin().bytes
-    for text in ("x" * 100, "x" * size, "x" * (size + 1)):
-        store.write_text(paths.RAW / "study.csv.part", text)
-        release.fetch("study")
-        assert leftovers() == ["study.csv"]
-        (paths.RAW / "study.csv").unlink()
-    assert [asked for _, asked in server.log] == ["bytes=100-", None, None, None]
+def test_full_disk_is_one_sentence(site, monkeypatch):
+    def copy(*_):
+        raise OSError(28, "No space left on device")
 
-
-def test_wrong_file_under_the_final_name_is_replaced(server):
-    store.write_text(paths.RAW / "study.csv", "a,b\n")
-    release.fetch("study")
-    assert download.is_whole(paths.RAW / "study.csv", study_pin())
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_is_one_sentence(server):
-    paths.RAW.mkdir()
-    (paths.RAW / "study.csv.part").symlink_to("/dev/full")
+    monkeypatch.setenv("HONEY_SOURCE", str(site))
+    monkeypatch.setattr(shutil, "copyfile", copy)
     with pytest.raises(UserError, match="Cannot write .*No space left on device; free space"):
         release.fetch("study")
-    assert not (paths.RAW / "study.csv").exists()
+    assert leftovers() == []
 
 
 def test_folder_as_source(site, monkeypatch, tmp_path):
     monkeypatch.setenv("HONEY_SOURCE", str(site))
     assert len(pd.read_parquet(release.fetch("cqa-llama-train"))) == 5
     flat = tmp_path / "flat"
-    store.write_bytes(flat / "study.csv", (site / study_pin().path).read_bytes())
+    files.write_bytes(flat / "study.csv", (site / STUDY).read_bytes())
     monkeypatch.setenv("HONEY_SOURCE", str(flat))
     assert release.fetch("study").is_file()
-    with pytest.raises(UserError, match="strategyqa-llama-test/.* is not in .*flat"):
+    with pytest.raises(UserError, match="strategyqa-llama-test/.* from .*flat .it is not there"):
         release.fetch("strategyqa-llama-test")
     (paths.RAW / "study.csv").unlink()
-    store.write_text(flat / "study.csv", "a,b\n")
-    with pytest.raises(UserError, match="expected 20,004 bytes, found 4;"):
+    files.write_text(flat / "study.csv", "a,b\n")
+    with pytest.raises(UserError, match="its SHA-256 is not the pinned one"):
         release.fetch("study")
     assert "study.csv" not in leftovers()
 
@@ -340,18 +278,11 @@ def test_parquet_at_hand_is_checked_by_rows(site, monkeypatch, tmp_path, capsys)
     assert not release.is_ready("cqa-llama-train")
 
 
-def test_critiques_are_not_downloaded_unpinned(server):
-    with pytest.raises(UserError, match="No size and SHA-256 are known for critiques"):
-        release.fetch("critiques")
-    assert server.log == []
-
-
 def test_unknown_names_are_sentences(site):
     for call in (
         lambda: release.fetch("cqa"),
         lambda: release.load("cqa", "train"),
         lambda: release.load("esnli", "dev"),
-        lambda: release.load("esnli", "train"),
     ):
         with pytest.raises(UserError):
             call()
@@ -363,13 +294,14 @@ def test_unknown_names_are_sentences(site):
 def test_conversion_killed_half_way_leaves_nothing_that_counts(server, tmp_path, step):
     """The process dies while it writes the table (step 1) or its manifest (step 2)."""
     code = (
-        f"import os, sys; from pathlib import Path; from lib import paths, published\n"
+        f"import os, sys; from pathlib import Path\n"
+        f"from lib.common import paths; from lib.questions import release\n"
         f"paths.PUBLISHED, paths.RAW = Path(sys.argv[1]), Path(sys.argv[2])\n"
         f"real, left = os.fsync, [{step}]\n"
         f"def dying(handle):\n"
         f"    left[0] -= 1\n"
         f"    os._exit(9) if not left[0] else real(handle)\n"
-        f"os.fsync = dying; published.fetch('cqa-llama-train')"
+        f"os.fsync = dying; release.fetch('cqa-llama-train')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(paths.PUBLISHED), str(paths.RAW)],
@@ -423,8 +355,6 @@ def test_cleaning(raw, text, reasons):
 
 
 def test_load_gives_questions_texts_and_counts(server):
-    release.fetch("cqa-llama-train")
-    release.fetch("strategyqa-llama-test")
     table, counts = release.load("commonsenseqa", "train")
     row = table.iloc[0]
     assert row["choices"] == ["hen", "fox", "cow", "ant", "bee"] and row["answer"] == 1
@@ -433,9 +363,9 @@ def test_load_gives_questions_texts_and_counts(server):
     counts = counts.set_index("text")
     assert counts.loc["counterfactual", ["texts", "usable"]].tolist() == [25, 25]
     assert counts.loc["revision", ["leading_blank", "run_on_cut", "empty"]].tolist() == [5, 5, 0]
-    one = release.questions("strategyqa-llama-test")[0]
-    assert (one.id, one.question, one.choices, one.answer) == ("a", "Is it?", ("yes", "no"), 0)
-    assert release.load("strategyqa", "test")[0]["answer"].tolist() == [0, 1]
+    table = release.load("strategyqa", "test")[0]
+    assert table["id"].tolist() == ["a", "b"] and table["answer"].tolist() == [0, 1]
+    assert table["question"][0] == "Is it?" and table["choices"][0] == ["yes", "no"]
 
 
 def test_why_unusable():
@@ -493,8 +423,7 @@ def real(shared, tmp_path_factory):
         patch.setenv("HONEY_SOURCE", str(shared / "published"))
         patch.setattr(paths, "RAW", tmp_path_factory.mktemp("raw"))
         for name in release.NAMES:
-            if name != "cqa-questions":
-                release.fetch(name)
+            release.fetch(name)
         yield {
             (task, split): release.load(task, split) for task in ROWS for split in ("train", "test")
         }
@@ -535,13 +464,16 @@ def test_real_esnli_questions_have_the_form_of_the_prompts(real):
         r"Premise: \S.*[.!?]\W* Hypothesis: \S.*[.!?]\W* "
         r"What is the relation between premise and hypothesis\?"
     )
-    questions = release.questions("esnli-llama-train")
-    assert len(questions) == 10983 and all(form.fullmatch(q.question) for q in questions)
-    assert {q.choices for q in questions} == {("entailment", "neutral", "contradiction")}
-    assert [sum(q.answer == k for q in questions) for k in range(3)] == [3635, 3683, 3665]
+    table = real["esnli", "train"][0]
+    assert len(table) == 10983 and table["question"].map(form.fullmatch).all()
+    assert table["choices"].map(tuple).unique().tolist() == [
+        ("entailment", "neutral", "contradiction")
+    ]
+    assert table["answer"].value_counts(sort=False).sort_index().tolist() == [3635, 3683, 3665]
 
 
-def test_real_teacher_table(real, capsys):
+def test_real_teacher_table(real, capsys, monkeypatch):
+    monkeypatch.setattr(release, "load", lambda *which: [t.copy() for t in real[which]])
     table = release.teacher_table("commonsenseqa", seed=1)
     dropped = table.attrs["dropped"]
     assert sum(n for why, n in dropped.items() if "revision" in why) == 5
@@ -553,8 +485,6 @@ def test_real_teacher_table(real, capsys):
     assert "texts of 10,804 questions; dropped:" in capsys.readouterr().out
     test = table["split"] == "test"
     assert table.loc[~test, ["explanation", "revision"]].notna().all(axis=None)
-    assert [text is None for text in table["critique"]].count(False) == 1175
-    assert table.loc[~test, "critique"].isna().all()
     again = release.teacher_table.__wrapped__("commonsenseqa", seed=1)
     assert (again[["id", "split"]] == table[["id", "split"]]).all(axis=None)
     other = release.teacher_table("commonsenseqa", seed=2)
@@ -563,4 +493,4 @@ def test_real_teacher_table(real, capsys):
 
 def test_real_files_at_hand_need_no_shards(real):
     assert release.is_ready("esnli-llama-test")
-    assert store.sha256_file(paths.RAW / "study.csv") == study_pin().sha256
+    assert files.sha256_file(paths.RAW / "study.csv") == release.pins(STUDY)[STUDY]

@@ -3,7 +3,7 @@
 import pytest
 
 from lib.common import profile
-from lib.questions.splits import Question
+from lib.questions.question import Question
 from lib.teacher import prompt
 
 QUESTION = Question("q", "Where do fish live?", ("tree", "water", "desk", "cloud", "oven"), 1)
