@@ -1,28 +1,61 @@
-"""Many students at once: side by side on one machine, or as jobs of a cluster (submitit).
+"""Training students: one, all, side by side on one machine, or as jobs of a cluster (submitit).
 
-``python -m lib.students.jobs PROFILE --jobs 4`` trains what notebook 03 would train, four at a time;
-``--only 7`` trains one student by its number; ``--slurm PARTITION`` submits one job a student. All
-use the same folders, so any of them goes on where another stopped.
+``python -m lib.students.jobs PROFILE --jobs 4`` trains what notebook 03 would train, four at a
+time; ``--only 7`` trains one student by its number; ``--slurm PARTITION`` submits one job a
+student. All use the same folders, so any of them goes on where another stopped.
 """
 
 import argparse
+import contextlib
+import fcntl
+import itertools
 import os
+import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
+import submitit
 
-from lib.common import paths, profile, stage
+from lib.common import files, paths, profile, provenance, stage
 from lib.common.errors import UserError, command_line
-from lib.common.progress import duration
-from lib.setup import machine
-from lib.students import grid
+from lib.common.profile import Profile
+from lib.common.progress import Progress
+from lib.models import checkpoints
+from lib.students import grid, record
+from lib.students.grid import Home
 
 
-def teacher_texts(settings: profile.Profile) -> pd.DataFrame:
+def teacher_texts(settings: Profile) -> pd.DataFrame:
     """The table that notebook 02 writes; UserError if it is missing."""
     return stage.read_table(settings, "02_critique_revision", "teacher")
+
+
+def train_all(settings: Profile, texts: pd.DataFrame) -> pd.DataFrame:
+    """Train what is not finished; a row a student with its record. Finished ones are not touched.
+
+    With JOBS=n in the environment n students are trained side by side.
+    """
+    jobs = os.environ.get("JOBS") or "1"
+    if not jobs.isdecimal():
+        raise UserError(f"JOBS is '{jobs}'; make it the number of students to train side by side.")
+    homes = grid.homes(settings, texts)
+    missing = unfinished(homes)
+    print(f"{len(homes) - len(missing)} of {len(homes)} students were finished before", flush=True)
+    if int(jobs) > 1 and len(missing) > 1:
+        run_side_by_side(settings, missing, int(jobs))
+    else:
+        for count, number in enumerate(missing, 1):
+            print(f"[{count}/{len(missing)}] {homes[number].student.label}", flush=True)
+            train_one(settings, homes[number])
+    return grid.record_table([(home.student, home.folder) for home in homes])
+
+
+def unfinished(homes: list[Home]) -> list[int]:
+    """The numbers of the students that are not finished, or damaged."""
+    return [number for number, home in enumerate(homes) if not grid.is_whole(home.folder)]
 
 
 def train_number(name: str, number: int) -> str:
@@ -33,126 +66,128 @@ def train_number(name: str, number: int) -> str:
         raise UserError(
             f"Profile '{name}' has no student {number}; they are 0 to {len(wanted) - 1}."
         )
-    student = wanted[number]
-    grid.train_one(settings, student, grid.place(settings, student, teacher_texts(settings)))
-    return student.label
+    train_one(settings, grid.home(settings, wanted[number], teacher_texts(settings)))
+    return wanted[number].label
 
 
-def visible_gpus() -> list[str]:
-    """The GPUs that processes may use, as CUDA_VISIBLE_DEVICES names them; none on a CPU."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told is not None:
-        return [name for name in told.split(",") if name]
-    return [str(i) for i in range(len(machine.gpus(machine.run(machine.NVIDIA_SMI))))]
+def train_one(settings: Profile, home: Home) -> None:
+    """Train in a working folder beside the final one; rename when all is written.
 
-
-def run_side_by_side(settings: profile.Profile, numbers: list[int], jobs: int) -> None:
-    """Train the numbered students in ``jobs`` processes; cores are shared out evenly, and so are
-    the GPUs, one to a process (those of CUDA_VISIBLE_DEVICES, if it is set).
-
-    Prints done, running, failed and ETA every 30 s. A failed student does not stop the others;
-    at the end UserError names the failed ones and their logs.
+    Goes on from the working folder's last checkpoint. A finished student is left as it is, a
+    damaged one is trained again. UserError if another process trains the same student. Under
+    ``accelerate launch`` the first of the processes locks, writes and renames; the others help.
     """
+    student, folder, first = home.student, home.folder, int(os.environ.get("RANK", 0)) == 0
+    if grid.is_whole(folder):
+        return
+    checkpoints.quiet()
+    from lib.students.train import (
+        train,
+    )  # transformers' Trainer: seconds, and it talks if not quiet
+
+    working = folder.with_name(f".working-{folder.name}")
+    working.mkdir(parents=True, exist_ok=True)
+    with _locked(home) if first else contextlib.nullcontext():
+        if grid.is_whole(folder):  # meanwhile finished by another process
+            return
+        if folder.exists() and first:
+            print(f"{paths.shown(folder)} is damaged; it is trained again.", flush=True)
+            shutil.rmtree(folder)
+        inputs = [source for source, _ in home.pairs["train"].get("counterfactual", [])]
+        empty = sum(source.endswith("Rationale: ") for source in inputs)
+        if empty and first:
+            print(f"{student.label} | {empty} counterfactual rationales are empty texts")
+        weights = grid.objective_weights(settings, student)
+        training = settings.training_of(student.variant)
+        summary = train(student, training, weights, home.pairs, working)
+        if not first:
+            return
+        summary |= {
+            "arm": student.name,
+            "weights": weights,
+            "key": home.key,
+            "provenance": provenance.stamp(profile=settings.name, seed=student.seed),
+        }
+        record.write_card(working, settings, student, summary)
+        summary["files"] = {
+            path.name: files.sha256_file(path)
+            for path in sorted(working.iterdir())
+            if path.suffix in (".safetensors", ".json") and path.name[0] != "."
+        }
+        files.write_json(working / "student.json", summary)
+        working.rename(folder)
+
+
+@contextlib.contextmanager
+def _locked(home: Home) -> Iterator[None]:
+    with open(home.folder.with_name(f".lock-{home.folder.name}"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{home.student.label} is being trained by another process; wait for it."
+            ) from None
+        yield
+
+
+def run_side_by_side(settings: Profile, numbers: list[int], jobs: int) -> None:
+    """Train the numbered students in ``jobs`` processes at a time, which share the cores evenly;
+    each is given a GPU, in turn (of CUDA_VISIBLE_DEVICES, if it is set).
+
+    A failed student does not stop the others; at the end UserError names the failed ones.
+    """
+    import torch
+
     if jobs < 1:
         raise UserError(f"{jobs} jobs cannot train anything; use 1 or more.")
     labels = [student.label for student in grid.students(settings)]
-    logs = grid.home(settings) / "logs"
+    logs = grid.students_folder(settings) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, machine.cores() // jobs))
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "JOBS": "1",
-    }
-    gpus = visible_gpus() or [None]
-    free = [gpus[i % len(gpus)] for i in range(jobs)]  # a slot for each process that may run
-    waiting, running, failed, done = list(numbers), {}, [], 0
-    started = printed = time.monotonic()
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                number = waiting.pop(0)
-                gpu = free.pop(0)
-                own = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
-                with open(logs / f"{number:03d}.log", "w") as log:
-                    running[number] = (
-                        gpu,
-                        subprocess.Popen(
-                            [
-                                sys.executable,
-                                "-m",
-                                "lib.students.jobs",
-                                settings.name,
-                                "--only",
-                                str(number),
-                            ],
-                            cwd=paths.ROOT,
-                            env=environment | own,
-                            stdout=log,
-                            stderr=subprocess.STDOUT,
-                        ),
-                    )
-            time.sleep(0.2)
-            ended = [
-                number for number, (_, process) in running.items() if process.poll() is not None
-            ]
-            for number in ended:
-                gpu, process = running.pop(number)
-                free.append(gpu)
-                done += process.returncode == 0
-                if process.returncode:
-                    failed.append(number)
-                    print(
-                        f"failed: {labels[number]} (see {paths.shown(logs / f'{number:03d}.log')})",
-                        flush=True,
-                    )
-            if ended or time.monotonic() - printed > 30:
-                printed, finished = time.monotonic(), done + len(failed)
-                eta = (printed - started) / finished * (len(numbers) - finished) if finished else 0
-                print(
-                    f"students {done}/{len(numbers)} done | {len(running)} running | {len(failed)} "
-                    f"failed" + (f" | ETA {duration(eta)}" if eta else ""),
-                    flush=True,
-                )
-    finally:
-        for _, process in running.values():
-            process.terminate()
+    print(f"{jobs} at a time; their logs are in {paths.shown(logs)}", flush=True)
+    threads = str(max(1, torch.get_num_threads() // jobs))
+    shared = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
+    progress = Progress("side by side", len(numbers), "students")
+
+    def succeeds(number: int, gpu: str) -> bool:
+        command = [sys.executable, "-m", "lib.students.jobs", settings.name, "--only", str(number)]
+        environment = shared | {"CUDA_VISIBLE_DEVICES": gpu}
+        with open(logs / f"{number:03d}.log", "w") as log:
+            options = {"cwd": paths.ROOT, "env": environment, "stdout": log, "stderr": log}
+            code = subprocess.run(command, **options, check=False).returncode
+        if code:
+            print(f"failed: {labels[number]} (see {paths.shown(log.name)})", flush=True)
+        progress.step()
+        return not code
+
+    with ThreadPoolExecutor(jobs) as pool:
+        succeeded = list(pool.map(succeeds, numbers, itertools.cycle(gpus or [""])))
+    failed = [labels[n] for n, good in zip(numbers, succeeded, strict=True) if not good]
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(numbers)} students failed: "
-            f"{', '.join(labels[number] for number in failed)}; read their logs in "
-            f"{paths.shown(logs)}, then run the same command again (the others are kept)."
+            f"{len(failed)} of {len(numbers)} students failed: {', '.join(failed)}; read their "
+            f"logs in {paths.shown(logs)}, then run the same command again (the others are kept)."
         )
 
 
-def submit(settings: profile.Profile, numbers: list[int], cluster: str, **options: object) -> list:
+def submit(settings: Profile, numbers: list[int], cluster: str, **options: object) -> list:
     """One submitit job a student (an array); a job that is killed and requeued goes on.
 
     ``cluster``: slurm or local. ``options`` go to submitit's ``update_parameters``.
     """
-    import submitit
-
-    executor = submitit.AutoExecutor(folder=grid.home(settings) / "logs" / "%j", cluster=cluster)
+    logs = grid.students_folder(settings) / "logs" / "%j"
+    executor = submitit.AutoExecutor(folder=logs, cluster=cluster)
     executor.update_parameters(name=f"honey-{settings.name}", **options)
-    return executor.map_array(_Requeued(settings.name), numbers)
+    return executor.map_array(Job(), [settings.name] * len(numbers), numbers)
 
 
-class _Requeued:
-    """``train_number`` that submitit may submit again: it goes on from the last checkpoint, and a
-    finished student returns at once."""
+class Job(submitit.helpers.Checkpointable):
+    """``train_number`` that submitit submits again after a time-out or pre-emption: it goes on from
+    the last checkpoint, and a finished student returns at once."""
 
-    def __init__(self, name: str):
-        self.name = name
-
-    def __call__(self, number: int) -> str:
-        return train_number(self.name, number)
-
-    def checkpoint(self, number: int):
-        """What submitit runs after a time-out or pre-emption."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self, number)
+    def __call__(self, name: str, number: int) -> str:
+        return train_number(name, number)
 
 
 @command_line
@@ -172,22 +207,12 @@ def main() -> None:
         print(f"finished: {train_number(chosen.profile, chosen.only)}", flush=True)
         return
     settings = profile.load(chosen.profile)
-    texts = teacher_texts(settings)
-    missing = [
-        i
-        for i, student in enumerate(grid.students(settings))
-        if not grid.is_whole(grid.place(settings, student, texts).folder)
-    ]
+    missing = unfinished(grid.homes(settings, teacher_texts(settings)))
     if chosen.slurm:
-        jobs = submit(
-            settings,
-            missing,
-            "slurm",
-            slurm_partition=chosen.slurm,
-            gpus_per_node=1,
-            timeout_min=24 * 60,
-        )
-        print(f"submitted {len(jobs)} jobs; logs in {paths.shown(grid.home(settings) / 'logs')}")
+        options = {"slurm_partition": chosen.slurm, "gpus_per_node": 1, "timeout_min": 24 * 60}
+        jobs = submit(settings, missing, "slurm", **options)
+        logs = paths.shown(grid.students_folder(settings) / "logs")
+        print(f"submitted {len(jobs)} jobs; logs in {logs}")
     elif missing:
         run_side_by_side(settings, missing, chosen.jobs)
 

@@ -1,23 +1,53 @@
-"""What each training method asks of the student: tasks, weights, inputs and targets."""
+"""The four training objectives: what a student reads, and what it has to write."""
 
 import random
+from dataclasses import dataclass
 
 from lib.common.methods import OBJECTIVES
-from lib.questions.splits import Question
+from lib.questions.question import Question
 
 TAGS = {
-    "words": [f"[{task}] " for task in OBJECTIVES],
+    "words": [f"[{objective}] " for objective in OBJECTIVES],
     "numbers": [f"[{i}] " for i in range(1, 5)],
     "none": [""] * 4,
-    # Decoder-only students move the first tag to the end (lib.students.model): the second stays in front.
-    "twice": [f"[{task}] [{task}] " for task in OBJECTIVES],
+    # Decoder-only students move the first tag to the end (lib.students.data), the second stays.
+    "twice": [f"[{objective}] [{objective}] " for objective in OBJECTIVES],
 }
 
 
-def source(task: str, question: Question, rationale: str = "", tags: str = "words") -> str:
+@dataclass(frozen=True)
+class Recipe:
+    """Which of the teacher's texts a student learns, and how its inputs are tagged.
+
+    ``factual_from`` counterfactual: the factual target takes the counterfactual prompt's rationale
+    for the right choice (where there is one), as the authors' MT+CF does. ``wrong_choice`` of the
+    counterfactual objective: the first one (the authors'), or one of those with a text, drawn by
+    ``seed`` and question.
+    """
+
+    revised: bool = False
+    tags: str = "words"
+    factual_from: str = "explanation"
+    wrong_choice: str = "first"
+    seed: int = 0
+
+
+def pair(
+    objective: str, question: Question, texts: dict, recipe: Recipe = Recipe()
+) -> tuple[str, str]:
+    """Input and target of one question.
+
+    ``texts``: the teacher's row with explanation, revision and counterfactuals (by choice index).
+    """
+    rationale, target = PAIRS[objective](question, texts, recipe)
+    return source(objective, question, rationale, recipe.tags), target
+
+
+def source(objective: str, question: Question, rationale: str = "", tags: str = "words") -> str:
     """The student's input: tag, question, lettered choices and, for counterfactual, a rationale."""
-    text = f"{TAGS[tags][OBJECTIVES.index(task)]}{question.question} Choices: {question.lettered()}"
-    return f"{text} Rationale: {rationale}" if task == "counterfactual" else text
+    tag = TAGS[tags][OBJECTIVES.index(objective)]
+    text = f"{tag}{question.question} Choices: {question.lettered()}"
+    return f"{text} Rationale: {rationale}" if objective == "counterfactual" else text
 
 
 def answer(choice: str) -> str:
@@ -25,39 +55,36 @@ def answer(choice: str) -> str:
     return f"So the answer is {choice}."
 
 
-def pair(
-    task: str,
-    question: Question,
-    texts: dict,
-    revised: bool,
-    *,
-    tags: str = "words",
-    factual_from: str = "explanation",
-    wrong_choice: str = "first",
-    seed: int = 0,
-) -> tuple[str, str]:
-    """Input and target of one task for one question.
+def predict(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """No rationale; the answer."""
+    return "", answer(question.answer_text)
 
-    ``texts``: the teacher's row with explanation, revision and counterfactuals (by choice index).
-    ``factual_from`` counterfactual takes the factual target from the counterfactual prompt's
-    rationale for the right choice (where it is usable), as the authors' MT+CF does. ``wrong_choice``
-    of the counterfactual task: the first one (the authors'), or one of those with a text, drawn by
-    ``seed`` and question. Where no wrong choice has a text, the first one is taken with an empty rationale.
-    """
-    if task == "predict":
-        return source(task, question, tags=tags), answer(question.answer_text)
-    explanation = texts["revision"] if revised else texts["explanation"]
-    if task == "explain":
-        return source(task, question, tags=tags), explanation
-    if task == "factual":
-        if factual_from == "counterfactual":
-            explanation = texts["counterfactuals"][question.answer] or explanation
-        return source(task, question, tags=tags), f"{explanation} {answer(question.answer_text)}"
-    wrong = question.wrong[0]
-    if wrong_choice == "random":
-        usable = [i for i in question.wrong if texts["counterfactuals"][i]]
-        wrong = random.Random(f"wrong choice {seed} {question.id}").choice(usable or [wrong])
-    return (
-        source(task, question, texts["counterfactuals"][wrong] or "", tags),
-        answer(question.choices[wrong]),
-    )
+
+def explain(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """No rationale; the explanation."""
+    return "", texts["revision" if recipe.revised else "explanation"]
+
+
+def factual(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """No rationale; the explanation, then the answer."""
+    _, explanation = explain(question, texts, recipe)
+    if recipe.factual_from == "counterfactual":
+        explanation = texts["counterfactuals"][question.answer] or explanation
+    return "", f"{explanation} {answer(question.answer_text)}"
+
+
+def counterfactual(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """The rationale for a wrong choice (empty if no wrong choice has one); that choice."""
+    rationales, wrong = texts["counterfactuals"], question.wrong[0]
+    if recipe.wrong_choice == "random":
+        usable = [i for i in question.wrong if rationales[i]]
+        wrong = random.Random(f"wrong choice {recipe.seed} {question.id}").choice(usable or [wrong])
+    return rationales[wrong] or "", answer(question.choices[wrong])
+
+
+PAIRS = {  # objective -> rationale in the input, and target
+    "predict": predict,
+    "explain": explain,
+    "factual": factual,
+    "counterfactual": counterfactual,
+}

@@ -13,78 +13,66 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from lib.common import files, paths, provenance
 from lib.common.errors import UserError
 from lib.common.methods import OBJECTIVES
-from lib.common.profile import StudentModel, TrainingSettings
-from lib.common.progress import duration
+from lib.common.profile import TrainingSettings
+from lib.common.progress import Progress
 from lib.models import checkpoints
-from lib.students import resources
-from lib.students.batches import Steps
-from lib.students.model import IGNORE, Encoder, adapt, target_logits
+from lib.students import record
+from lib.students.data import IGNORE, Encoder, Steps
+from lib.students.grid import Student
+from lib.students.model import adapt, base_precision, target_logits
 
 
-def losses(
-    model, batch: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weighted loss of a micro-batch, and per task the summed loss and the target tokens [4]."""
-    wanted = batch["labels"] != IGNORE
+def losses(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted loss of a micro-batch; by objective its summed loss and target tokens [2, 4]."""
     logits, labels = target_logits(model, batch)
     nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-    task = batch["task"][wanted]
-    sums = torch.zeros(len(OBJECTIVES), device=nll.device).index_add_(0, task, nll.detach())
-    return (
-        (nll * batch["weight"][task]).sum(),
-        sums,
-        torch.bincount(task, minlength=len(OBJECTIVES)),
-    )
+    objective = batch["objective"][batch["labels"] != IGNORE]
+    sums = torch.zeros(len(OBJECTIVES), device=nll.device).index_add_(0, objective, nll.detach())
+    counts = torch.bincount(objective, minlength=len(OBJECTIVES))
+    return (nll * batch["weight"][objective]).sum(), torch.stack([sums, counts]).cpu()
 
 
-def task_means(sums: torch.Tensor, counts: torch.Tensor) -> dict[str, float]:
-    """Mean token loss of each task that has target tokens, from ``losses``' sums and counts [4]."""
-    return {task: float(s / c) for task, s, c in zip(OBJECTIVES, sums, counts, strict=True) if c}
+def means(totals: torch.Tensor) -> dict[str, float]:
+    """Objective -> mean token loss, of those with target tokens, from sums and counts [2, 4]."""
+    return {
+        name: float(total / count)
+        for name, total, count in zip(OBJECTIVES, *totals, strict=True)
+        if count
+    }
 
 
 class StudentTrainer(Trainer):
-    """Trainer whose loss is the weighted sum of task losses and whose data are ``Steps``."""
+    """Trainer whose loss is the weighted sum of the objectives' and whose data are ``Steps``."""
 
     loss_is_scaled_for_ga = True  # the weights already count the whole step
 
     def __init__(self, *, dev: Steps, **options):
         super().__init__(**options)
-        self.dev = dev
-        self.sums = torch.zeros(len(OBJECTIVES))
-        self.counts = torch.zeros(len(OBJECTIVES))
+        self.dev, self.totals = dev, torch.zeros(2, len(OBJECTIVES))
 
     def get_train_dataloader(self) -> DataLoader:
         return DataLoader(self.train_dataset, batch_size=None)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss, sums, counts = losses(model, inputs)
-        self.sums += sums.cpu()
-        self.counts += counts.cpu()
-        self.state.num_input_tokens_seen += int(
-            inputs["attention_mask"].sum()
-        )  # in checkpoints, too
+        loss, totals = losses(model, inputs)
+        self.totals += totals
+        self.state.num_input_tokens_seen += int(inputs["attention_mask"].sum())
         return loss * self.args.world_size  # data parallel averages gradients over processes
 
-    def task_losses(self) -> dict[str, float]:
-        """Mean token loss per task since the last call."""
-        means = task_means(self.sums, self.counts)
-        self.sums.zero_()
-        self.counts.zero_()
-        return means
-
     @torch.no_grad()
-    def evaluate(self, *_, **__) -> dict[str, float]:
-        """Mean token loss per task on the dev questions, and their weighted sum as eval_loss."""
+    def evaluate(self, *_, **__) -> dict[str, dict[str, float]]:
+        """Mean token losses by objective: train since the last evaluation, and dev, whose ``loss``
+        is their weighted sum."""
         self.model.eval()
-        sums, counts = torch.zeros(len(OBJECTIVES)), torch.zeros(len(OBJECTIVES))
+        totals = torch.zeros(2, len(OBJECTIVES))
         for item in range(len(self.dev)):
             with self.compute_loss_context_manager():
-                _, more, n = losses(self.model, self._prepare_inputs(self.dev[item]))
-            sums, counts = sums + more.cpu(), counts + n.cpu()
+                totals += losses(self.model, self._prepare_inputs(self.dev[item]))[1]
         self.model.train()
-        means = task_means(sums, counts)
-        metrics = {f"eval_{task}": value for task, value in means.items()}
-        metrics["eval_loss"] = sum(self.dev.weights[task] * value for task, value in means.items())
+        dev = means(totals)
+        dev["loss"] = sum(self.dev.weights[name] * value for name, value in dev.items())
+        metrics = {"train": means(self.totals), "dev": dev}
+        self.totals.zero_()
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
@@ -92,16 +80,17 @@ class StudentTrainer(Trainer):
 
 
 class Diary(TrainerCallback):
-    """Keeps the loss history, prints one line per evaluation or 30 s, and keeps the best weights."""
+    """Keeps the loss history and the best weights, and prints how training goes on."""
 
     def __init__(self, folder: Path, label: str, steps: int, done: int):
         """``done``: step of the checkpoint that training goes on from; later rows are dropped."""
-        self.folder, self.label, self.steps = folder, label, steps
-        self.trainer: StudentTrainer | None = None  # is made with this diary
+        self.folder, self.label = folder, label
         self.path = folder / "history.csv"
         rows = pd.read_csv(self.path).to_dict("records") if self.path.is_file() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self.before = max((row["seconds"] for row in self.rows), default=0.0)  # earlier sessions
+        self.progress = Progress(label, steps, "steps")
+        self.progress.skip(done)
 
     def best(self) -> tuple[float, int]:
         """Dev loss and step of the best evaluation so far."""
@@ -112,125 +101,88 @@ class Diary(TrainerCallback):
         )
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.first, self.tokens_before = state.global_step, state.num_input_tokens_seen
-        self.started = self.printed = time.monotonic()
+        self.tokens_before, self.started = state.num_input_tokens_seen, time.monotonic()
 
     def on_step_end(self, args, state, control, **kwargs):
-        now = time.monotonic()
-        if (
-            now - self.printed > 30
-            and state.global_step < self.steps
-            and state.is_world_process_zero
-        ):
-            self.printed = now
-            self._print(state.global_step)
+        if state.is_world_process_zero:
+            self.progress.step()
 
-    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        step, seconds = state.global_step, self.before + time.monotonic() - self.started
-        dev = {key.removeprefix("eval_"): value for key, value in metrics.items()}
-        for split, values in (("train", self.trainer.task_losses()), ("dev", dev)):
-            for task, value in values.items():
-                self.rows.append(
-                    {
-                        "step": step,
-                        "split": split,
-                        "task": task,
-                        "loss": value,
-                        "seconds": round(seconds, 2),
-                    }
-                )
+    def on_evaluate(self, args, state, control, metrics, model, **kwargs):
+        seconds = round(self.before + time.monotonic() - self.started, 2)
+        for split, values in metrics.items():
+            for objective, loss in values.items():
+                row = {"step": state.global_step, "split": split, "task": objective, "loss": loss}
+                self.rows.append(row | {"seconds": seconds})
         if not state.is_world_process_zero:
             return
-        if self.best()[1] == step:
+        loss, best_step = metrics["dev"]["loss"], self.best()[1]
+        if best_step == state.global_step:
             weights = {
                 name: value.detach().cpu().contiguous()
-                for name, value in self.trainer.model.named_parameters()
+                for name, value in model.named_parameters()
                 if value.requires_grad
             }
             temporary = self.folder / ".best.safetensors"
             save_file(weights, temporary)
             temporary.rename(self.folder / "best.safetensors")
         files.write_csv(self.path, pd.DataFrame(self.rows))
-        self.printed = time.monotonic()
-        self._print(step, f"dev loss {metrics['eval_loss']:.3f}")
+        print(f"{self.label} | step {state.global_step} | dev loss {loss:.3f}", flush=True)
 
     def on_save(self, args, state, control, **kwargs):
         """Write the checkpoint's hashes last: without them it does not count."""
-        if not state.is_world_process_zero:
-            return
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        hashes = {path.name: files.sha256_file(path) for path in sorted(folder.iterdir())}
-        files.write_json(folder / "hashes.json", hashes)
-
-    def _print(self, step: int, note: str = "") -> None:
-        elapsed = time.monotonic() - self.started
-        rate = (step - self.first) / elapsed if elapsed else 0.0
-        eta = (
-            f" | ETA {duration((self.steps - step) / rate)}"
-            if 0 < rate and step < self.steps
-            else ""
-        )
-        tokens = self.trainer.state.num_input_tokens_seen - self.tokens_before
-        print(
-            f"{self.label} | step {step}/{self.steps} | {tokens / elapsed:.0f} tokens/s{eta}"
-            + (f" | {note}" if note else ""),
-            flush=True,
-        )
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            hashes = {path.name: files.sha256_file(path) for path in sorted(folder.iterdir())}
+            files.write_json(folder / "hashes.json", hashes)
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; damaged or half-written ones are removed, with a line."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for path in reversed(found):
+def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
+    """The newest whole checkpoint and its step; damaged ones are removed, with a line."""
+    steps = sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+    for step in reversed(steps):
+        path = folder / f"checkpoint-{step}"
         try:
             hashes = files.read_json(path / "hashes.json", "training")
-            whole = all(files.sha256_file(path / name) == value for name, value in hashes.items())
+            if all(files.sha256_file(path / name) == value for name, value in hashes.items()):
+                return path, step
         except (OSError, UserError):
-            whole = False
-        if whole:
-            return path
+            pass  # it was not written to its end
         print(f"{paths.shown(path)} is not whole; it is removed.", flush=True)
         shutil.rmtree(path)
-    return None
+    return None, 0
 
 
 def train(
-    model_settings: StudentModel,
+    student: Student,
+    settings: TrainingSettings,
     weights: dict[str, float],
     pairs: dict[str, dict[str, list]],
-    settings: TrainingSettings,
-    seed: int,
     folder: Path,
-    label: str,
 ) -> dict:
     """Train one student in ``folder`` and save it there; returns its record.
 
-    ``pairs``: split (train, dev) -> task -> [(input, target), ...], questions in the same order
-    for every task. Goes on from the newest whole checkpoint in the folder. The weights that did
-    best on dev are saved as safetensors with the tokenizer; checkpoints are then removed. Under
-    ``accelerate launch`` each process takes its part of every micro-batch, and the first one writes.
+    ``pairs``: split (train, dev) -> objective -> [(input, target), ...], questions in the same
+    order for every objective; ``weights``: objective -> weight. Goes on from the newest whole
+    checkpoint in the folder. The weights that did best on dev are saved as safetensors with the
+    tokenizer; checkpoints are then removed. Under ``accelerate launch`` each process takes its part
+    of every micro-batch, and the first one writes.
     """
-    resources.reset_peak_memory()
-    energy = resources.joules()
-    set_seed(seed)
-    source = checkpoints.fetch(model_settings.model)
-    model, tokenizer = checkpoints.load(
-        source, "4bit" if model_settings.base == "4bit" else "float32"
-    )
+    record.reset_peak_memory()
+    set_seed(student.seed)
+    source = checkpoints.fetch(student.model.model)
+    model, tokenizer = checkpoints.load(source, base_precision(student.model))
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    model = adapt(model, model_settings)
+    model = adapt(model, student.model)
     examples = {
-        split: {task: [encoder.example(*pair) for pair in rows] for task, rows in tasks.items()}
-        for split, tasks in pairs.items()
+        split: {name: [encoder.example(*pair) for pair in rows] for name, rows in part.items()}
+        for split, part in pairs.items()
     }
     precision = settings.precision if settings.precision != "auto" else checkpoints.best_precision()
-    checkpoint = last_checkpoint(folder)
-    done = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    checkpoint, done = last_checkpoint(folder)
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps,
-        seed=seed,
-        data_seed=seed,
+        seed=student.seed,
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
@@ -245,60 +197,57 @@ def train(
         save_steps=settings.checkpoint_every or settings.steps,
         save_total_limit=1,
         logging_strategy="no",
-        report_to=[],
         disable_tqdm=True,
-        ignore_data_skip=True,
-        remove_unused_columns=False,
-        dataloader_num_workers=0,
-        average_tokens_across_devices=False,
+        ignore_data_skip=True,  # Steps begins at the step that is to do
         ddp_find_unused_parameters=False,
     )
-    rank, world = arguments.process_index, arguments.world_size
-    data = Steps(
-        examples["train"],
-        weights,
-        encoder,
+    train_steps = Steps(
+        examples=examples["train"],
+        weights=weights,
+        encoder=encoder,
         steps=settings.steps,
         batch_size=settings.batch_size,
         accumulation=settings.accumulation,
-        seed=seed,
+        seed=student.seed,
         start=done,
-        rank=rank,
-        world=world,
+        rank=arguments.process_index,
+        world=arguments.world_size,
     )
     questions = len(next(iter(examples["dev"].values())))
-    dev = Steps(
-        examples["dev"],
-        weights,
-        encoder,
+    dev_steps = Steps(
+        examples=examples["dev"],
+        weights=weights,
+        encoder=encoder,
         steps=-(-questions // 20),
         batch_size=min(20, questions),
         once=True,
     )
-    diary = Diary(folder, label, settings.steps, done)
+    diary = Diary(folder, student.label, settings.steps, done)
     trainer = StudentTrainer(
-        model=model, args=arguments, train_dataset=data, dev=dev, eval_dataset=[], callbacks=[diary]
+        model=model,
+        args=arguments,
+        train_dataset=train_steps,
+        dev=dev_steps,
+        eval_dataset=[],
+        callbacks=[diary],
     )
-    diary.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not diary.rows or diary.rows[-1]["step"] < settings.steps:
         trainer.evaluate()
-    seconds, (dev_loss, best_step) = diary.rows[-1]["seconds"], diary.best()
-    tokens = trainer.state.num_input_tokens_seen
-    record = {
-        "label": label,
-        "seed": seed,
+    dev_loss, best_step = diary.best()
+    seconds, tokens = diary.rows[-1]["seconds"], trainer.state.num_input_tokens_seen
+    rate = (tokens - diary.tokens_before) / max(1e-9, seconds - diary.before)
+    summary = {
+        "label": student.label,
+        "seed": student.seed,
         "seq2seq": model.config.is_encoder_decoder,
         "steps": settings.steps,
         "precision": precision,
         "seconds": seconds,
-        "tokens_per_second": round(
-            (tokens - diary.tokens_before) / max(1e-9, seconds - diary.before), 1
-        ),
-        "tokens": tokens * world,
-        "joules": resources.spent(energy),
-        "peak_memory_gb": round(resources.peak_memory_gb(model.device), 3),
+        "tokens_per_second": round(rate, 1),
+        "tokens": tokens * arguments.world_size,
+        "peak_memory_gb": round(record.peak_memory_gb(model.device), 3),
         "inputs_cut": encoder.cut,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "device": provenance.device_name(),
@@ -308,7 +257,7 @@ def train(
     }
     if trainer.is_world_process_zero():
         save(model, tokenizer, folder, precision)
-    return record
+    return summary
 
 
 def save(model, tokenizer, folder: Path, precision: str) -> None:

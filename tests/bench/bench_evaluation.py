@@ -21,7 +21,7 @@ from tests.bench import bench
 
 def a_student() -> tuple:
     """Model, tokenizer and name of the student that answers."""
-    for record in sorted(grid.home(profile.load("cpu")).glob("MT-Unrevised-*/student.json")):
+    for record in sorted(grid.students_folder(profile.load("cpu")).glob("MT-Unrevised-*/student.json")):
         return *checkpoints.load(record.parent, "auto"), files.read_json(record, "training")[
             "label"
         ]

@@ -1,0 +1,182 @@
+"""What a student reads: token ids of examples, and micro-batches in a seeded order."""
+
+import functools
+import random
+import re
+from dataclasses import dataclass
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from lib.common.errors import UserError
+from lib.common.methods import OBJECTIVES
+from lib.models.batching import common_prefix
+
+IGNORE = -100
+LONGEST = 512  # tokens of input (as T5 was trained) and of target
+PADDING = {"labels": IGNORE, "objective": -1, "branch": -1, "position": 0}
+
+
+class Encoder:
+    """Turns (input, target) texts into token ids for one student, counting what was cut."""
+
+    def __init__(self, tokenizer, seq2seq: bool):
+        self.tokenizer, self.seq2seq = tokenizer, seq2seq
+        self.cut = 0
+        if tokenizer.eos_token_id is None:
+            raise UserError("The student's tokenizer has no end-of-sequence token; choose another.")
+        self.pad = tokenizer.pad_token_id or 0
+
+    def prompt(self, text: str) -> list[int]:
+        """Input ids; an over-long input is cut (its question is kept) and counted.
+
+        A decoder-only student reads its tag last, right before it writes, so that all objectives
+        of a question share their beginning (see ``rows``). With the tag in front it would also take
+        far more steps to tell the objectives apart.
+        """
+        if self.seq2seq:
+            ids, end = self.tokenizer(text)["input_ids"], []
+        else:
+            tag = re.match(r"(\[\w+\] )?", text)[0]
+            ids = self._ids(text[len(tag) :])
+            end = self._ids(f"\n{tag.strip()}\n" if tag else "\n")
+        self.cut += len(ids) + len(end) > LONGEST
+        return ids[: LONGEST - len(end)] + end
+
+    def target(self, text: str) -> list[int]:
+        """Target ids, always closed by end-of-sequence."""
+        ids = self._ids(text)
+        self.cut += len(ids) >= LONGEST
+        return ids[: LONGEST - 1] + [self.tokenizer.eos_token_id]
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def example(self, source: str, target: str) -> dict[str, list[int]]:
+        """Ids and labels of one example; a label stands where its token is predicted."""
+        prompt, wanted = self.prompt(source), self.target(target)
+        if self.seq2seq:
+            return {"input_ids": prompt, "labels": wanted}
+        labels = [IGNORE] * (len(prompt) - 1) + wanted
+        return {"input_ids": prompt + wanted[:-1], "labels": labels}
+
+    def rows(self, examples: dict[int, dict]) -> list[dict[str, list[int]]]:
+        """The examples of one question (objective's number -> example) as rows of a batch.
+
+        Encoder-decoder: a row each. Decoder-only: one row, in which the tokens that all prompts
+        begin with are read once (branch 0) and each objective goes on from there (branches 1, 2,
+        ...) without seeing the others; ``position`` counts along each branch.
+        """
+        if self.seq2seq:
+            return [
+                example | {"objective": [number] * len(example["labels"])}
+                for number, example in examples.items()
+            ]
+        shared = min(example["labels"].count(IGNORE) for example in examples.values())
+        shared = common_prefix([example["input_ids"][:shared] for example in examples.values()])
+        row = {
+            "input_ids": next(iter(examples.values()))["input_ids"][:shared],
+            "labels": [IGNORE] * shared,
+            "objective": [-1] * shared,
+            "branch": [0] * shared,
+            "position": list(range(shared)),
+        }
+        for branch, (number, example) in enumerate(examples.items(), 1):
+            size = len(example["input_ids"]) - shared
+            row["input_ids"] += example["input_ids"][shared:]
+            row["labels"] += example["labels"][shared:]
+            row["objective"] += [number] * size
+            row["branch"] += [branch] * size
+            row["position"] += range(shared, shared + size)
+        return [row]
+
+    def collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        """Pad to the longest of the batch: [rows, tokens]; padding is masked and never a label."""
+        padding = PADDING | {"input_ids": self.pad}
+        batch = {
+            name: pad_sequence([torch.tensor(row[name]) for row in rows], True, padding[name])
+            for name in rows[0]
+        }
+        ones = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
+        return batch | {"attention_mask": pad_sequence(ones, True)}
+
+
+@functools.lru_cache(maxsize=2)
+def epoch_order(seed: int, epoch: int, questions: int) -> list[int]:
+    """Indices of the questions in the seeded order of an epoch."""
+    order = list(range(questions))
+    random.Random(f"order {seed} {epoch}").shuffle(order)
+    return order
+
+
+@dataclass(eq=False, kw_only=True)
+class Steps(Dataset):
+    """Micro-batches in training order: item i is micro-batch i % accumulation of step
+    start + i // accumulation.
+
+    Each step takes ``batch_size`` questions (every epoch in a new seeded order), all objectives of
+    each, sorts the rows by length and splits them into ``accumulation`` micro-batches, each of
+    these among ``world`` processes. A target token weighs its objective's weight / target tokens of
+    that objective in the whole step: the sum over micro-batches and processes is exactly the
+    weighted sum of the objectives' means.
+
+    ``examples``: objective -> encoded examples, the same questions in each. ``start``: the first
+    step that is still to do. With ``once`` (dev) every question comes once, and the last step may
+    be smaller.
+    """
+
+    examples: dict[str, list[dict]]
+    weights: dict[str, float]
+    encoder: Encoder
+    steps: int
+    batch_size: int
+    accumulation: int = 1
+    seed: int = 0
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+    once: bool = False
+
+    def __len__(self) -> int:
+        return (self.steps - self.start) * self.accumulation
+
+    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
+        """A batch of ``Encoder.collate`` with the weight of a target token by objective [4]."""
+        step, micro_batch = divmod(item, self.accumulation)
+        rows, tokens = self.rows_of(self.start + step)
+        first, end = self.slice_of(len(rows), micro_batch)
+        batch = self.encoder.collate(rows[first:end])
+        weights = [self.weights.get(name, 0.0) / max(1, tokens[name]) for name in OBJECTIVES]
+        return batch | {"weight": torch.tensor(weights)}
+
+    def questions_of(self, step: int) -> list[int]:
+        """Indices of the questions of a step."""
+        count = len(next(iter(self.examples.values())))
+        first, end = step * self.batch_size, (step + 1) * self.batch_size
+        if self.once:
+            end = min(end, count)
+        return [epoch_order(self.seed, i // count, count)[i % count] for i in range(first, end)]
+
+    def rows_of(self, step: int) -> tuple[list[dict], dict[str, int]]:
+        """All rows of a step, and the target tokens of each objective."""
+        rows, tokens = [], dict.fromkeys(OBJECTIVES, 0)
+        for i in self.questions_of(step):
+            examples = {}
+            for name in self.weights:
+                examples[OBJECTIVES.index(name)] = self.examples[name][i]
+                tokens[name] += sum(label >= 0 for label in self.examples[name][i]["labels"])
+            rows += self.encoder.rows(examples)
+        # alike in length together; an encoder-decoder pays most for its targets
+        rows.sort(key=lambda row: (len(row["labels"]), len(row["input_ids"])))
+        return rows, tokens
+
+    def slice_of(self, rows: int, micro_batch: int) -> tuple[int, int]:
+        """The first row and the row after the last of this process's share of a micro-batch."""
+        shares, share = self.accumulation * self.world, micro_batch * self.world + self.rank
+        if rows < shares:
+            raise UserError(
+                f"A step has {rows} rows, too few for {shares} parts; lower training.accumulation "
+                "or the number of processes, or raise batch_size."
+            )
+        return rows * share // shares, rows * (share + 1) // shares
