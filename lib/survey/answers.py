@@ -67,7 +67,6 @@ def rules_table() -> pd.DataFrame:
         f"Straight-lining: at least {EQUAL_SHARE:.0%} of all {equal}": "participant left out",
         f"Too fast: over {FAST_SHARE:.0%} of the pages under {SECONDS:g} s": "participant left out",
         f"Too fast: a page under {SECONDS:g} s": "page left out",
-        "Two participants with the same plan": "kept, noted in the report",
     }
     return pd.DataFrame(rules.items(), columns=["rule", "consequence"])
 
@@ -91,26 +90,26 @@ def read_answers(path: Path, keys: dict[str, dict]) -> AnswerFile:
     """
     try:
         text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else ""
-        found = AnswerFile.model_validate(json.loads(text))
+        content = AnswerFile.model_validate(json.loads(text))
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
         raise ValueError(f"impossible value: {where}") from None
     except (OSError, ValueError, RecursionError):
         raise ValueError("unreadable: not JSON of at most 1 MB") from None
-    if found.survey not in keys:
-        raise ValueError(f"no key: survey {found.survey}")
-    key = keys[found.survey]
-    if found.plan > len(key["plans"]):
+    if content.survey not in keys:
+        raise ValueError(f"no key: survey {content.survey}")
+    key = keys[content.survey]
+    if content.plan > len(key["plans"]):
         raise ValueError("impossible value: plan")
-    if [answer.item for answer in found.answers] != key["plans"][found.plan - 1]:
+    if [answer.item for answer in content.answers] != key["plans"][content.plan - 1]:
         raise ValueError("impossible value: items")
     most = {name: len(words) for name, _, words in kinds()[key["kind"]].asks}
-    for scores in (found.check, *(answer.scores for answer in found.answers)):
+    for scores in (content.check, *(answer.scores for answer in content.answers)):
         if scores.keys() != most.keys() or any(scores[name] > most[name] for name in most):
             raise ValueError("impossible value: scores")
-    if any(value not in facts().get(name, ("", ()))[1] for name, value in found.facts.items()):
+    if any(value not in facts().get(name, ("", ()))[1] for name, value in content.facts.items()):
         raise ValueError("impossible value: facts")
-    return found
+    return content
 
 
 def ingest(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -118,27 +117,27 @@ def ingest(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
 
     ratings: checked, as load_ratings gives; errors: see error_finding.mark_correct. Only
     kinds with answers that can be used are there; facts that do not differ are dropped. Report, a
-    row a file: file, kind, survey, participant, plan, reason (why it is left out), fast (pages),
-    kept, used (pages), note. UserError where no answer is left.
+    row a file: file, kind, participant, plan, reason (why it is left out), fast (pages), kept, used
+    (pages). UserError where no answer is left.
     """
     folder = Path(folder)
-    given = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
-    if not given:
+    sources = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
+    if not sources:
         raise UserError(
             f"{folder} has no answer file (*.json): name the folder into which the "
             "participants' files were put."
         )
     keys, read, rows = find_keys(folder), {}, []
-    for path in given:
-        row = {"file": path.name, "kind": "", "survey": "", "participant": "", "plan": 0}
+    for path in sources:
+        row = {"file": path.name, "kind": "", "participant": "", "plan": 0, "reason": "", "fast": 0}
         try:
-            read[path.name] = found = read_answers(path, keys)
-            row |= {"kind": keys[found.survey]["kind"], "reason": ""}
-            row |= {name: getattr(found, name) for name in ("survey", "participant", "plan")}
+            read[path.name] = content = read_answers(path, keys)
+            row["kind"] = keys[content.survey]["kind"]
+            row |= {"participant": content.participant, "plan": content.plan}
         except ValueError as error:
             row["reason"] = str(error)
         rows.append(row)
-    report = pd.DataFrame(rows).assign(fast=0)
+    report = pd.DataFrame(rows)
     _settle_duplicates(report, read)
     for i, row in report[report["reason"] == ""].iterrows():
         report.loc[i, ["reason", "fast"]] = _judge(read[row["file"]], row["kind"])
@@ -149,12 +148,6 @@ def ingest(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
         raise UserError(f"No answer in {folder} can be used: {reasons}.")
     pages = {name: _pages(read[name], keys) for name in report.loc[report["kept"], "file"]}
     report["used"] = [len(pages.get(name, ())) for name in report["file"]]
-    plans = report[report["kept"]].groupby(["survey", "plan"])["file"].transform("size")
-    report["note"] = (
-        ("its plan was used by " + plans[plans > 1].astype(str) + " participants")
-        .reindex(report.index)
-        .fillna("")
-    )
     tables = {}
     for kind, part in report[report["kept"]].groupby("kind", sort=False):
         table = pd.DataFrame([page for name in part["file"] for page in pages[name]])
@@ -177,32 +170,32 @@ def _settle_duplicates(report: pd.DataFrame, read: dict[str, AnswerFile]) -> Non
             )
 
 
-def _judge(found: AnswerFile, kind: str) -> tuple[str, int]:
+def _judge(content: AnswerFile, kind: str) -> tuple[str, int]:
     """Why a participant is left out, or nothing, and the number of pages answered too fast."""
-    fast = sum(answer.seconds < SECONDS for answer in found.answers)
-    scores = [tuple(sorted(answer.scores.items())) for answer in found.answers]
+    fast = sum(answer.seconds < SECONDS for answer in content.answers)
+    scores = [tuple(sorted(answer.scores.items())) for answer in content.answers]
     if kind == "ratings":  # one scale for all that is asked
         scores = [score for page in scores for _, score in page]
     equal = max(Counter(scores).values()) / len(scores)
-    if found.check != kinds()[kind].passing:
+    if content.check != kinds()[kind].passing:
         return "attention check failed", fast
     if equal >= EQUAL_SHARE:
         return f"straight-lining: {equal:.0%} of the {kinds()[kind].equal}", fast
-    if fast > FAST_SHARE * len(found.answers):
-        return f"too fast: {fast} of {len(found.answers)} pages", fast
+    if fast > FAST_SHARE * len(content.answers):
+        return f"too fast: {fast} of {len(content.answers)} pages", fast
     return "", fast
 
 
-def _pages(found: AnswerFile, keys: dict[str, dict]) -> list[dict]:
+def _pages(content: AnswerFile, keys: dict[str, dict]) -> list[dict]:
     """Rows of the kind's table; the slot is the position in the order of showing."""
-    told = {name: found.facts.get(name, UNTOLD) for name in facts()}
-    items = keys[found.survey]["items"]
+    stated = {name: content.facts.get(name, UNTOLD) for name in facts()}
+    items = keys[content.survey]["items"]
     return [
-        {"participant": found.participant, "slot": f"S{position:02d}"}
+        {"participant": content.participant, "slot": f"S{position:02d}"}
         | items[answer.item]
         | answer.scores
-        | told
-        for position, answer in enumerate(found.answers, 1)
+        | stated
+        for position, answer in enumerate(content.answers, 1)
         if answer.seconds >= SECONDS
     ]
 

@@ -225,8 +225,7 @@ def test_duplicates_are_settled_by_their_content(key, folder):
     }
     assert report.loc["a.json", "reason"] == "duplicate: same as a (1).json"
     assert "differs" in report.loc["b2.json", "reason"]
-    assert report.loc["d.json", "note"] == "its plan was used by 2 participants"
-    assert report.loc["a (1).json", "note"] == "" and len(ratings) == 36
+    assert len(ratings) == 36
 
 
 def test_a_bad_copy_does_not_take_the_good_one_with_it(key, folder):
@@ -368,7 +367,7 @@ def test_texts_ask_for_what_the_analysis_knows():
     assert {len(scale) for *_, scale in ratings.asks} == {5}
     assert [name for name, *_ in errors.asks] == list(errors.passing) == ["judged", "sure"]
     assert set(facts()) <= set(CONTROLS)
-    assert len(answers.rules_table()) == 9
+    assert len(answers.rules_table()) == 8
 
 
 def test_answers_count_from_the_repository_as_notebooks_run_in_their_folder(monkeypatch, tmp_path):
