@@ -4,10 +4,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib.common import profile
-from lib.questions import download, release
+from lib.common.intervals import mean_interval, wilson
+from lib.questions import release
 from lib.questions.mentions import degenerate, mentioned
 from lib.teacher import prompt
 from lib.teacher.texts import Corpus, teacher_identity
+
+NAMES = {"explanation": "Unrevised", "revision": "Revised"}  # kinds of text as the paper names them
+MEASURES = ["characters", "mentions_other_choices"]
 
 
 def sample_prompt(settings: profile.Profile, kind: str) -> str:
@@ -60,16 +64,43 @@ def summary(long: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def revised_pairs(settings: profile.Profile, long: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``long_table`` with all pairs of explanation and revision.
+def lengths(long: pd.DataFrame) -> pd.DataFrame:
+    """Lengths of texts in characters: kind, n, mean, sd, min, q1, median, q3, max."""
+    names = {"count": "n", "std": "sd", "25%": "q1", "50%": "median", "75%": "q3"}
+    described = long.groupby("kind", sort=False)["characters"].describe().rename(columns=names)
+    return described.astype({"n": int}).reset_index()
 
-    ``long`` itself, or, where the profile takes the published train file whole, also the questions
-    left out of training.
+
+def pairs(settings: profile.Profile, long: pd.DataFrame) -> pd.DataFrame:
+    """A row a question with both texts: text and MEASURES, each by the columns Unrevised, Revised.
+
+    Where the profile takes the published train file whole, also the questions left out of training.
     """
-    if settings.teacher.source != "published" or settings.task.train is not None:
-        return long
-    texts = release.load(settings.task.name, "train")[0]
-    return long_table(texts.assign(counterfactuals=[()] * len(texts)))
+    if settings.teacher.source == "published" and settings.task.train is None:
+        published = release.load(settings.task.name, "train")[0]
+        long = long_table(published.assign(counterfactuals=[()] * len(published)))
+    both = long[long["kind"].isin(NAMES)]
+    wide = both.pivot(index="id", columns="kind", values=["text", *MEASURES]).dropna()
+    return wide.rename(columns=NAMES, level=1)
+
+
+def changes(pairs: pd.DataFrame) -> pd.DataFrame:
+    """What the revision changes: measure, texts, n, mean, low, high, with 95 % intervals.
+
+    t intervals of both texts' means and, as texts "change", of the pairs' difference; in the last
+    row the share of pairs whose two texts are the same ("unchanged", Wilson's interval).
+    """
+    rows = []
+    for measure in MEASURES:
+        values = pairs[measure].astype(float)
+        values["change"] = values["Revised"] - values["Unrevised"]
+        for name in ("Unrevised", "Revised", "change"):
+            n, mean = len(values), values[name].mean()
+            interval = mean_interval(mean, values[name].std(), n)
+            rows.append((measure, name, n, mean, *map(float, interval)))
+    same = int((pairs["text", "Unrevised"] == pairs["text", "Revised"]).sum())
+    rows.append(("unchanged", "Revised", len(pairs), same / len(pairs), *wilson(same, len(pairs))))
+    return pd.DataFrame(rows, columns=["measure", "texts", "n", "mean", "low", "high"])
 
 
 def cleaning(settings: profile.Profile):
@@ -84,7 +115,7 @@ def cleaning(settings: profile.Profile):
 def origin(settings: profile.Profile) -> dict:
     """What the texts come from, for the provenance of figures: prompts and teacher, or release."""
     if settings.teacher.source == "published":
-        pinned = download.read_sources()
+        pinned = release.read_sources()
         return {"texts": f"published: {pinned['repository']} at {pinned['commit']}"}
     prompts = Corpus(settings).plan_key("explanation")["prompts"]
     return {"prompts_sha256": prompts} | teacher_identity(settings)

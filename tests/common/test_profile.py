@@ -177,24 +177,6 @@ def test_a_file_that_is_not_utf8_is_a_sentence(tmp_path):
     assert profile.parse(path).seeds == [0, 1]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--rates", "-1", "--steps", "4"],
-        ["--rates", "1e-4", "--steps", "0"],
-        ["--rates", "nan", "--steps", "4"],
-    ],
-)
-def test_settings_to_try_are_checked_before_anything_is_trained(options, monkeypatch):
-    from lib import tune
-
-    monkeypatch.setattr("sys.argv", ["tune", "smoke", *options])
-    with pytest.raises(
-        SystemExit, match=r"--(rates|steps) (-1|0|nan): a number greater than 0 is needed"
-    ):
-        tune.main()
-
-
 def test_what_a_run_needs_is_inherited_and_in_no_key():
     subset = profile.load("smollm2_wrong_choice")
     assert (subset.needs.memory_gb, subset.needs.disk_gb, subset.needs.minutes) == (6.6, 3.2, 43)

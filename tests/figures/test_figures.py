@@ -12,13 +12,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from lib.common import files, methods, paths
-from lib.common.errors import UserError
-from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS, order_arms
 from lib.common.stage import Stage
-from lib.figures import answers, style, training
 from lib.figures import study as plots_study
-from lib.figures import texts as plots_texts
+from lib.figures import style, training
 from lib.human_study import constructs, published
 
 TASKS = {
@@ -54,19 +51,6 @@ def make_students(seeds=3, sizes=("small", "large"), arms=style.ARMS, n=40):
     return pd.DataFrame(rows, columns=["arm", "size", "seed", "n", "correct"])
 
 
-def make_explanations(students, questions=6):
-    rng = np.random.default_rng(1)
-    rows = [
-        (row.arm, row.size, row.seed, f"q{q}", rng.integers(0, 300), False, rng.integers(0, 5) / 4)
-        for row in students.itertuples()
-        if row.arm != "label-only"
-        for q in range(questions)
-    ]
-    return pd.DataFrame(
-        rows, columns=["arm", "size", "seed", "id", "characters", "empty", "mentions_other_choices"]
-    )
-
-
 def make_history(students):
     rows = [
         (row.arm, row.size, row.seed, step, split, task, 3 / (1 + step) + row.seed / 10)
@@ -84,46 +68,12 @@ def make_costs(students):
     )
 
 
-def make_texts():
-    rng = np.random.default_rng(2)
-    before = pd.DataFrame(
-        {
-            "id": range(20),
-            "kind": "explanation",
-            "text": "A.",
-            "characters": rng.integers(50, 200, 20),
-            "mentions_other_choices": rng.integers(0, 3, 20) / 4,
-        }
-    )
-    after = before.assign(
-        kind="revision",
-        text=["A."] * 5 + ["B."] * 15,
-        characters=before["characters"] + 30,
-        mentions_other_choices=before["mentions_other_choices"] + 0.25,
-    )
-    return pd.concat([before, after], ignore_index=True)
-
-
 def all_figures():
     """Every figure, in the fullest and the barest form that it takes."""
-    cells = published.load_panels()
     full, bare = make_students(), make_students(1, ("135M",), style.ARMS[:4])
     for students in (full, bare):
-        yield answers.student_accuracy(students, 0.2)
         yield training.loss_curves(make_history(students))
         yield training.cost_figure(make_costs(students))
-    yield answers.accuracy_figure(cells)
-    yield plots_texts.text_lengths(make_explanations(full).rename(columns={"arm": "kind"}))
-    yield plots_texts.letter_distribution(
-        pd.DataFrame(
-            {
-                "group": np.repeat(["train", "dev", "test"], 5),
-                "letter": list("ABCDE") * 3,
-                "count": range(1, 16),
-            }
-        )
-    )
-    yield plots_texts.revision_changes(make_texts())
 
 
 # Style
@@ -183,17 +133,9 @@ def test_every_figure_is_readable_unclipped_and_no_wider_than_a_page():
 
 
 def test_bars_start_at_zero():
-    for figure, _ in (
-        training.cost_figure(make_costs(make_students())),
-        plots_texts.letter_distribution(
-            pd.DataFrame({"group": "test", "letter": ["A", "B"], "count": [1, 3]})
-        ),
-    ):
-        for ax in figure.axes:
-            low = (
-                ax.get_xlim()[0] if ax.get_xlabel() in training.COSTS.values() else ax.get_ylim()[0]
-            )
-            assert low == 0
+    figure, _ = training.cost_figure(make_costs(make_students()))
+    for ax in figure.axes:
+        assert ax.get_xlim()[0] == 0
 
 
 def test_an_axis_that_starts_elsewhere_says_so():
@@ -277,43 +219,6 @@ def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(sta
 # The data behind the figures
 
 
-def drawn(ax, axis="y"):
-    """Centres of all points with intervals in an axis, in the order drawn."""
-    lines = [container.lines[0] for container in ax.containers]
-    return np.concatenate([np.asarray(getattr(line, f"get_{axis}data")(), float) for line in lines])
-
-
-def test_accuracy_of_published_cells():
-    figure, table = answers.accuracy_figure(published.load_panels())
-    assert list(table["panel"].unique()) == ["all runs", "without the paper's outliers"]
-    assert list(table["method"][:4]) == list(PAPER_ARMS)
-    assert [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes] == [
-        ["220M\n(6, 6, 6, 6 runs)", "770M\n(6, 5, 5, 6 runs)"],
-        ["220M\n(5, 5, 4, 6 runs)", "770M\n(5, 5, 4, 5 runs)"],
-    ]
-    first = table.iloc[0]
-    half = 2.570581835636314 * 4.13732568117254 / np.sqrt(6)  # t, 5 degrees of freedom
-    assert (first["n"], first["mean"]) == (6, pytest.approx(53.1661097466667))
-    assert first["high"] - first["mean"] == pytest.approx(half)
-    one = table[table["panel"] == "all runs"].sort_values(["method", "size"])
-    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(one["mean"]))
-    alone = answers.accuracy_figure(published.load_panels().assign(n=1))[1]
-    assert alone["low"].isna().all() and alone["mean"].notna().all()
-
-
-def test_student_accuracy_has_wilson_intervals_and_chance():
-    students = make_students()
-    figure, table = answers.student_accuracy(students, chance=0.2)
-    assert len(table) == len(students) and len(figure.axes) == 2
-    row = table.iloc[0]
-    assert (row["low"] / 100, row["high"] / 100) == pytest.approx(
-        wilson(row["correct"], row["total"])
-    )
-    assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
-    assert figure.axes[0].get_ylim() == (0, 100)
-    assert figure.axes[0].get_title() == "small students (40 questions)"
-
-
 def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
     history = make_history(make_students(seeds=2))
     figure, table = training.loss_curves(history)
@@ -352,47 +257,3 @@ def test_costs_are_means_over_seeds():
     assert set(table.loc[table["cost"] == "seconds", "mean"]) == {120.0}
     assert {bar.get_width() for bar in figure.axes[0].patches} == {2.0}  # minutes
     assert (table["seeds"] == 3).all() and len(table) == 3 * 2 * len(style.ARMS)
-
-
-def test_text_lengths_are_shares_of_each_kind():
-    texts = pd.DataFrame(
-        {"kind": ["revision"] * 5 + ["critique"] * 2, "characters": [1, 2, 3, 4, 10, 0, 8]}
-    )
-    figure, table = plots_texts.text_lengths(texts)
-    assert list(table["kind"]) == ["revision", "critique"]
-    assert table.loc[0, ["n", "mean", "min", "q1", "median", "q3", "max"]].tolist() == [
-        5,
-        4,
-        1,
-        2,
-        3,
-        4,
-        10,
-    ]
-    for ax in figure.axes:
-        assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
-    assert figure.axes[0].get_title("left") == "revision: n = 5, median 3"
-
-
-def test_letters_are_shares_of_their_group():
-    counts = pd.DataFrame(
-        {"group": ["a", "a", "b", "b"], "letter": ["A", "B", "A", "B"], "count": [1, 3, 5, 5]}
-    )
-    figure, table = plots_texts.letter_distribution(counts)
-    assert table["share"].tolist() == [25, 75, 50, 50]
-    assert [bar.get_height() for bar in figure.axes[0].patches] == [25, 75, 50, 50]
-
-
-def test_revision_changes_are_pairs():
-    texts = make_texts()
-    figure, table = plots_texts.revision_changes(texts[texts["id"] != 3].iloc[:-1])
-    change = table[table["texts"] == "change"].set_index("measure")
-    assert change["n"].tolist() == [18, 18]  # one question left out, one without a pair
-    assert change["mean"].tolist() == [30, 0.25]
-    same = table.set_index("measure").loc["unchanged"]
-    assert (same["texts"], same["n"], same["mean"]) == ("Revised", 18, 4 / 18)
-    assert (same["low"], same["high"]) == wilson(4, 18)
-    assert figure.axes[0].get_title() == "Change of length, 18 pairs (4 unchanged)"
-    assert sum(bar.get_height() for bar in figure.axes[0].patches) == pytest.approx(100)
-    with pytest.raises(UserError, match="unrevised and a revised text"):
-        plots_texts.revision_changes(texts[texts["kind"] == "revision"])
