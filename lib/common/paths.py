@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILT = Path(os.environ.get("HONEY_HOME", ROOT))  # where everything that is built goes
+BUILT = ROOT / Path(os.environ.get("HONEY_HOME", "")).expanduser()  # all that is built goes there
 
 LIB = ROOT / "lib"
 NOTEBOOKS = ROOT / "notebooks"

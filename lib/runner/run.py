@@ -57,7 +57,7 @@ def check(settings: Profile) -> None:
     for reference in settings.models:
         checkpoints.check(reference)
     for task in (settings.task, *settings.evaluation.also):
-        if splits.from_files(task):
+        if splits.files_of(task.name, task.source):
             splits.load(task, settings.seed)
     if settings.teacher.source == "generate":
         texts = prompt.read(settings.task.name)
@@ -75,24 +75,29 @@ def find(name: str) -> str:
     )
 
 
-def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial: Path) -> None:
-    """Run a notebook's cells and show what they print; the copy grows in ``partial``."""
+def check_parameters(stage: str, given: dict[str, str]) -> None:
+    """UserError for a parameter that the notebook does not have."""
     import papermill
 
     notebook = stages.notebook(stage)
     known = papermill.inspect_notebook(str(notebook))
-    for name in given:
-        if name not in known:
-            where = paths.shown(notebook)
-            raise UserError(f"{where} has no parameter '{name}'; {hint(name, known, 'it has')}")
+    for name in set(given) - set(known):
+        where = paths.shown(notebook)
+        raise UserError(f"{where} has no parameter '{name}'; {hint(name, known, 'it has')}")
+
+
+def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial: Path) -> None:
+    """Run a notebook's cells and show what they print; the copy grows in ``partial``."""
+    import papermill
+
     if not plan.downloads(settings):
         os.environ["HF_HUB_OFFLINE"] = "1"  # else every look-up is tried for 23 s without a network
     os.environ["HONEY_HOME"] = str(paths.BUILT.resolve())  # the kernel starts in another folder
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what matters is said by us
     papermill.execute_notebook(
-        str(notebook),
+        str(stages.notebook(stage)),
         str(partial),
-        {"profile": settings.name, **given},
+        {**given, "profile": settings.name},
         kernel_name="python3",
         kernel_manager_class=ThisPython,
         cwd=str(paths.NOTEBOOKS),
@@ -175,6 +180,8 @@ def execute(stage: str, settings: Profile, given: dict[str, str]) -> None:
 def run(settings: Profile, last: str = "", given: dict[str, str] | None = None) -> None:
     """Run what is out of date: all stages, or the last one and what it needs. ``given``: parameters
     of the last one, which is then run in any case."""
+    if given:
+        check_parameters(last, given)
     records, names, count = stages.Records(settings), stages.in_order(last), 0
     for number, stage in enumerate(names, 1):
         parameters = given if given and stage == last else {}
@@ -209,9 +216,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--check", action="store_true", help="only check the profile")
     options = parser.parse_args(arguments)
-    given = dict(item.partition("=")[::2] for item in options.parameters)
-    if "profile" in given or (given and not options.stage):
-        raise UserError("-p goes with --stage, and the profile is the first argument.")
+    if options.parameters and not (options.stage and all("=" in p for p in options.parameters)):
+        raise UserError("-p name=value goes with --stage, whose notebook has the parameter.")
+    given = dict(item.split("=", 1) for item in options.parameters)
     settings = profile.load(options.profile)
     check(settings)
     if options.check:
