@@ -6,11 +6,12 @@ The table is what the figure shows, at full precision. Intervals are 95 % throug
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.lines import Line2D
 
 from lib.common.methods import OBJECTIVES, order_arms
 from lib.figures import style
-from lib.figures.style import arrange, count
+from lib.figures.style import arrange, count, name_rows
 
 
 def loss_curves(history: pd.DataFrame):
@@ -31,51 +32,28 @@ def loss_curves(history: pd.DataFrame):
         table,
         {"size": sizes, "task": tasks, "arm": arms, "seed": None, "split": None, "step": None},
     )
+    width, height = style.DOUBLE if len(tasks) > 1 else style.COLUMN, 0.6 + 1.8 * len(sizes)
     figure, axes = plt.subplots(
-        len(sizes),
-        len(tasks),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        figsize=(style.DOUBLE if len(tasks) > 1 else style.COLUMN, 0.6 + 1.8 * len(sizes)),
+        len(sizes), len(tasks), sharex=True, sharey="row", squeeze=False, figsize=(width, height)
     )
-    for (size, task, arm, split), part in table.groupby(
-        ["size", "task", "arm", "split"], sort=False
-    ):
-        ax, dev = axes[sizes.index(size), tasks.index(task)], split == "dev"
-        curve = part.groupby("step")["loss"].agg(["mean", "min", "max"])
-        ax.plot(
-            curve["mean"],
-            linewidth=1.2 if dev else 0.7,
-            alpha=1 if dev else 0.55,
-            **style.line(arm),
-        )
-        if dev:
-            ax.fill_between(
-                curve.index,
-                curve["min"],
-                curve["max"],
-                alpha=0.2,
-                linewidth=0,
-                color=style.colour_of(arm),
-            )
-            at = np.linspace(curve.index[0], curve.index[-1], 4 * len(arms))
-            at = at[arms.index(arm) :: len(arms)]
-            ax.plot(
-                at,
-                np.interp(at, curve.index, curve["mean"]),
-                linestyle="none",
-                zorder=3,
-                **style.point(arm) | {"markersize": 4, "markeredgewidth": 0.9},
-            )
+    for (size, task, arm), part in table.groupby(["size", "task", "arm"], sort=False):
+        ax = axes[sizes.index(size), tasks.index(task)]
+        for split, look in (
+            ("train", {"linewidth": 0.7, "alpha": 0.55, "errorbar": None}),
+            ("dev", {"linewidth": 1.2, "errorbar": ("pi", 100)}),
+        ):
+            one = part[part["split"] == split]
+            seaborn.lineplot(one, x="step", y="loss", ax=ax, **look, **style.line(arm))
+        dev = part[part["split"] == "dev"].groupby("step")["loss"].mean()
+        at = np.linspace(dev.index[0], dev.index[-1], 4 * len(arms))[arms.index(arm) :: len(arms)]
+        mark = style.point(arm) | {"markersize": 4, "markeredgewidth": 0.9}
+        ax.plot(at, np.interp(at, dev.index, dev), linestyle="none", zorder=3, **mark)
+    for (row, column), ax in np.ndenumerate(axes):
+        ax.set(xlabel="Training step", ylabel=f"{sizes[row]}: loss (nats a token)")
+        ax.set_title(tasks[column] if row == 0 else "")
+        ax.label_outer()
     for ax in axes[:, 0]:
         ax.set_ylim(0, 1.05 * ax.get_ylim()[1])  # markers at the top stay whole
-    for ax, task in zip(axes[0], tasks, strict=True):
-        ax.set_title(task)
-    for ax, size in zip(axes[:, 0], sizes, strict=True):
-        ax.set_ylabel(f"{size}: loss (nats a token)")
-    for ax in axes[-1]:
-        ax.set_xlabel("Training step")
     seeds = count(table.groupby(["size", "arm"])["seed"].nunique(), "seed")
     splits = [
         Line2D([], [], color=style.GREY, linewidth=width, label=f"{name}, {seeds}")
@@ -106,34 +84,20 @@ def cost_figure(students: pd.DataFrame):
         .reset_index()
     )
     table = arrange(table, {"cost": list(COSTS), "size": sizes, "arm": arms})
-    places = {
-        (size, arm): i * (len(arms) + 0.8) + j
-        for i, size in enumerate(sizes)
-        for j, arm in enumerate(arms)
-    }
+    rows = [(arm, size) for size in sizes for arm in arms]
     figure, axes = plt.subplots(
-        1, len(COSTS), sharey=True, figsize=(style.DOUBLE, 0.8 + 0.2 * len(places))
+        1, len(COSTS), sharey=True, figsize=(style.DOUBLE, 0.8 + 0.2 * len(rows))
     )
     for ax, (cost, label) in zip(axes, COSTS.items(), strict=True):
         unit = 60 if cost == "seconds" else 1
-        for row in table[table["cost"] == cost].itertuples():
-            ax.barh(places[row.size, row.arm], row.mean / unit, 0.75, **style.bar(row.arm))
-        one = long[long["cost"] == cost]
+        for bar in table[table["cost"] == cost].itertuples():
+            at = rows.index((bar.arm, bar.size))
+            ax.barh(at, bar.mean / unit, 0.75, **style.bar(bar.arm))
         if students["seed"].nunique() > 1:
-            ax.plot(
-                one["value"] / unit,
-                [places[key] for key in zip(one["size"], one["arm"], strict=True)],
-                "o",
-                color="black",
-                markersize=3,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-            )
+            at = [rows.index(row) for row in zip(students["arm"], students["size"], strict=True)]
+            look = {"color": "black", "markersize": 3, "markeredgecolor": "white"}
+            ax.plot(students[cost] / unit, at, "o", markeredgewidth=0.5, **look)
         ax.set_xlim(left=0)
         ax.set_xlabel(label)
-        ax.grid(visible=True, axis="x")
-        ax.grid(visible=False, axis="y")
-    names = [arm if len(sizes) == 1 else f"{arm}, {size}" for size, arm in places]
-    axes[0].set_yticks(list(places.values()), names)
-    axes[0].invert_yaxis()
+    name_rows(axes, [arm if len(sizes) == 1 else f"{arm}, {size}" for arm, size in rows])
     return figure, table

@@ -110,7 +110,7 @@ def epoch_order(seed: int, epoch: int, questions: int) -> list[int]:
     return order
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class Steps(Dataset):
     """Micro-batches in training order: item i is micro-batch i % accumulation of step
     start + i // accumulation.

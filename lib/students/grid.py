@@ -160,11 +160,11 @@ def homes(settings: Profile, texts: pd.DataFrame) -> list[Home]:
     return [home(settings, student, texts) for student in students(settings)]
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a finished student is there and its files have the recorded hashes."""
-    if not (folder / "student.json").is_file():
+def is_whole(folder: Path, record: str = "student.json") -> bool:
+    """Whether a finished student (or a checkpoint) is there, its files with the recorded hashes."""
+    if not (folder / record).is_file():
         return False
-    hashes = files.read_json(folder / "student.json", NOTEBOOK)["files"]
+    hashes = files.read_json(folder / record, NOTEBOOK)["files"]
     return all(
         (folder / name).is_file() and files.sha256_file(folder / name) == value
         for name, value in hashes.items()

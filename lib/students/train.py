@@ -11,14 +11,13 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from lib.common import files, paths, provenance
-from lib.common.errors import UserError
 from lib.common.methods import OBJECTIVES
 from lib.common.profile import TrainingSettings
 from lib.common.progress import Progress
 from lib.models import checkpoints
 from lib.students import record
 from lib.students.data import IGNORE, Encoder, Steps
-from lib.students.grid import Student
+from lib.students.grid import Student, is_whole
 from lib.students.model import adapt, base_precision, target_logits
 
 
@@ -133,20 +132,16 @@ class Diary(TrainerCallback):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             hashes = {path.name: files.sha256_file(path) for path in sorted(folder.iterdir())}
-            files.write_json(folder / "hashes.json", hashes)
+            files.write_json(folder / "checkpoint.json", {"files": hashes})
 
 
 def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
-    """The newest whole checkpoint and its step; damaged ones are removed, with a line."""
-    steps = sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
-    for step in reversed(steps):
+    """The newest whole checkpoint and its step; others are removed, with a line."""
+    steps = (int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+    for step in sorted(steps, reverse=True):
         path = folder / f"checkpoint-{step}"
-        try:
-            hashes = files.read_json(path / "hashes.json", "training")
-            if all(files.sha256_file(path / name) == value for name, value in hashes.items()):
-                return path, step
-        except (OSError, UserError):
-            pass  # it was not written to its end
+        if is_whole(path, "checkpoint.json"):
+            return path, step
         print(f"{paths.shown(path)} is not whole; it is removed.", flush=True)
         shutil.rmtree(path)
     return None, 0
@@ -202,9 +197,9 @@ def train(
         ddp_find_unused_parameters=False,
     )
     train_steps = Steps(
-        examples=examples["train"],
-        weights=weights,
-        encoder=encoder,
+        examples["train"],
+        weights,
+        encoder,
         steps=settings.steps,
         batch_size=settings.batch_size,
         accumulation=settings.accumulation,
@@ -214,23 +209,12 @@ def train(
         world=arguments.world_size,
     )
     questions = len(next(iter(examples["dev"].values())))
-    dev_steps = Steps(
-        examples=examples["dev"],
-        weights=weights,
-        encoder=encoder,
-        steps=-(-questions // 20),
-        batch_size=min(20, questions),
-        once=True,
-    )
+    batch = min(20, questions)
+    count = -(-questions // batch)
+    dev_steps = Steps(examples["dev"], weights, encoder, count, batch, once=True)
     diary = Diary(folder, student.label, settings.steps, done)
-    trainer = StudentTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=train_steps,
-        dev=dev_steps,
-        eval_dataset=[],
-        callbacks=[diary],
-    )
+    data = {"train_dataset": train_steps, "eval_dataset": [], "dev": dev_steps}
+    trainer = StudentTrainer(model=model, args=arguments, callbacks=[diary], **data)
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not diary.rows or diary.rows[-1]["step"] < settings.steps:

@@ -1,0 +1,68 @@
+"""Loss curves and costs of students."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.common.methods import OBJECTIVES, split_arm, weights
+from lib.figures import style, training
+
+pytestmark = pytest.mark.usefixtures("style")
+
+
+def make_students(seeds=3, sizes=("small", "large"), arms=style.ARMS):
+    rows = [(arm, size, seed) for size in sizes for arm in arms for seed in range(seeds)]
+    students = pd.DataFrame(rows, columns=["arm", "size", "seed"])
+    costs = {"peak_memory_gb": 2.5, "tokens_per_second": 400.0}
+    return students.assign(seconds=60.0 * (1 + students["seed"]), **costs)
+
+
+def make_history(students):
+    rows = [
+        (row.arm, row.size, row.seed, step, split, task, 3 / (1 + step) + row.seed / 10)
+        for row in students.itertuples()
+        for split in ("train", "dev")
+        for step in range(3)
+        for task in [*weights(split_arm(row.arm)[0]), "loss"]
+    ]
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "step", "split", "task", "loss"])
+
+
+@pytest.mark.parametrize("students", [make_students(), make_students(1, ("135M",), style.ARMS[:4])])
+def test_figures_are_readable(students, readable):
+    for figure, _ in (training.loss_curves(make_history(students)), training.cost_figure(students)):
+        readable(figure)
+
+
+def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
+    history = make_history(make_students(seeds=2))
+    figure, table = training.loss_curves(history)
+    assert set(table["task"]) == set(OBJECTIVES) and len(figure.axes) == 8
+    assert len(table) == (history["task"] != "loss").sum()
+    curves = [line for ax in figure.axes for line in ax.lines if line.get_linestyle() != "None"]
+    assert len(curves) == len(table) / 3 / 2  # three steps, two seeds
+    for curve in curves:
+        np.testing.assert_allclose(curve.get_ydata(), [3.05, 1.55, 1.05])
+    bands = [band.get_paths()[0].get_extents() for band in figure.axes[0].collections]
+    assert {(band.y0, band.y1) for band in bands} == {(1.0, 3.1)}
+    key = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert key[-2:] == ["dev, 2 seeds", "train, 2 seeds"]
+
+
+def test_loss_curves_that_coincide_can_be_told_apart():
+    """Each arm's markers lie on its dev curve, none on those of another, also with few steps."""
+    figure, _ = training.loss_curves(make_history(make_students(1)))
+    for ax in figure.axes:
+        marks = [line for line in ax.lines if line.get_linestyle() == "None"]
+        looks = {(line.get_marker(), line.get_markerfacecolor()) for line in marks}
+        x, y = (np.concatenate([line.get_data()[i] for line in marks]) for i in (0, 1))
+        assert len(looks) == len(marks) and len(x) == 4 * len(marks) == len(set(x))
+        np.testing.assert_allclose(y, np.interp(x, range(3), [3, 1.5, 1]))
+
+
+def test_costs_are_means_over_seeds_and_bars_from_zero():
+    figure, table = training.cost_figure(make_students())
+    assert set(table.loc[table["cost"] == "seconds", "mean"]) == {120.0}
+    assert {bar.get_width() for bar in figure.axes[0].patches} == {2.0}  # minutes
+    assert (table["seeds"] == 3).all() and len(table) == 3 * 2 * len(style.ARMS)
+    assert all(ax.get_xlim()[0] == 0 for ax in figure.axes)
