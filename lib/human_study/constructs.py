@@ -34,19 +34,12 @@ def length_table(ratings: pd.DataFrame) -> pd.DataFrame:
     Columns: method, part (1..4), n, characters (mean), mean, sd, low, high (95 % t interval).
     """
     ranks = ratings.groupby("method", observed=True)["length"].rank("first", pct=True)
-    parts = ratings.assign(part=np.ceil(4 * ranks - 1e-9).astype(int))
-    table = (
-        parts.groupby(["method", "part"], observed=True)
-        .agg(
-            n=("Quality", "size"),
-            characters=("length", "mean"),
-            mean=("Quality", "mean"),
-            sd=("Quality", "std"),
-        )
-        .reset_index()
-    )
+    part = np.ceil(4 * ranks - 1e-9).astype(int).rename("part")
+    groups = ratings.groupby(["method", part], observed=True)
+    table = groups["Quality"].agg(n="size", mean="mean", sd="std")
+    table.insert(1, "characters", groups["length"].mean())
     table["low"], table["high"] = mean_interval(table["mean"], table["sd"], table["n"])
-    return table
+    return table.reset_index()
 
 
 def _split(scores: pd.DataFrame):
@@ -148,13 +141,13 @@ def multivariate_shapiro(ratings: pd.DataFrame) -> dict[str, float]:
     directions = np.linalg.solve(centred.T @ centred, centred.T)
     farthest = np.argmax(np.sum(centred.T * directions, axis=0))
     test = stats.shapiro(values @ directions[:, farthest])
-    return {"W": test.statistic, "p": test.pvalue}
+    return {"W": float(test.statistic), "p": float(test.pvalue)}
 
 
 def box_m_test(ratings: pd.DataFrame) -> dict[str, float]:
     """Box's M of the five constructs' covariances over the methods (pingouin): chi2, df, p."""
     test = pg.box_m(ratings, dvs=list(CONSTRUCTS), group="method").iloc[0]
-    return {"chi2": test["Chi2"], "df": test["df"], "p": test["pval"]}
+    return dict(zip(("chi2", "df", "p"), test[["Chi2", "df", "pval"]].astype(float), strict=True))
 
 
 def alpha_table(ratings: pd.DataFrame) -> pd.DataFrame:

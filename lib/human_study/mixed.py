@@ -167,19 +167,14 @@ def _satterthwaite(fit: MixedFit, row: np.ndarray) -> tuple[float, float, float]
     spread = row @ fit.cov
     variance = spread @ row
     gradient = np.array([spread @ slope @ spread for slope in fit.slopes])
-    return (
-        float(row @ fit.beta),
-        float(np.sqrt(variance)),
-        float(2 * variance**2 / (gradient @ fit.cov_variances @ gradient)),
-    )
+    df = 2 * variance**2 / (gradient @ fit.cov_variances @ gradient)
+    return row @ fit.beta, np.sqrt(variance), df
 
 
 def _combination_table(fit: MixedFit, rows: dict[str, np.ndarray], key: str) -> pd.DataFrame:
     """Satterthwaite's t test of each combination, with 95% interval."""
-    table = pd.DataFrame(
-        [(name, *_satterthwaite(fit, row)) for name, row in rows.items()],
-        columns=[key, "estimate", "se", "df_satt"],
-    )
+    rows = [(name, *_satterthwaite(fit, row)) for name, row in rows.items()]
+    table = pd.DataFrame(rows, columns=[key, "estimate", "se", "df_satt"])
     table["t"] = table["estimate"] / table["se"]
     table["p_satt"] = 2 * stats.t.sf(table["t"].abs(), table["df_satt"])
     half = stats.t.ppf(0.975, table["df_satt"]) * table["se"]
@@ -195,28 +190,25 @@ def coefficient_table(fit: MixedFit) -> pd.DataFrame:
 
 def contrast_table(fit: MixedFit, methods: list[str]) -> pd.DataFrame:
     """All pairs of methods at equal length: pair ("B-A", B minus A), as above, and p_holm."""
-    unit = dict(zip(fit.names, np.eye(len(fit.names)), strict=True))
-    zero = np.zeros(len(fit.names))
-    rows = {f"{b}-{a}": unit.get(b, zero) - unit.get(a, zero) for a, b in combinations(methods, 2)}
+    unit = dict.fromkeys(methods, np.zeros(len(fit.names)))
+    unit |= dict(zip(fit.names, np.eye(len(fit.names)), strict=True))
+    rows = {f"{b}-{a}": unit[b] - unit[a] for a, b in combinations(methods, 2)}
     table = _combination_table(fit, rows, "pair")
     return table.assign(p_holm=pg.multicomp(table["p_satt"].to_numpy(), method="holm")[1])
 
 
 def effect_table(fit: MixedFit) -> pd.DataFrame:
     """F tests of method and length: statistic (F_satt, F_kr), effect, F, df1, df2, p."""
-    effects = {
-        "method": [n for n in fit.names if n not in ("Intercept", "length")],
-        "length": [n for n in fit.names if n == "length"],
-    }
+    length = [name for name in fit.names if name == "length"]
+    methods = [name for name in fit.names if name not in ("Intercept", "length")]
     rows = []
-    for effect, names in effects.items():
-        if names:
-            wanted = np.eye(len(fit.names))[[fit.names.index(name) for name in names]]
-            for statistic, test in (("F_satt", _f_satterthwaite), ("F_kr", _f_kenward_roger)):
+    for effect, names in (("method", methods), ("length", length)):
+        wanted = np.eye(len(fit.names))[[fit.names.index(name) for name in names]]
+        for statistic, test in (("F_satt", _f_satterthwaite), ("F_kr", _f_kenward_roger)):
+            if names:
                 f, df2 = test(fit, wanted)
-                rows.append(
-                    (statistic, effect, f, len(names), df2, float(stats.f.sf(f, len(names), df2)))
-                )
+                p = stats.f.sf(f, len(names), df2)
+                rows.append((statistic, effect, f, len(names), df2, p))
     return pd.DataFrame(rows, columns=["statistic", "effect", "F", "df1", "df2", "p"])
 
 
@@ -236,10 +228,9 @@ def _f_kenward_roger(fit: MixedFit, wanted: np.ndarray) -> tuple[float, float]:
     q = len(wanted)
     theta = wanted.T @ np.linalg.solve(wanted @ fit.cov @ wanted.T, wanted) @ fit.cov
     moved = [theta @ slope @ fit.cov for slope in fit.slopes]
-    a1 = sum(
-        w * np.trace(moved[i]) * np.trace(moved[j]) for (i, j), w in np.ndenumerate(fit.weights)
-    )
-    a2 = sum(w * np.trace(moved[i] @ moved[j]) for (i, j), w in np.ndenumerate(fit.weights))
+    pairs = list(np.ndenumerate(fit.weights))
+    a1 = sum(w * np.trace(moved[i]) * np.trace(moved[j]) for (i, j), w in pairs)
+    a2 = sum(w * np.trace(moved[i] @ moved[j]) for (i, j), w in pairs)
     b = (a1 + 6 * a2) / (2 * q)
     g = ((q + 1) * a1 - (q + 4) * a2) / ((q + 2) * a2)
     c1, c2, c3 = np.array([g, q - g, q + 2 - g]) / (3 * q + 2 * (1 - g))
@@ -266,26 +257,23 @@ def likelihood_ratio(
 
 def random_choices(ratings: pd.DataFrame) -> list[tuple[str, ...]]:
     """Choices of random intercepts: participants alone, and with slots or questions if known."""
-    others = [
-        name for name in ("slot", "question") if name in ratings and ratings[name].nunique() > 1
-    ]
+    known = [name for name in ("slot", "question") if name in ratings]
+    others = [name for name in known if ratings[name].nunique() > 1]
     return [("participant",), *(("participant", name) for name in others)]
 
 
 def lrt_table(ratings: pd.DataFrame) -> pd.DataFrame:
     """Likelihood-ratio tests of the method on Quality at equal length, without the outliers.
 
-    Columns: random (the random intercepts), chi2, df, p, and the intercepts' variances. In the
-    authors' questionnaire each slot shows one method only, so a random slot takes from the method
-    what might as well be the slot's; a random question does not.
+    Columns: random (the random intercepts), chi2, df, p, and the variances. In the authors'
+    questionnaire each slot shows one method only, so a random slot takes from the method what
+    might as well be the slot's; a random question does not.
     """
-    kept = drop_outliers(ratings)
-    rows = []
+    kept, rows = drop_outliers(ratings), []
     for random in random_choices(kept):
-        variances = fit_mixed(kept, random=random).variances
+        variances = pd.Series(fit_mixed(kept, random=random).variances).add_prefix("var_")
         test = likelihood_ratio(kept, random=random)
-        row = {"random": "+".join(random)} | test
-        rows.append(row | {f"var_{name}": value for name, value in variances.items()})
+        rows.append({"random": "+".join(random)} | test | variances.to_dict())
     return pd.DataFrame(rows)
 
 

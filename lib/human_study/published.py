@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from lib.common import paths
-from lib.common.errors import UserError
 from lib.common.methods import PAPER_ARMS
 from lib.human_study import ratings
 from lib.human_study import runs as training_runs
@@ -17,16 +16,15 @@ from lib.human_study import runs as training_runs
 # Mean characters of the rated explanations of each method (paper; equal to the raw ratings').
 LENGTHS = {"CF:Unrevised": 246, "MT:Unrevised": 215, "MT+CF:Unrevised": 227, "MT+CF:Revised": 409}
 MODES = {"counterfactual-prefix": "CF", "task-prefix": "MT", "both": "MT+CF"}
-TRAINING_DATA = {"few-shot-positive-rationale": "Unrevised", "few-shot-revision": "Revised"}
+TEXTS = {"few-shot-positive-rationale": "Unrevised", "few-shot-revision": "Revised"}
 
 
 def load_cells(when: str = "before") -> pd.DataFrame:
     """Accuracy "before" or "after" outlier removal: method, size, n, mean, sd (percent)."""
-    names = {f"{name}_{when}": name for name in ("n", "mean", "sd")}
-    path = paths.PUBLISHED / "accuracy_cells.csv"
-    cells = _read(path, ["method", "training_data", "size", *names]).rename(columns=names)
-    cells["method"] += ":" + cells.pop("training_data")
-    return cells
+    cells = pd.read_csv(paths.PUBLISHED / "accuracy_cells.csv")
+    method = cells["method"] + ":" + cells["training_data"]
+    values = {name: cells[f"{name}_{when}"] for name in ("n", "mean", "sd")}
+    return pd.DataFrame({"method": method, "size": cells["size"], **values})
 
 
 def load_panels() -> pd.DataFrame:
@@ -38,10 +36,10 @@ def load_panels() -> pd.DataFrame:
 
 def load_counts() -> pd.DataFrame:
     """The 1,114 ratings as counts: method, construct, score (1..5), count, share (percent)."""
-    counts = _read(paths.PUBLISHED / "rating_counts.csv", ["model", "construct", "score", "count"])
-    counts = counts.rename(columns={"model": "method"})
+    counts = pd.read_csv(paths.PUBLISHED / "rating_counts.csv").rename(columns={"model": "method"})
     total = counts.groupby(["method", "construct"])["count"].transform("sum")
-    return counts.assign(share=100 * counts["count"] / total)
+    counts["share"] = 100 * counts["count"] / total
+    return counts[["method", "construct", "score", "count", "share"]]
 
 
 def load_scores() -> pd.DataFrame:
@@ -64,22 +62,12 @@ def load_runs() -> pd.DataFrame | None:
     return runs[runs["method"].isin(PAPER_ARMS)]
 
 
-def read_runs(path: str | Path) -> pd.DataFrame:
-    """Read the authors' experiment.csv: 69 runs of 12 cells, as runs.check_runs has them.
-
-    Raises UserError where the file is missing or is not that table.
-    """
-    raw = _read(path, ["run", "test accuracy", "target_rationale", "model_size", "training_mode"])
-    method = raw["training_mode"].map(MODES) + ":" + raw["target_rationale"].map(TRAINING_DATA)
-    if method.isna().any():
-        raise UserError(
-            f"{path} line {int(method.isna().idxmax()) + 2} has an unknown training "
-            f"mode or rationale; known are {', '.join([*MODES, *TRAINING_DATA])}."
-        )
-    runs = raw.rename(columns={"model_size": "size"})
-    return training_runs.check_runs(
-        runs.assign(method=method, accuracy=100 * raw["test accuracy"])[training_runs.COLUMNS]
-    )
+def read_runs(path: Path) -> pd.DataFrame:
+    """The authors' 69 runs of 12 cells (their experiment.csv) as runs.check_runs has them."""
+    raw = pd.read_csv(path).rename(columns={"model_size": "size"})
+    raw["method"] = raw["training_mode"].map(MODES) + ":" + raw["target_rationale"].map(TEXTS)
+    raw["accuracy"] = 100 * raw["test accuracy"]
+    return training_runs.check_runs(raw[training_runs.COLUMNS])
 
 
 def analyse_accuracy() -> pd.DataFrame:
@@ -107,13 +95,3 @@ def decision_table() -> pd.DataFrame:
     return training_runs.conclusion_table(
         {name: training_runs.expand_cells(cells) for name, cells in chosen.items()}
     )
-
-
-def _read(path: str | Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV table that must have these columns."""
-    try:
-        return pd.read_csv(path)[columns]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is not a table with the columns {', '.join(columns)}: {error}."
-        ) from error

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from lib.common import paths
-from lib.common.errors import UserError
 from lib.human_study import published
 
 # Where R's names differ from ours: parts of a path, replaced in this order.
@@ -35,26 +34,8 @@ TINY_P = 1e-100
 
 
 def load_reference() -> dict:
-    """Read r_statistics.json: nested values by area and kind, and tolerance."""
-    path = paths.PUBLISHED / "r_statistics.json"
-    try:
-        reference = json.loads(path.read_text(encoding="utf-8"))
-        reference["tolerance"]["default_rel"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not the table of R's statistics: {error}.") from error
-    return reference
-
-
-def flatten(nested: dict, prefix: str = "") -> dict[str, float]:
-    """All numbers of a nested dictionary, each named by its path joined by blanks."""
-    flat = {}
-    for key, value in nested.items():
-        name = f"{prefix} {key}".strip()
-        if isinstance(value, dict):
-            flat |= flatten(value, name)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            flat[name] = value
-    return flat
+    """r_statistics.json: nested values by area and kind, and their tolerance."""
+    return json.loads((paths.PUBLISHED / "r_statistics.json").read_text(encoding="utf-8"))
 
 
 def name_values(table: pd.DataFrame, area: str = "") -> dict[str, float]:
@@ -76,7 +57,8 @@ def compare_with_r(ours: dict[str, float], prefix: str = "") -> pd.DataFrame:
     reference = load_reference()
     tolerance = reference.pop("tolerance")
     rows = []
-    for name, theirs in flatten(reference).items():
+    values = pd.json_normalize(reference, sep=" ").select_dtypes("number").iloc[0]
+    for name, theirs in values.items():
         for old, new in RENAMED.items():
             name = name.replace(old, new)
         if name.startswith(prefix):

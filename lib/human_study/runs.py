@@ -178,8 +178,11 @@ OF_MOMENTS = {  # statistic -> how it is computed, and the columns that name its
     "oneway": (oneway_table, ["size"]),
     "tukey": (tukey_table, ["size", "pair"]),
 }
-OF_RUNS = {"levene_median": (levene_test, None), "shapiro": (shapiro_table, CELL)}
-OUTLIERS = {"outliers": (count_outliers, CELL)}
+OF_RUNS = {
+    "levene_median": (levene_test, None),
+    "shapiro": (shapiro_table, CELL),
+    "outliers": (count_outliers, CELL),
+}
 
 
 def analyse_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -191,8 +194,9 @@ def analyse_runs(runs: pd.DataFrame) -> pd.DataFrame:
     seed, leaves a row "note": group = the part left out, term = why, in one sentence, no value.
     """
     runs = flag_outliers(check_runs(runs))
-    before = _analyse("before", runs, OF_MOMENTS | OF_RUNS | OUTLIERS)
+    before = _analyse("before", runs, OF_MOMENTS | OF_RUNS)
     after = _analyse("after", runs[~runs["outlier"]], OF_MOMENTS | OF_RUNS)
+    after = after[after["statistic"] != "outliers"]
     return pd.concat([before, after], ignore_index=True)
 
 

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from lib.common import paths
-from lib.common.errors import UserError
 from lib.common.methods import PAPER_ARMS
 from lib.human_study import published, runs
 from lib.human_study.ratings import melt_ratings
@@ -54,13 +53,3 @@ def test_only_the_comparisons_with_cf_survive_every_decision(monkeypatch, tmp_pa
     monkeypatch.setattr(paths, "RAW", tmp_path)
     both = published.decision_table().merge(four, on=["specification", "conclusion"])
     np.testing.assert_allclose(both["p_x"], both["p_y"], rtol=1e-6, atol=1e-9)
-
-
-def test_a_run_of_an_unknown_kind_is_named_by_its_line(tmp_path):
-    bad = tmp_path / "bad.csv"
-    bad.write_text(
-        "run,test accuracy,target_rationale,model_size,training_mode\n"
-        "0,0.5,few-shot-revision,220M,unheard-of\n"
-    )
-    with pytest.raises(UserError, match="line 2"):
-        published.read_runs(bad)

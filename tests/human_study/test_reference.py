@@ -3,7 +3,6 @@
 import pytest
 
 from lib.common import paths
-from lib.common.errors import UserError
 from lib.human_study import analysis, published, reference
 
 AREAS = {"explainability": 323, "mixed_model": 49, "cronbach": 12, "performance": 229}
@@ -39,18 +38,3 @@ def test_a_value_that_differs_or_is_missing_does_not_agree():
         table = reference.compare_with_r(ours, "cronbach").set_index("statistic")
         assert table.loc[name, "agrees"] == agrees
         assert table["agrees"].sum() == agrees  # all others are missing
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_bad_files_get_one_sentence(tmp_path, monkeypatch, there):
-    monkeypatch.setattr(paths, "PUBLISHED", tmp_path)
-    for name, load in (
-        ("accuracy_cells.csv", published.load_cells),
-        ("rating_counts.csv", published.load_counts),
-        ("r_statistics.json", reference.load_reference),
-        ("runs.csv", lambda: published.read_runs(tmp_path / "runs.csv")),
-    ):
-        if there:
-            (tmp_path / name).write_text("a,b\n1,2\n")
-        with pytest.raises(UserError, match=name):
-            load()
