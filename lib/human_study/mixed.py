@@ -52,24 +52,24 @@ def fit_mixed(
     is reported as 0 and left out of the tests. UserError for an unusable factor or no convergence.
     """
     y, x, factors = _prepare(ratings, outcome, random, terms)
-    variances, found = _optimise(y, x, factors, reml=True)
-    cov, vx, lifted, solve = found.cov, found.vx, found.lifted, found.solve
+    variances, optimum = _optimise(y, x, factors, reml=True)
+    cov, vx, lifted, solve = optimum.cov, optimum.vx, optimum.lifted, optimum.solve
     slopes = [vx.T @ part for part in lifted]
-    weights = 2 * np.linalg.inv(found.information)
+    weights = 2 * np.linalg.inv(optimum.information)
     bias = sum(
         weight * (lifted[i].T @ solve(lifted[j]) - slopes[i] @ cov @ slopes[j])
         for (i, j), weight in np.ndenumerate(weights)
     )
     return MixedFit(
         names=list(x.columns),
-        beta=found.beta,
+        beta=optimum.beta,
         cov=cov,
         variances=variances,
-        cov_variances=2 * np.linalg.inv(found.hessian),
+        cov_variances=2 * np.linalg.inv(optimum.hessian),
         slopes=slopes,
         cov_kr=cov + 2 * cov @ bias @ cov,
         weights=weights,
-        loglik=found.loglik,
+        loglik=optimum.loglik,
     )
 
 
@@ -97,10 +97,10 @@ def _optimise(y, x, factors, reml) -> tuple[dict[str, float], SimpleNamespace]:
         variances = {name: v if v > least else 0.0 for name, v in variances.items()}
         used = [name for name in names if variances[name] > 0]
         theta = np.array([variances[name] for name in used])
-        found = _derivatives(y, x.to_numpy(), [factors[name] for name in used[1:]], theta, reml)
-        step = np.linalg.solve(found.information, found.score)
+        optimum = _derivatives(y, x.to_numpy(), [factors[name] for name in used[1:]], theta, reml)
+        step = np.linalg.solve(optimum.information, optimum.score)
         if np.all(np.abs(step) < 1e-10 * theta):
-            return variances, found
+            return variances, optimum
         moved = np.maximum(theta - step, theta / 5).tolist()
         variances = dict.fromkeys(names, 0.0) | dict(zip(used, moved, strict=True))
     raise UserError(
