@@ -1,12 +1,12 @@
-"""Where students live and what moves them; jobs and model cards. No student is trained here."""
+"""Where students live, what moves them, and which are finished."""
 
 import pandas as pd
 import pytest
 
 from lib.common import files, methods, paths, profile
 from lib.common.errors import UserError
-from lib.questions import splits as tasks
-from lib.students import card, grid, jobs
+from lib.students import grid
+from tests.students.examples import teacher_table
 
 # What a student's key holds
 
@@ -21,45 +21,40 @@ def settings(monkeypatch, tmp_path):
     )
 
 
+CPU = [  # students of profile cpu on the teacher's table of tests.students.examples
+    "label-only-135M-s0-9fa96815",
+    "CF-Unrevised-135M-s0-a31d0ef0",
+    "MT-Unrevised-135M-s0-179f541f",
+    "MT-CF-Unrevised-135M-s0-a49de743",
+    "MT-CF-Revised-135M-s0-ef662004",
+]
+
+
 def changed(settings, **training):
     return settings.model_copy(update={"training": settings.training.model_copy(update=training)})
 
 
 @pytest.fixture
 def texts(settings):
-    """A teacher's table with a text of every kind."""
-    splits = tasks.load(settings.task, settings.seed)
-    return pd.DataFrame(
-        [
-            {
-                "id": q.id,
-                "split": split,
-                "explanation": f"It fits {q.id}.",
-                "revision": f"It fits {q.id} best.",
-                "counterfactuals": [f"{choice} would do." for choice in q.choices],
-            }
-            for split in ("train", "dev")
-            for q in splits[split]
-        ]
-    )
+    return teacher_table(settings)
 
 
-def moved(before, after, texts) -> set[str]:
-    """The arms that have another folder under other settings."""
-    pairs = zip(grid.students(before), grid.students(after), strict=True)
-    return {
-        old.arm
-        for old, new in pairs
-        if grid.place(before, old, texts).folder != grid.place(after, new, texts).folder
-    }
+def folders(settings, texts) -> dict[str, str]:
+    """Arm -> folder of its student."""
+    return {home.student.arm: home.folder.name for home in grid.homes(settings, texts)}
 
 
-def arms_of(*methods) -> set[str]:
-    return {arm for arm in methods.arms() if methods.split_arm(arm)[0] in methods}
+def moved(before: dict, after: dict) -> set[str]:
+    """The arms that have another folder."""
+    return {arm for arm in before if before[arm] != after[arm]}
+
+
+def arms_of(*names) -> set[str]:
+    return {arm for arm in methods.arms() if methods.split_arm(arm)[0] in names}
 
 
 @pytest.mark.parametrize(
-    ("change", "methods"),
+    ("change", "names"),
     [
         ({"alpha": 0.25}, ("MT", "MT+CF")),
         ({"beta": 0.25}, ("CF", "MT+CF")),
@@ -86,8 +81,9 @@ def arms_of(*methods) -> set[str]:
         ],
     ],
 )
-def test_a_setting_moves_the_students_that_it_changes(settings, texts, change, methods):
-    assert moved(settings, changed(settings, **change), texts) == arms_of(*methods)
+def test_a_setting_moves_the_students_that_it_changes(settings, texts, change, names):
+    after = folders(changed(settings, **change), texts)
+    assert moved(folders(settings, texts), after) == arms_of(*names)
 
 
 def test_every_training_setting_is_in_the_key_or_known_to_be_elsewhere(settings):
@@ -96,23 +92,21 @@ def test_every_training_setting_is_in_the_key_or_known_to_be_elsewhere(settings)
 
 
 def test_other_weights_in_the_table_of_methods_move_that_method(settings, texts, monkeypatch):
-    before = {s.arm: grid.place(settings, s, texts).folder for s in grid.students(settings)}
-    four = methods.methods
-    monkeypatch.setattr(
-        methods, "methods", lambda **how: {**four(**how), "MT": {"predict": 0.9, "explain": 0.1}}
-    )
-    after = {s.arm: grid.place(settings, s, texts).folder for s in grid.students(settings)}
-    assert {arm for arm in before if before[arm] != after[arm]} == arms_of("MT")
+    before, four = folders(settings, texts), methods.methods
+    other = {"MT": {"predict": 0.9, "explain": 0.1}}
+    monkeypatch.setattr(methods, "methods", lambda **how: four(**how) | other)
+    assert moved(before, folders(settings, texts)) == arms_of("MT")
 
 
 def test_other_texts_move_the_students_that_learn_them(settings, texts):
-    before, other = grid.students(settings), texts.assign(revision="Because.")
-    found = {
-        s.arm
-        for s in before
-        if grid.place(settings, s, texts).folder != grid.place(settings, s, other).folder
-    }
+    found = moved(folders(settings, texts), folders(settings, texts.assign(revision="Because.")))
     assert found == {"CF:Revised", "MT:Revised", "MT+CF:Revised"}
+
+
+def test_keys_of_the_default_profile_stay():
+    """Students that were trained with an earlier version are found again."""
+    cpu = profile.load("cpu")
+    assert list(folders(cpu, teacher_table(cpu)).values()) == CPU
 
 
 # What is finished
@@ -122,18 +116,11 @@ def test_other_texts_move_the_students_that_learn_them(settings, texts):
 def trained(settings, texts):
     """Records of finished students without weights, as notebook 03's table names them."""
     rows = []
-    for student in grid.students(settings):
-        found = grid.place(settings, student, texts)
-        files.write_json(found.folder / "student.json", {"key": found.key, "files": {}})
-        rows.append(
-            {
-                "arm": student.name,
-                "size": student.model.size,
-                "seed": student.seed,
-                "folder": found.folder.name,
-            }
-        )
-    return pd.DataFrame(rows)
+    for home in grid.homes(settings, texts):
+        files.write_json(home.folder / "student.json", {"key": home.key, "files": {}})
+        rows.append([home.student.name, home.student.model.size, home.student.seed])
+        rows[-1].append(home.folder.name)
+    return pd.DataFrame(rows, columns=["arm", "size", "seed", "folder"])
 
 
 def test_finished_students_are_those_of_the_settings_now(settings, trained):
@@ -166,90 +153,3 @@ def test_finished_students_are_those_of_the_texts_now(settings, texts, trained):
         grid.finished(settings, trained)
     few = settings.model_copy(update={"arms": ["label-only", "MT:Unrevised"]})
     assert len(grid.finished(few, trained)) == 2
-
-
-@pytest.mark.parametrize(
-    ("reference", "base"),
-    [
-        ("hub:google/t5-v1_1-small@0123abc", "google/t5-v1_1-small"),
-        ("tiny:t5", None),
-        ("embedded:smollm2-135m-instruct", None),
-        ("local:/tmp/mine", None),
-    ],
-)
-def test_a_card_names_a_base_model_that_the_hub_knows(settings, tmp_path, reference, base):
-    from huggingface_hub import ModelCard
-
-    student = grid.Student("label-only", profile.StudentModel(size="x", model=reference), 0)
-    files.write_csv(
-        tmp_path / "history.csv",
-        pd.DataFrame([{"step": 2, "split": "dev", "task": "predict", "loss": 1.5}]),
-    )
-    card.write(
-        tmp_path,
-        settings,
-        student,
-        {
-            "label": student.label,
-            "task_weights": {"predict": 1.0},
-            "best_step": 2,
-            "steps": 4,
-            "seed": 0,
-            "seq2seq": True,
-            "trained_parameters": 9,
-            "precision": "float32",
-            "seconds": 1.0,
-            "device": "CPU",
-            "provenance": {"commit": "abc"},
-            "key": {"data": "def"},
-        },
-    )
-    assert ModelCard.load(tmp_path / "README.md").data.base_model == base
-    assert f"`{reference}`" in (tmp_path / "README.md").read_text()
-
-
-# Jobs
-
-
-@pytest.mark.parametrize("number", [-1, 60])
-def test_no_such_student(number):
-    assert len(grid.students(profile.load("smoke"))) <= 60
-    with pytest.raises(UserError, match=f"Profile 'smoke' has no student {number}; they are 0 to"):
-        jobs.train_number("smoke", number)
-
-
-def test_no_jobs():
-    with pytest.raises(UserError, match="0 jobs cannot train anything"):
-        jobs.run_side_by_side(profile.load("smoke"), [0], 0)
-
-
-def test_jobs_that_are_no_number(monkeypatch):
-    monkeypatch.setenv("JOBS", "four")
-    settings = profile.load("smoke")
-    monkeypatch.setattr(grid, "students", lambda settings: [])
-    with pytest.raises(UserError, match="JOBS is 'four'; make it the number of students"):
-        grid.train_all(settings, pd.DataFrame())
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"), [("", [None] * 4), ("2,5", ["2", "5", "2", "5"]), ("7", ["7"] * 4)]
-)
-def test_students_side_by_side_share_out_the_gpus(monkeypatch, tmp_path, visible, expected):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(grid, "home", lambda settings: tmp_path)
-    monkeypatch.setattr(jobs.machine, "cores", lambda: 6)
-    given, threads = [], set()
-
-    class Process:
-        returncode = 0
-
-        def __init__(self, command, env, **_):
-            given.append(env["CUDA_VISIBLE_DEVICES"] or None)
-            threads.add(env["OMP_NUM_THREADS"])
-
-        def poll(self):
-            return 0
-
-    monkeypatch.setattr(jobs.subprocess, "Popen", Process)
-    jobs.run_side_by_side(profile.load("smoke"), [0, 1, 2, 3], 2)
-    assert given == expected and threads == {"3"}
