@@ -110,7 +110,7 @@ class EvaluationSettings(Settings):
 
     Students explain the first ``explained`` test questions (null = all).
     ``reader``: the model that reads the explanations of the first ``reader_questions`` questions
-    (lib.evaluation.simulator); none takes a local teacher. ``also``: other tasks that every student answers.
+    (lib.evaluation.reader); none takes a local teacher. ``also``: other tasks that every student answers.
     """
 
     batch_size: int = Field(64, gt=0)

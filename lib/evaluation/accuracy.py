@@ -1,52 +1,62 @@
-"""Accuracy as tables: this run's students with intervals, and the paper's published cells."""
+"""Accuracy as tables: by student, by reading rule, by the letter of the answer, by variant."""
 
 import pandas as pd
 
+from lib.common import paths
 from lib.common.intervals import wilson
-from lib.human_study import published, runs
-from lib.questions.splits import LETTERS
+from lib.common.profile import Profile
+from lib.evaluation.extraction import RULES, is_right
+from lib.questions.question import LETTERS
+
+STUDENT = ["arm", "size", "seed"]
+VARIANTS = ["source", *STUDENT, "variant", "value", "accuracy", "low", "high"]
 
 
 def student_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """A row a student: n, correct, unanswered, accuracy with its 95 % Wilson interval."""
-    rows = []
-    for (arm, size, seed), part in predictions.groupby(["arm", "size", "seed"], sort=False):
-        correct = int(part["correct"].sum())
-        low, high = wilson(correct, len(part))
-        rows.append(
-            {
-                "arm": arm,
-                "size": size,
-                "seed": seed,
-                "n": len(part),
-                "correct": correct,
-                "unanswered": int(part["answered"].isna().sum()),
-                "accuracy": correct / len(part),
-                "low": low,
-                "high": high,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def letter_table(answers: pd.DataFrame) -> pd.DataFrame:
-    """How often each place, A, B and so on, is the likeliest choice of an arm's students (percent),
-    below the share of right answers there: a student that learned a place shows.
-
-    answers: arm, size, id, gold, likeliest (both count from 0).
-    """
-    gold = answers.drop_duplicates("id").assign(
-        arm="(right answers)", size="", likeliest=lambda t: t["gold"]
+    answers = predictions.assign(unanswered=predictions["answered"].isna())
+    table = answers.groupby(STUDENT, sort=False).agg(
+        n=("correct", "size"), correct=("correct", "sum"), unanswered=("unanswered", "sum")
     )
-    both = pd.concat([gold, answers])
-    table = 100 * both.groupby(["arm", "size"], sort=False)["likeliest"].value_counts(
-        normalize=True
-    ).unstack(fill_value=0.0).sort_index(axis=1)
-    table = table.reindex(both[["arm", "size"]].drop_duplicates().apply(tuple, axis=1))
+    low, high = wilson(table["correct"], table["n"])
+    return table.assign(accuracy=table["correct"] / table["n"], low=low, high=high).reset_index()
+
+
+def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
+    """``student_table`` under every rule of lib.evaluation.extraction, with the column rule.
+
+    The rule "likelihood" takes the most likely choice instead of a text.
+    """
+    parts = []
+    for rule in [*RULES, "likelihood"]:
+        answered = predictions["likeliest"].tolist()
+        if rule in RULES:
+            answered = [*map(RULES[rule], predictions["prediction"], predictions["choices"])]
+        correct = [*map(is_right, answered, predictions["gold"], predictions["choices"])]
+        read = predictions.assign(answered=pd.array(answered, dtype="Int64"), correct=correct)
+        parts.append(student_table(read).assign(rule=rule))
+    table = pd.concat(parts).sort_index(kind="stable", ignore_index=True)  # students as they come
+    table.insert(3, "rule", table.pop("rule"))
+    return table
+
+
+def letter_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """How often each letter, A, B and so on, is the most likely choice of an arm's students
+    (percent), below the share of right answers there: whether a student learned a position.
+
+    predictions: arm, size, id, gold, likeliest (both count from 0).
+    """
+    gold = predictions.drop_duplicates("id")
+    gold = gold.assign(arm="(right answers)", size="", likeliest=gold["gold"])
+    both = pd.concat([gold, predictions])
+    shares = both.groupby(["arm", "size"], sort=False)["likeliest"].value_counts(normalize=True)
+    table = 100 * shares.unstack(fill_value=0.0).sort_index(axis=1)
+    table.columns = [LETTERS[int(position)] for position in table]
     return (
-        table.rename(columns=lambda place: LETTERS[int(place)])
-        .rename_axis(columns=None)
-        .reset_index()
+        both[["arm", "size"]]
+        .drop_duplicates()
+        .join(table, on=["arm", "size"])
+        .reset_index(drop=True)
     )
 
 
@@ -55,47 +65,34 @@ def chance(predictions: pd.DataFrame) -> float:
     return float((1 / predictions["choices"].map(len)).mean())
 
 
-def as_runs(students: pd.DataFrame) -> pd.DataFrame:
-    """A row a student as the statistics want it: method, size, run, accuracy in percent."""
-    return pd.DataFrame(
-        {
-            "method": students["arm"],
-            "size": students["size"],
-            "run": students["seed"],
-            "accuracy": 100 * students["accuracy"],
-        }
-    )
+def varied(settings: Profile) -> str | None:
+    """The one training setting, a number, in which the profile's variants differ, or None."""
+    names = {name for changes in settings.variants.values() for name in changes}
+    if len(names) != 1:
+        return None
+    (name,) = names
+    values = [getattr(settings.training_of(variant), name) for variant in settings.variants]
+    return name if all(isinstance(value, int | float) for value in values) else None
 
 
-def student_statistics(students: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy and interval of every student as rows analysis, statistic, group, term, value."""
-    names = students["arm"] + " " + students["size"] + " seed " + students["seed"].astype(str)
-    long = students.assign(group=names).melt(
-        id_vars="group",
-        value_vars=["n", "correct", "unanswered", "accuracy", "low", "high"],
-        var_name="term",
-    )
-    return long.assign(analysis="students", statistic="accuracy")
+def variant_table(settings: Profile, students: pd.DataFrame) -> pd.DataFrame:
+    """A row a student: VARIANTS (value: of the varied setting, if there is one; shares); for gamma
+    also the authors' values (T5-large, CommonsenseQA), which have no intervals.
 
-
-def published_cells() -> pd.DataFrame:
-    """The paper's cells for the figure: method, size, n, mean, sd, panel (before and after)."""
-    panels = {"before": "all runs", "after": "without the paper's outliers"}
-    return pd.concat(
-        [
-            published.load_cells(when).assign(panel=panel)
-            for when, panel in panels.items()
-        ],
-        ignore_index=True,
-    )
-
-
-def published_statistics() -> pd.DataFrame:
-    """The paper's ANOVA and Tukey tests from its cells, before and after outlier removal."""
-    return pd.concat(
-        [
-            runs.analyse_cells(published.load_cells(when), when)
-            for when in ("before", "after")
-        ],
-        ignore_index=True,
-    )
+    ``students``: the table of ``student_table``.
+    """
+    name, parts = varied(settings), students["arm"].str.partition(", ")
+    table = students.assign(arm=parts[0], variant=parts[2], source="this run")
+    if name:
+        values = {v: float(getattr(settings.training_of(v), name)) for v in settings.variants}
+        table["value"] = table["variant"].map(values)
+    if name == "gamma":
+        theirs = pd.read_csv(paths.PUBLISHED / "gamma_ablation.csv")[["gamma", "accuracy"]]
+        theirs = theirs.rename(columns={"gamma": "value"}).assign(
+            arm="MT+CF:Unrevised",
+            size="770M",
+            variant="gamma " + theirs["gamma"].astype(str),
+            source="the paper (T5-large, CommonsenseQA)",
+        )
+        table = pd.concat([table, theirs], ignore_index=True)
+    return table[[column for column in VARIANTS if column in table]]

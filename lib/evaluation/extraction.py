@@ -6,10 +6,8 @@ The rule of all results is ``extract`` ("standard"). The others show how far a r
 import re
 import unicodedata
 
-import pandas as pd
-
 from lib.questions.mentions import find_choices
-from lib.questions.splits import LETTERS
+from lib.questions.question import LETTERS
 from lib.students.objectives import answer
 
 ANSWER = re.compile(r"\bthe answer is\b\s*:?\s*", re.IGNORECASE)
@@ -87,7 +85,7 @@ def _folded(text: str) -> str:
     return " ".join(shown.split())
 
 
-# By name, the narrowest first; "standard" is the one that all results use.
+# The narrowest first; "standard" is the one that all results use.
 RULES = {
     "strict": extract_strict,
     "ending": extract_ending,
@@ -101,32 +99,3 @@ def is_right(answered: int | None, gold: int, choices: list[str]) -> bool:
     return answered is not None and (
         answered == gold or _folded(choices[answered]) == _folded(choices[gold])
     )
-
-
-def by_rule(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of each student under every rule: a row a student and rule.
-
-    "likelihood" takes the likeliest choice instead of a text. predictions: of notebook 04. Columns:
-    arm, size, seed, rule, n, correct, unanswered, accuracy with its 95 % Wilson interval (low, high),
-    fractions.
-    """
-    from lib.evaluation import (
-        accuracy,  # brings statistics libraries that reading one answer does not need
-    )
-
-    rules = {
-        rule: [
-            read(text, tuple(choices))
-            for text, choices in zip(predictions["prediction"], predictions["choices"], strict=True)
-        ]
-        for rule, read in RULES.items()
-    }
-    rules["likelihood"] = predictions["likeliest"].tolist()
-    parts = []
-    for rule, found in rules.items():
-        correct = list(map(is_right, found, predictions["gold"], predictions["choices"]))
-        table = predictions.assign(answered=pd.array(found, dtype="Int64"), correct=correct)
-        parts.append(accuracy.student_table(table).assign(rule=rule))
-    table = pd.concat(parts).sort_index(kind="stable", ignore_index=True)  # students as they come
-    table.insert(3, "rule", table.pop("rule"))
-    return table

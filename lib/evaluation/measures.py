@@ -5,16 +5,18 @@ letters and digits, also with apostrophes or hyphens inside; case does not count
 """
 
 import re
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from rouge_score.rouge_scorer import RougeScorer
 
+from lib.common.intervals import ratio_interval
 from lib.common.paths import ROOT
 from lib.models.embeddings import cosines
 from lib.questions.mentions import find_choices, mentioned
 
+BY = ["arm", "size"]
 EXAMPLES = ROOT / "data" / "measures" / "ten_explanations.csv"
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 MEASURES = {  # column -> what it says, in the order of every table
@@ -76,8 +78,8 @@ def new_words(text: str, question: str, choices: list[str]) -> float:
 def names_answer(text: str, choices: list[str], answer: int | None) -> float:
     """1.0 if the text names the student's own answer, else 0.0; nan if it gave none.
 
-    The literal side of label leakage (Hase et al. 2020, arXiv 2010.04119). Names as in
-    lib.questions.mentions; longer choices go first: "store" is not found within "grocery store".
+    The literal side of label leakage (Hase et al. 2020, arXiv 2010.04119). What counts as a name:
+    lib.questions.mentions.
     """
     if answer is None:
         return np.nan
@@ -93,10 +95,8 @@ def rouge_l(text: str, teacher: str) -> float:
     return _scorer().score(teacher, text)["rougeL"].fmeasure if teacher.strip() else np.nan
 
 
-@lru_cache(maxsize=1)
-def _scorer():
-    from rouge_score.rouge_scorer import RougeScorer  # brings nltk
-
+@cache
+def _scorer() -> RougeScorer:
     return RougeScorer(["rougeL"])
 
 
@@ -133,7 +133,6 @@ def explanation_measures(table: pd.DataFrame, teacher_texts: pd.Series) -> pd.Da
 def _measure(row: dict, teacher: str) -> dict:
     text, question, choices = row["explanation"], row["question"], list(row["choices"])
     own = None if pd.isna(row["answered"]) else int(row["answered"])
-    other = mentioned(text, choices, int(row["gold"]) if own is None else own)
     return {
         "characters": len(text),
         "words": len(words(text)),
@@ -142,42 +141,33 @@ def _measure(row: dict, teacher: str) -> dict:
         "copied": copied(text, question, choices),
         "new_words": new_words(text, question, choices),
         "names_answer": names_answer(text, choices, own),
-        "mentions_other_choices": other,
+        "mentions_other_choices": mentioned(text, choices, row["gold"] if own is None else own),
         "reading_grade": reading_grade(text),
         "rouge_l": rouge_l(text, teacher),
     }
 
 
-def means(measured: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Mean of each measure per group with a 95 % interval: by, measure, n, mean, low, high.
+def means(measured: pd.DataFrame, columns=MEASURES) -> pd.DataFrame:
+    """Mean of each measure per method with a 95 % interval: BY, measure, n, mean, low, high.
 
-    ``n``: explanations where the measure is defined. The interval is scipy's percentile bootstrap
-    over questions, each with all of its explanations (seeds): it speaks of other questions, not of
-    other training runs; nan below two questions.
+    measured: BY, id and (some of) the columns; ``n``: rows where the measure is defined. The
+    interval is a percentile bootstrap over questions, each with all of its explanations (seeds): it
+    speaks of other questions, not of other training runs; nan below two questions.
     """
     rows = []
-    for key, part in measured.groupby(list(by), observed=True, sort=False, dropna=False):
-        for name in (name for name in MEASURES if name in measured.columns):
-            rows.append((*key, name, *mean_over_questions(part[name].astype(float), part["id"])))
-    return pd.DataFrame(rows, columns=[*by, "measure", "n", "mean", "low", "high"])
+    for group, part in measured.groupby(BY, sort=False):
+        for name in (name for name in columns if name in measured):
+            values = part[name].astype(float)
+            each = values.groupby(part["id"]).agg(["sum", "count"]).query("count > 0")
+            limits = ratio_interval(each["sum"], each["count"])
+            rows.append((*group, name, values.count(), values.mean(), *limits))
+    return mean_table(rows)
 
 
-def mean_over_questions(values: pd.Series, ids: pd.Series) -> tuple[int, float, float, float]:
-    """n (values that are there), mean, low, high: see ``means``; ids: the question of each value."""
-    each = values.groupby(ids).agg(["sum", "count"]).query("count > 0")
-    if len(each) < 2:
-        return int(values.count()), values.mean(), np.nan, np.nan
-    found = stats.bootstrap(
-        (each["sum"].to_numpy(), each["count"].to_numpy()),
-        lambda s, c, axis: s.sum(axis) / c.sum(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=2000,
-        batch=200,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return int(values.count()), values.mean(), *found.confidence_interval
+def mean_table(rows: list[tuple]) -> pd.DataFrame:
+    """Rows (arm, size, measure, n, mean, low, high) as a table, also where there are none."""
+    numbers = {"n": int, "mean": float, "low": float, "high": float}
+    return pd.DataFrame(rows, columns=[*BY, "measure", *numbers]).astype(numbers)
 
 
 def load_examples() -> tuple[pd.DataFrame, pd.Series]:

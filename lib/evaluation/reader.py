@@ -1,18 +1,29 @@
-"""What this run's explanations are worth: their measures, what a reader makes of them, and whether
-answers follow them; a row a method, with intervals over questions."""
+"""What explanations are worth: what a reader model makes of them, and whether answers follow them.
+
+The reader sees a student's explanation and scores every choice as the continuation of a prompt
+(lib.models.likelihood); it never writes. Sources: leakage-adjusted simulatability (LAS), Hase et
+al. 2020 (arXiv 2010.04119); counterfactual faithfulness, Wang et al. 2023 (arXiv 2305.01879).
+"""
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from lib.common import files, profile
+from lib.common.intervals import bootstrap, counts, percentile_interval
 from lib.common.profile import Profile
-from lib.evaluation import answers, measures, simulator
-from lib.models import checkpoints
-from lib.questions import splits
-from lib.students import grid
+from lib.common.progress import Progress
+from lib.evaluation import measures
+from lib.evaluation.measures import BY
+from lib.models import checkpoints, likelihood
+from lib.questions import release, splits
+from lib.questions.question import Question, lettered
+from lib.students import grid, objectives
+from lib.students.data import Encoder
+from lib.students.model import load_student
+from lib.teacher.texts import Corpus
 
-BY = ["arm", "size"]
-READ = {  # what the reader and the swapped rationales say, after measures.MEASURES
+LABELS = measures.MEASURES | {  # what each measure says, in the order of figures and tables
     "consistency": "share from which a reader gets the student's answer",
     "las": "simulatability adjusted for leakage (LAS)",
     "leak_rate": "share that give the answer away without the question",
@@ -22,35 +33,20 @@ READ = {  # what the reader and the swapped rationales say, after measures.MEASU
     "anyway": "share that choose it with an empty rationale, too",
     "gain": "followed minus anyway",
 }
-LABELS = measures.MEASURES | READ
-READINGS = [
-    "arm",
-    "size",
-    "seed",
-    "id",
-    "answered",
-    "correct",
-    "read_question",
-    "read_both",
-    "read_explanation",
-    "p_question",
-    "p_both",
-]
+FOUND = ["read_question", "read_both", "read_explanation", "p_question", "p_both"]
+READINGS = ["arm", "size", "seed", "id", "answered", "correct", *FOUND]
+RESAMPLES = 500
 
 
 def teacher_texts(settings: Profile) -> pd.Series:
     """The teacher's explanations of test questions, by id: the published ones, else of the first
     ``reader_questions``, written now with the settings of stage 01 (and kept)."""
     if settings.teacher.source == "published":
-        from lib.questions import release
-
         table = release.teacher_table(settings.task.name, settings.seed)
         table = table[(table["split"] == "test") & table["explanation"].notna()]
         return table.set_index("id")["explanation"]
-    from lib.teacher.texts import Corpus
-
-    found = Corpus(settings, ("test",), settings.evaluation.reader_questions).write("explanation")
-    return pd.Series({id: text for (id, _), text in found.items()}, dtype=object)
+    texts = Corpus(settings, ("test",), settings.evaluation.reader_questions).write("explanation")
+    return pd.Series({id: text for (id, _), text in texts.items()}, dtype=object)
 
 
 def reader_name(settings: Profile) -> str | None:
@@ -61,11 +57,11 @@ def reader_name(settings: Profile) -> str | None:
 
 def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     """Predictions on the first ``reader_questions`` joined with what the reader makes of them
-    (``simulator.readings``); computed once. Empty, with a printed line, if there is no reader."""
+    (``read``); computed once. Empty, with a printed line, if there is no reader."""
     name = reader_name(settings)
     if name is None:
         print("This profile names no reader (evaluation.reader), so nobody reads.", flush=True)
-        return predictions.head(0).reindex(columns=[*predictions, *READINGS[6:]])
+        return predictions.head(0).reindex(columns=[*predictions, *FOUND])
     ids = predictions["id"].unique()[: settings.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
     columns = ["id", "arm", "size", "seed", "answered", "explanation"]
@@ -73,99 +69,174 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     path = profile.run_folder(settings) / "04_evaluation" / "reader" / f"{key}.parquet"
     if not path.is_file():
         checkpoints.quiet()
-        model, tokenizer = checkpoints.load(checkpoints.fetch(name), "auto")
-        found = simulator.readings(model, tokenizer, table)
+        found = read(*checkpoints.load(checkpoints.fetch(name), "auto"), table)
         files.write_parquet(path, found.reset_index(names="row"))  # parquet keeps no index here
     return table.join(pd.read_parquet(path).set_index("row"), how="inner")
 
 
-def reader_measures(table: pd.DataFrame) -> dict[str, float]:
-    """All that the reader says of one method's explanations (see lib.evaluation.simulator)."""
-    las = simulator.simulatability(table)
-    return {
-        "consistency": simulator.consistency(table),
-        "las": las["las"],
-        "leak_rate": las["leak_rate"],
-        "errors_found_without": simulator.error_finding(table, "question"),
-        "errors_found_with": simulator.error_finding(table, "both"),
+def prompt(question: str, choices: list[str], explanation: str, view: str) -> str:
+    """What the reader sees: question and choices, with or without the explanation, or only that."""
+    asked = "" if view == "explanation" else f"Question: {question}\n"
+    explained = "" if view == "question" else f"Explanation: {explanation}\n"
+    return f"{asked}Choices: {lettered(choices)}\n{explained}So the answer is"
+
+
+def read(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
+    """What the reader chooses for each explanation in each view: FOUND, that is ``read_question``,
+    ``read_both`` and ``read_explanation`` (index of the choice) and ``p_question``, ``p_both``
+    (probability, normalised over the choices, of the student's own answer).
+
+    ``table``: predictions with an explanation and an answer (others are left out); index is kept.
+    The view ``question`` is read once a question, whoever answered it.
+    """
+    table = table[table["explanation"].notna() & table["answered"].notna()]
+    found = {}
+    for view in ("question", "both", "explanation"):
+        texts = [
+            prompt(row["question"], row["choices"], row["explanation"], view)
+            for row in table.to_dict("records")
+        ]
+        choices = dict(zip(texts, table["choices"], strict=True))  # each text once
+        prompts = [tokenizer(text)["input_ids"] for text in choices]
+        options = [
+            [tokenizer(f" {c}.", add_special_tokens=False)["input_ids"] for c in of_text]
+            for of_text in choices.values()
+        ]
+        progress = Progress(f"reader [{view}]", len(prompts), "prompts")
+        scores = likelihood.option_scores(model, prompts, options, progress=progress)
+        score_of = dict(zip(choices, scores, strict=True))
+        scores = [score_of[text] for text in texts]
+        found[f"read_{view}"] = likelihood.best(scores)
+        found[f"p_{view}"] = [
+            softmax(row)[answer] for row, answer in zip(scores, table["answered"], strict=True)
+        ]
+    return pd.DataFrame(found, index=table.index)[FOUND]
+
+
+def reader_measures(readings: pd.DataFrame, times: np.ndarray | None = None) -> pd.DataFrame:
+    """What the reader says of one method's explanations, a row a sample.
+
+    times: how often each explanation is in each sample [samples, explanations]; by default once.
+    consistency: share from which, with the question, the reader gets the student's own answer.
+    las: mean of [gets it from question and explanation] - [gets it from the question], once over
+    explanations that leak and once over the others; of these two the mean, or the one there is.
+    leak_rate: share that leak, that is give the answer away without the question.
+    errors_found_...: area under the ROC curve by which the reader's trust in the student's answer
+    tells right from wrong ones (0.5: chance).
+    """
+    if times is None:
+        times = np.ones((1, len(readings)), int)
+    gets = {
+        view: (readings[f"read_{view}"] == readings["answered"]).to_numpy(bool)
+        for view in ("question", "both", "explanation")
     }
+    gain, leaks = gets["both"].astype(int) - gets["question"], gets["explanation"]
+    las = [_shares(times[:, part], gain[part]) for part in (leaks, ~leaks)]
+    return pd.DataFrame(
+        {
+            "consistency": _shares(times, gets["both"]),
+            "las": pd.DataFrame(las).mean(),
+            "leak_rate": _shares(times, leaks),
+            "errors_found_without": _area(times, readings["correct"], readings["p_question"]),
+            "errors_found_with": _area(times, readings["correct"], readings["p_both"]),
+        }
+    )
 
 
-def reader_table(read: pd.DataFrame, resamples: int = 500) -> pd.DataFrame:
-    """A row a method and measure: n, mean, low, high (95 %, percentile bootstrap over questions)."""
+def _shares(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The mean of the values in each sample; nan where it has none."""
+    with np.errstate(invalid="ignore"):
+        return times @ values / times.sum(axis=1)
+
+
+def _area(times: np.ndarray, correct: pd.Series, trust: pd.Series) -> np.ndarray:
+    """Area under the ROC curve in each sample: of all pairs of a right and a wrong answer, in how
+    many the right one is trusted more (equal trust: half); nan without a pair."""
+    right, trust = correct.to_numpy(bool), trust.to_numpy(float)
+    more = np.greater.outer(trust[right], trust[~right])
+    more = more + np.equal.outer(trust[right], trust[~right]) / 2
+    with np.errstate(invalid="ignore"):
+        won = ((times[:, right] @ more) * times[:, ~right]).sum(axis=1)
+        return won / (times[:, right].sum(axis=1) * times[:, ~right].sum(axis=1))
+
+
+def reader_table(readings: pd.DataFrame) -> pd.DataFrame:
+    """A row a method and measure: n, mean, low, high (95 %, bootstrap over questions)."""
     rows = []
-    for group, part in read.groupby(BY, sort=False):
-        rng = np.random.default_rng(0)
-        of_id = [np.flatnonzero(part["id"] == id) for id in part["id"].unique()]
-        again = pd.DataFrame(
-            [
-                reader_measures(
-                    part.iloc[
-                        np.concatenate(
-                            [of_id[i] for i in rng.integers(len(of_id), size=len(of_id))]
-                        )
-                    ]
-                )
-                for _ in range(resamples if len(of_id) > 1 else 0)
-            ]
+    for group, part in readings.groupby(BY, sort=False):
+        values = reader_measures(part).iloc[0]
+        number, ids = pd.factorize(part["id"])
+        drawn = bootstrap(
+            lambda drawn, part=part, number=number: reader_measures(part, counts(drawn)[:, number]),
+            len(ids),
+            RESAMPLES,
         )
-        for name, value in reader_measures(part).items():
-            low, high = again[name].quantile([0.025, 0.975]) if len(again) else (np.nan, np.nan)
-            rows.append((*group, name, len(part), value, low, high))
-    return pd.DataFrame(rows, columns=[*BY, "measure", "n", "mean", "low", "high"])
+        for name, value, samples in zip(values.index, values, drawn.T, strict=True):
+            limits = percentile_interval(samples) if len(ids) > 1 else (np.nan, np.nan)
+            rows.append((*group, name, len(part), value, *limits))
+    return measures.mean_table(rows)
 
 
 def faithfulness(settings: Profile, trained: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """A row a student, dev question and wrong choice whose rationale the teacher wrote: whether the
-    answer followed it (``simulator.following``). Students without the counterfactual task are left out.
+    """``following`` of every finished student that was trained on the counterfactual objective, on
+    dev questions: id, choice, followed, anyway, arm, size, seed.
 
-    ``texts``: the table of notebook 02.
+    ``trained``: the table of notebook 03; ``texts``: that of notebook 02.
     """
-    rows = texts.set_index("id")["counterfactuals"]
-    questions = [q for q in splits.load(settings.task, settings.seed)["dev"] if q.id in rows.index]
-    questions = questions[: settings.evaluation.reader_questions]
-    parts = []
+    rationales = texts.set_index("id")["counterfactuals"]
+    dev = splits.load(settings.task, settings.seed)["dev"]
+    questions = [q for q in dev if q.id in rationales.index][: settings.evaluation.reader_questions]
+    parts = [pd.DataFrame(columns=["id", "choice", "followed", "anyway", "arm", "size", "seed"])]
     for student, folder in grid.finished(settings, trained):
-        if "counterfactual" not in grid.task_weights(settings, student):
-            continue
-        checkpoints.quiet()
-        found = simulator.following(
-            *answers.load_student(student, folder),
-            questions,
-            [rows[q.id] for q in questions],
-            settings.training_of(student.variant).tags,
-        )
-        parts.append(found.assign(arm=student.name, size=student.model.size, seed=student.seed))
-    return (
-        pd.concat(parts, ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=["id", "choice", "followed", "anyway", "arm", "size", "seed"])
-    )
+        if "counterfactual" in grid.objective_weights(settings, student):
+            checkpoints.quiet()
+            found = following(
+                *load_student(student.model, folder),
+                questions,
+                [rationales[q.id] for q in questions],
+                settings.training_of(student.variant).tags,
+            )
+            parts.append(found.assign(arm=student.name, size=student.model.size, seed=student.seed))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def following(
+    model,
+    tokenizer,
+    questions: list[Question],
+    rationales: list[list[str | None]],
+    tags: str = "words",
+) -> pd.DataFrame:
+    """Counterfactual faithfulness: does a student's answer follow a rationale for another choice?
+
+    A row a question (id) and wrong choice with a rationale (``rationales``: by choice): followed
+    if that choice, given the rationale, is the student's most likely one; anyway if it is so with
+    an empty rationale, too. For students of methods with the counterfactual objective.
+    """
+    encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
+    cases = [
+        (q, i, texts[i])
+        for q, texts in zip(questions, rationales, strict=True)
+        for i in q.wrong
+        if i < len(texts) and texts[i]
+    ]
+    answers = [[encoder.target(objectives.answer(c)) for c in q.choices] for q, _, _ in cases]
+    table = pd.DataFrame({"id": [q.id for q, _, _ in cases], "choice": [i for _, i, _ in cases]})
+    for column, given in (("followed", True), ("anyway", False)):
+        inputs = [
+            objectives.source("counterfactual", q, text if given else "", tags)
+            for q, _, text in cases
+        ]
+        prompts = [encoder.prompt(text) for text in inputs]
+        progress = Progress(f"rationales {'given' if given else 'empty'}", len(cases), "prompts")
+        scores = likelihood.option_scores(model, prompts, answers, progress=progress)
+        table[column] = np.array(likelihood.best(scores)) == table["choice"]
+    return table
 
 
 def faithfulness_table(followed: pd.DataFrame) -> pd.DataFrame:
-    """A row a method: the shares that followed the rationale and chose so anyway, and the gain, their
-    difference; intervals over questions, each with all its wrong choices and seeds."""
+    """A row a method and measure: the shares that followed the rationale and chose so anyway, and
+    the gain, their difference; intervals over questions, each with all its choices and seeds."""
     table = followed.astype({"followed": float, "anyway": float})
-    rows = []
-    for group, part in table.assign(gain=table["followed"] - table["anyway"]).groupby(
-        BY, sort=False
-    ):
-        rows += [
-            (*group, name, *measures.mean_over_questions(part[name], part["id"]))
-            for name in ("followed", "anyway", "gain")
-        ]
-    return pd.DataFrame(rows, columns=[*BY, "measure", "n", "mean", "low", "high"])
-
-
-def statistics(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of means as rows analysis, statistic, group, term, value."""
-    long = table.assign(group=table["arm"] + " " + table["size"], statistic=table["measure"]).melt(
-        id_vars=["group", "statistic"], value_vars=["n", "mean", "low", "high"], var_name="term"
-    )
-    return long.assign(analysis="explanations")
-
-
-def all_measures(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Every explanation with every measure of ``measures.MEASURES``."""
-    return measures.explanation_measures(predictions, teacher_texts(settings))
+    gain = table["followed"] - table["anyway"]
+    return measures.means(table.assign(gain=gain), ["followed", "anyway", "gain"])

@@ -118,7 +118,7 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     answers, explained = data["answers"], data["explanations"]
     students = accuracy.student_table(answers)
     means = [
-        measures.means(explained, reader.BY),
+        measures.means(explained),
         reader.reader_table(data["readings"]),
         reader.faithfulness_table(data["faithfulness"]),
     ]
@@ -151,7 +151,7 @@ def draw(name: str) -> Path:
         "student_accuracy": plots_answers.student_accuracy(found["students"], chance=chance),
         "explanation_measures": plots_answers.measure_figure(found["measures"], reader.LABELS),
         "tradeoff": tradeoff_figure(found["points"], NAMED),
-        "transfer": transfer.heat_map(transfer.matrix(stage.profile, moved)),
+        "transfer": plots_answers.heat_map(transfer.cells(transfer.matrix(stage.profile, moved))),
         "loss_curves": training.loss_curves(data["losses"]),
         "training_cost": training.cost_figure(data["runs"]),
     }

@@ -2,7 +2,7 @@
 
 A participant sees a question and a student's answer, half of the time with the explanation, and
 judges whether the answer is right. The page is built and read as that for ratings is
-(lib.survey.page, lib.survey.answers). A model is asked the same in lib.evaluation.simulator.
+(lib.survey.page, lib.survey.answers). A model is asked the same in lib.evaluation.reader.
 """
 
 import numpy as np

@@ -1,12 +1,32 @@
-"""What students write, what is kept of it, and how it is read (see test_transfer for other tasks)."""
+"""What students write, what is kept of it, and how it is read and shown."""
 
 import pandas as pd
 import pytest
 
 from lib.common import files, paths, profile
-from lib.evaluation import answers
-from lib.students import grid
+from lib.evaluation import answers, transfer
+from lib.students import grid, jobs
+from lib.students.model import load_student
 from lib.teacher import texts as corpus
+
+WRITTEN = "They bark. So the answer is a dog."
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Settings and table of two tiny students of the smoke profile, in a home of their own."""
+    home = tmp_path_factory.mktemp("home")
+    smoke = profile.load("smoke")
+    few = smoke.training.model_copy(update={"steps": 2, "checkpoint_every": None})
+    arms = ["label-only", "CF:Unrevised"]
+    update = {"students": smoke.students[:1], "seeds": [0], "arms": arms, "training": few}
+    settings = smoke.model_copy(update=update)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "RUNS", home / "data" / "runs")
+        patch.setattr(paths, "TEXTS", home / "texts")
+        texts = corpus.write_explanations(settings).assign(revision="So.")
+        yield settings, jobs.train_all(settings, texts)
+    load_student.cache_clear()
 
 
 def test_explanation_without_its_answer():
@@ -14,83 +34,78 @@ def test_explanation_without_its_answer():
     assert answers.without_answer("It barks.") == "It barks."
 
 
-@pytest.fixture
-def settings(monkeypatch, tmp_path):
-    """A tiny CF student of the smoke profile, in a home of its own."""
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "data" / "runs")
-    monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
-    smoke = profile.load("smoke")
-    few = smoke.training.model_copy(update={"steps": 2, "checkpoint_every": None})
-    return smoke.model_copy(
-        update={
-            "students": smoke.students[:1],
-            "seeds": [0],
-            "arms": ["CF:Unrevised"],
-            "training": few,
-        }
+def test_students_answer_their_own_and_other_questions(run, capsys):
+    """Progress lines tell the objectives apart; label-only explains nothing."""
+    settings, trained = run
+    found = answers.all_predictions(settings, trained)
+    assert list(found) == [*answers.QUESTION, *answers.READ, "arm", "size", "seed"]
+    explained = found.groupby("arm")["explanation"].count()
+    assert explained.to_dict() == {"CF:Unrevised": 10, "label-only": 0} and len(found) == 20
+    lines = capsys.readouterr().out
+    assert lines.count("label-only tiny-t5 seed 0 [predict] 10/10") == 1
+    assert lines.count("label-only tiny-t5 seed 0, minicqa_yesno [predict] 10/10") == 1
+
+    table = transfer.answers(settings, trained)
+    assert "10/10" not in capsys.readouterr().out, "answers are kept"
+    assert list(table) == transfer.COLUMNS
+    assert table[["trained_on", "arm", "task", "n", "chance"]].values.tolist() == [
+        ["minicqa", arm, dataset, 10, chance]
+        for arm in ("label-only", "CF:Unrevised")
+        for dataset, chance in (("minicqa", pytest.approx(0.2)), ("minicqa_yesno", 0.5))
+    ]
+    other = answers.predictions(
+        settings, *grid.finished(settings, trained)[0], settings.evaluation.also[0]
     )
+    assert other["id"].str.endswith("-yesno").all() and set(other["likeliest"]) <= {0, 1}
+    assert table["likelihood"][1] == (other["likeliest"] == other["gold"]).mean()
 
 
-def test_a_new_way_of_reading_reaches_what_is_kept(settings, monkeypatch, capsys):
-    texts = corpus.write_explanations(settings).assign(revision="So.")
-    texts["counterfactuals"] = [["" for _ in row] for row in texts["counterfactuals"]]
-    trained = grid.train_all(settings, texts)
-    assert (
-        "CF:Unrevised tiny-t5 seed 0 | 20 counterfactual rationales are empty"
-        in capsys.readouterr().out
-    )
-    answers.load_student.cache_clear()
+def test_a_new_way_of_reading_reaches_what_is_kept(run, monkeypatch):
+    settings, trained = run
+    settings = settings.model_copy(update={"evaluation": profile.EvaluationSettings(batch_size=5)})
+    student, folder = grid.finished(settings, trained)[1]
     monkeypatch.setattr(
-        answers,
-        "generate",
-        lambda model, tokenizer, inputs, *_: ["They bark. So the answer is a dog." for _ in inputs],
+        answers, "generate", lambda model, tokenizer, inputs, *_: [WRITTEN] * len(inputs)
     )
-    first = answers.all_predictions(settings, trained)
-    assert list(first) == [*answers.COLUMNS, "arm", "size", "seed"]
+    first = answers.predictions(settings, student, folder)
     assert first["answered"].isna().all() and not first["correct"].any()
     assert set(first["explanation"]) == {"They bark."} and first["answered"].dtype == "Int64"
 
     monkeypatch.setattr(answers, "load_student", None)  # from now on only what is kept
-    student, folder = grid.finished(settings, trained)[0]
     monkeypatch.setattr(answers, "extract", lambda text, choices: len(choices) - 1)
     now = answers.predictions(settings, student, folder)
     last = now["choices"].map(len) - 1
     assert (now["answered"] == last).all() and (now["correct"] == (now["gold"] == last)).all()
 
+    kept = profile.run_folder(settings) / "04_evaluation" / "students"
     (path,) = [
-        path
-        for path in (profile.run_folder(settings) / "04_evaluation" / "students").iterdir()
-        if "minicqa_yesno" not in path.name
+        path for path in kept.iterdir() if (pd.read_parquet(path)["prediction"] == WRITTEN).all()
     ]
-    kept = pd.read_parquet(path)
-    assert list(kept) == [
-        "id",
-        "question",
-        "choices",
-        "gold",
-        "prediction",
-        "explanation",
-        "likeliest",
-    ]
-    assert set(kept["explanation"]) == {"They bark. So the answer is a dog."}, "as written"
-    files.write_parquet(
-        path,
-        kept.assign(  # as older files were
-            answered=pd.array([0] * len(kept), dtype="Int64"),
-            correct=True,
-            explanation="They bark.",
-        ),
-    )
+    table = pd.read_parquet(path)
+    assert list(table) == [*answers.QUESTION, "prediction", "explanation", "likeliest"]
+    assert set(table["explanation"]) == {WRITTEN}, "as written"
+    old = {"answered": pd.array([0] * len(table), dtype="Int64"), "correct": True}
+    files.write_parquet(path, table.assign(**old, explanation="They bark."))  # as older files were
     pd.testing.assert_frame_equal(answers.predictions(settings, student, folder), now)
 
 
-def test_students_without_explanations(settings, monkeypatch, capsys):
-    """label-only explains nothing; progress lines tell the tasks apart."""
-    only = settings.model_copy(update={"arms": ["label-only"]})
-    trained = grid.train_all(only, corpus.write_explanations(only).assign(revision="So."))
-    capsys.readouterr()
-    found = answers.all_predictions(only, trained)
-    assert found["explanation"].isna().all() and len(found) == 10
-    lines = capsys.readouterr().out
-    assert lines.count("label-only tiny-t5 seed 0 [predict] 10/10") == 1
-    assert lines.count("label-only tiny-t5 seed 0, minicqa_yesno [predict] 10/10") == 1
+def test_answers_in_words():
+    predictions = pd.DataFrame(
+        {
+            "arm": ["MT:Revised", "label-only"],
+            "question": "What barks?",
+            "choices": [["a cat", "a dog"]] * 2,
+            "gold": 1,
+            "answered": pd.array([0, None], dtype="Int64"),
+            "explanation": ["It barks.", None],
+        }
+    )
+    table = answers.in_words(predictions)
+    assert table.loc["MT:Revised"].to_dict() == {
+        "question": "What barks?",
+        "choices": "(A) a cat (B) a dog",
+        "right answer": "a dog",
+        "student's answer": "a cat",
+        "explanation": "It barks.",
+    }
+    assert table.loc["label-only", "student's answer"] == "(none read)"

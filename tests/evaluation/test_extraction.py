@@ -1,6 +1,5 @@
-"""The extraction rules, side by side, as one table of cases; accuracy under each."""
+"""The extraction rules, side by side, as one table of cases."""
 
-import pandas as pd
 import pytest
 
 from lib.evaluation import answers, extraction
@@ -100,51 +99,3 @@ def test_narrower_rules_never_contradict_wider_ones():
 def test_results_use_the_standard_rule():
     assert extraction.RULES["standard"] is extraction.extract is answers.extract
     assert RULES == ["strict", "ending", "standard", "lenient"]
-
-
-def _predictions():
-    texts = [
-        "So the answer is sleep.",
-        "Tired. So the answer is sleep.",
-        "So the answer is (D).",
-        "I would sleep",
-        "So the answer is a dog.",
-    ]
-    one = pd.DataFrame(
-        {
-            "id": list("abcde"),
-            "choices": [list(PETS)] * 5,
-            "gold": 3,
-            "prediction": texts,
-            "likeliest": 3,
-            "size": "135M",
-            "seed": 0,
-        }
-    )
-    return pd.concat(
-        [one.assign(arm="MT:Unrevised"), one.assign(arm="CF:Unrevised", prediction="")],
-        ignore_index=True,
-    )
-
-
-def test_accuracy_by_rule():
-    table = extraction.by_rule(_predictions())
-    assert list(table) == [
-        "arm",
-        "size",
-        "seed",
-        "rule",
-        "n",
-        "correct",
-        "unanswered",
-        "accuracy",
-        "low",
-        "high",
-    ]
-    assert table["arm"].tolist() == ["MT:Unrevised"] * 5 + ["CF:Unrevised"] * 5
-    assert table["rule"].tolist() == 2 * [*RULES, "likelihood"]
-    assert table["correct"].tolist() == [1, 2, 3, 3, 5, 0, 0, 0, 0, 5]
-    assert table["unanswered"].tolist() == [3, 2, 1, 1, 0, 5, 5, 5, 5, 0]
-    assert table["accuracy"].tolist() == [0.2, 0.4, 0.6, 0.6, 1, 0, 0, 0, 0, 1]
-    # Wilson, 1 of 5: centre (0.2 + z2/10) / (1 + z2/5), half z sqrt(0.16/5 + z2/100) / (1 + z2/5)
-    assert table.loc[0, ["low", "high"]].tolist() == pytest.approx([0.036224, 0.624465], abs=1e-6)

@@ -1,50 +1,77 @@
-"""Tables of what explanations are worth, and accuracy under variants."""
+"""What a reader makes of explanations, by hand and on tiny models; faithfulness; kept readings."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.common import profile
-from lib.evaluation import ablation, measures, reader
-from lib.figures import answers
+from lib.common import paths, profile
+from lib.evaluation import measures, reader
+from lib.models import checkpoints
+from lib.questions.question import Question
+
+CHOICES = ["answered", "read_question", "read_both", "read_explanation"]
+CASES = pd.DataFrame(
+    [
+        (0, 0, 0, 0, True, 0.9, 0.9),  # leaks; nothing gained
+        (1, 0, 1, 1, True, 0.2, 0.8),  # leaks; gained
+        (2, 0, 2, 0, False, 0.1, 0.7),  # does not leak; gained
+        (2, 2, 0, 0, False, 0.4, 0.1),  # does not leak; lost
+        (3, 0, 1, 0, False, 0.3, 0.2),  # does not leak; neither
+    ],
+    columns=[*CHOICES, "correct", "p_question", "p_both"],
+)
 
 
-def read_table(n=40, seed=0):
+def test_reader_measures_by_hand():
+    (row,) = reader.reader_measures(CASES).to_dict("records")
+    assert row == pytest.approx(
+        {
+            "consistency": 3 / 5,
+            "las": (1 / 2 + 0) / 2,  # of those that leak, and of the others
+            "leak_rate": 2 / 5,
+            "errors_found_without": 4 / 6,  # pairs of a right and a wrong answer
+            "errors_found_with": 6 / 6,
+        }
+    )
+    ties = reader.reader_measures(CASES.assign(p_both=0.5))
+    assert ties["errors_found_with"].tolist() == [0.5]
+
+
+def test_reader_measures_of_samples():
+    """A row a sample: the first two explanations, which leak and are right; the third twice."""
+    found = reader.reader_measures(CASES, np.array([[1, 1, 0, 0, 0], [1, 0, 2, 0, 0]]))
+    assert found["las"].tolist() == [0.5, 0.5] and found["leak_rate"].tolist() == [1, 1 / 3]
+    assert found["errors_found_with"].isna().tolist() == [True, False], "all right: nothing to find"
+    twice = reader.reader_measures(CASES.iloc[[0, 2, 2]])
+    pd.testing.assert_frame_equal(found.tail(1).reset_index(drop=True), twice)
+
+
+def make_readings(n=40, seed=0):
     """Made-up readings of two arms: the first arm's explanations always lead to its answer."""
     rng = np.random.default_rng(seed)
     parts = []
     for arm in ("MT:Unrevised", "MT:Revised"):
-        answered = rng.integers(0, 5, n)
-        both = answered if arm == "MT:Unrevised" else rng.integers(0, 5, n)
+        choices = pd.DataFrame(rng.integers(0, 5, (n, 4)), columns=CHOICES)
+        if arm == "MT:Unrevised":
+            choices["read_both"] = choices["answered"]
+        trust = {name: rng.random(n) for name in ("p_question", "p_both")}
+        ids = [f"q{i}" for i in range(n)]
         parts.append(
-            pd.DataFrame(
-                {
-                    "id": [f"q{i}" for i in range(n)],
-                    "arm": arm,
-                    "size": "135M",
-                    "seed": 0,
-                    "answered": answered,
-                    "read_both": both,
-                    "read_question": rng.integers(0, 5, n),
-                    "read_explanation": rng.integers(0, 5, n),
-                    "correct": rng.random(n) < 0.5,
-                    "p_question": rng.random(n),
-                    "p_both": rng.random(n),
-                }
-            )
+            choices.assign(id=ids, arm=arm, size="135M", correct=rng.random(n) < 0.5, **trust)
         )
     return pd.concat(parts, ignore_index=True)
 
 
 def test_reader_table_has_the_measures_with_intervals():
-    table = reader.reader_table(read_table(), resamples=50)
-    assert set(table["measure"]) == set(reader.READ) - {"followed", "anyway", "gain"}
+    table = reader.reader_table(make_readings())
+    assert set(table["measure"]) == set(reader.reader_measures(CASES))
     first = table[(table["arm"] == "MT:Unrevised") & (table["measure"] == "consistency")].iloc[0]
     assert (first["mean"], first["low"], first["high"], first["n"]) == (1, 1, 1, 40)
     other = table[table["arm"] == "MT:Revised"]
     assert (other["low"] <= other["mean"]).all() and (other["mean"] <= other["high"]).all()
-    assert table.equals(reader.reader_table(read_table(), resamples=50)), "seeded"
-    assert reader.reader_table(read_table().head(0)).empty
+    assert table.equals(reader.reader_table(make_readings())), "seeded"
+    assert reader.reader_table(make_readings().head(0)).empty
+    assert reader.reader_table(make_readings().head(1))["low"].isna().all(), "one question"
 
 
 def test_faithfulness_by_hand():
@@ -59,36 +86,53 @@ def test_faithfulness_by_hand():
     )
     table = reader.faithfulness_table(followed).set_index("measure")
     assert table["mean"].to_dict() == {"followed": 0.75, "anyway": 0.25, "gain": 0.5}
-    # Drawn by question: a, b or both, so 1, 0.5 and 0.75, not what four independent rows would give.
+    # Drawn by question: a, b or both, so 1, 0.5 and 0.75, not as of four independent rows.
     assert table.loc["followed", ["n", "low", "high"]].tolist() == [4, 0.5, 1]
 
 
-def test_measure_figure_draws_what_the_table_says():
-    means = reader.reader_table(read_table(), resamples=20)
-    figure, table = answers.measure_figure(means, reader.LABELS)
-    assert list(dict.fromkeys(table["measure"])) == list(means["measure"].unique())
-    drawn = [ax for ax in figure.axes if ax.get_title()]
-    assert len(drawn) == table["measure"].nunique()
-    assert "student's answer" in drawn[0].get_title().replace("\n", " ")
-    of = dict(zip(table["measure"].unique(), drawn, strict=True))
-    dotted = {
-        name: [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-        for name, ax in of.items()
-    }
-    assert dotted == {
-        "consistency": [],
-        "las": [0],
-        "leak_rate": [],
-        "errors_found_without": [0.5],
-        "errors_found_with": [0.5],
-    }
-    for name, ax in of.items():
-        start, end = ax.get_xlim()
-        assert ax.get_xlabel().startswith("n = 40") and end <= 1
-        assert ("axis from" in ax.get_xlabel()) == (start != 0) and (start >= 0 or name == "las")
-    points = sorted(line.get_xdata()[0] for line in drawn[0].lines if line.get_marker() in "so")
-    wanted = sorted(table.loc[table["measure"] == "consistency", "mean"])
-    assert points == pytest.approx(wanted)
+def test_every_measure_has_a_label():
+    drawn = [*measures.MEASURES, *reader.reader_measures(CASES), "followed", "anyway", "gain"]
+    assert list(reader.LABELS) == drawn
+
+
+def test_what_the_reader_sees():
+    args = ("Who?", ["me", "you"], "It was me.")
+    assert reader.prompt(*args, "both") == (
+        "Question: Who?\nChoices: (A) me (B) you\nExplanation: It was me.\nSo the answer is"
+    )
+    assert "Explanation" not in reader.prompt(*args, "question")
+    assert "Question" not in reader.prompt(*args, "explanation")
+
+
+def test_readings_on_a_tiny_model():
+    model, tokenizer = checkpoints.load(checkpoints.fetch("tiny:llama"), "float32", "cpu")
+    table = pd.DataFrame(
+        {
+            "question": ["Who?", "Who?", "Where?", "Why?"],
+            "answered": pd.array([0, 1, None, 2], "Int64"),
+            "choices": [["me", "you"]] * 2 + [["a", "b"], ["x", "y", "z"]],
+            "explanation": ["It was me.", "You did.", "There.", None],
+        },
+        index=[4, 7, 8, 9],
+    )
+    found = reader.read(model, tokenizer, table)
+    assert list(found) == reader.FOUND
+    assert list(found.index) == [4, 7], "no answer or no explanation: nothing to read"
+    assert found["read_question"].nunique() == 1, "the same question reads the same"
+    assert found["p_question"].sum() == pytest.approx(1), "both answers to one question"
+
+
+@pytest.mark.parametrize("reference", ["tiny:llama", "tiny:t5"])
+def test_following_asks_for_each_wrong_choice_with_a_rationale(reference):
+    model, tokenizer = checkpoints.load(checkpoints.fetch(reference), "float32", "cpu")
+    questions = [
+        Question("a", "Who?", ("me", "you", "they"), 0),
+        Question("b", "Why?", ("x", "y"), 1),
+    ]
+    rationales = [["Me.", "You did it.", None], ["X is why.", "Y is why."]]
+    found = reader.following(model, tokenizer, questions, rationales)
+    assert list(zip(found["id"], found["choice"], strict=True)) == [("a", 1), ("b", 0)]
+    assert found[["followed", "anyway"]].dtypes.eq(bool).all()
 
 
 def test_without_a_reader_nobody_reads(capsys):
@@ -96,73 +140,13 @@ def test_without_a_reader_nobody_reads(capsys):
         update={"evaluation": profile.EvaluationSettings()}
     )
     assert reader.reader_name(settings) is None
-    assert reader.readings(settings, read_table()).empty
+    assert reader.readings(settings, make_readings()).empty
     assert "names no reader" in capsys.readouterr().out
     assert reader.reader_name(profile.load("cpu")) == "embedded:smollm2-135m-instruct"
 
 
-def students(variants):
-    return pd.DataFrame(
-        [
-            {
-                "arm": f"MT+CF:Unrevised, {name}",
-                "size": "135M",
-                "seed": 0,
-                "n": 10,
-                "accuracy": 0.4,
-                "low": 0.2,
-                "high": 0.7,
-            }
-            for name in variants
-        ]
-    )
-
-
-def test_gamma_stands_beside_the_authors_values():
-    settings = profile.load("ablation_gamma")
-    table = ablation.variant_table(settings, students(settings.variants))
-    assert ablation.varied(settings) == "gamma" and len(table) == 10
-    ours, theirs = (
-        part.set_index("value")["accuracy"]
-        for _, part in table.groupby(table["source"] != "this run")
-    )
-    assert list(ours.index) == list(theirs.index) == [0.1, 0.3, 0.5, 0.7, 0.9]
-    assert theirs[0.7] == 0.77641
-    figure, drawn = ablation.variant_figure(settings, table, 0.2)
-    assert drawn is table and figure.axes[0].get_xlabel() == "gamma: weight of MT within MT+CF"
-    assert list(figure.axes[0].lines[-2].get_ydata()) == pytest.approx(100 * theirs.to_numpy())
-
-
-def test_a_variant_that_changes_nothing_has_the_profiles_own_value():
-    settings = profile.load("cpu")
-    own = settings.training.gamma
-    settings = settings.model_copy(
-        update={"variants": {"as it is": {}, "more": {"gamma": own + 0.1}}}
-    )
-    assert ablation.varied(settings) == "gamma"
-    table = ablation.variant_table(settings, students(settings.variants))
-    assert table["value"].tolist()[:2] == [own, own + 0.1]
-
-
-def test_variants_of_several_settings_stand_side_by_side():
-    settings = profile.load("ablation_gamma").model_copy(
-        update={"variants": {"words": {"tags": "words"}, "none": {"tags": "none"}}}
-    )
-    assert ablation.varied(settings) is None
-    table = ablation.variant_table(settings, students(settings.variants))
-    assert list(table["variant"]) == ["words", "none"]
-    figure, _ = ablation.variant_figure(settings, table, 0.2)
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["words", "none"]
-
-
-def test_every_measure_has_a_label():
-    assert list(reader.LABELS)[: len(measures.MEASURES)] == list(measures.MEASURES)
-
-
 def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
     """Rows without an answer are left out, and kept readings come back beside the right rows."""
-    from lib.common import paths
-
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
     predictions = pd.DataFrame(
@@ -183,4 +167,4 @@ def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
     first = reader.readings(settings, predictions)
     assert list(first["id"]) == ["a", "c"]
     assert reader.readings(settings, predictions).equals(first), "read from disk"
-    assert reader.reader_table(first, resamples=5)["mean"].notna().any()
+    assert reader.reader_table(first)["mean"].notna().any()
