@@ -5,7 +5,7 @@ PROFILE ?= cpu
 WHAT ?= all
 export PROFILE
 # folders of tests, in the order in which they run
-PARTS := common questions human_study findings figures survey setup teacher models students evaluation \
+PARTS := common questions human_study findings figures survey setup teacher models students invariant evaluation \
 	notebooks runner browser pipeline
 BENCHMARKS := $(patsubst tests/bench/bench_%.py,%,$(wildcard tests/bench/bench_*.py))
 

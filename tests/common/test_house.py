@@ -26,6 +26,7 @@ HEAVY = {  # what may be imported inside functions, as it takes seconds or is no
     "openai", "pooch", "google", "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert",
     "accelerate",
 }  # fmt: skip
+TRAINER = "lib.students.train"  # subclasses transformers' Trainer: as heavy, and it talks if not quiet
 CORE = {  # what a reader must read to trust the study
     "common": "profile methods intervals",
     "models": "decoding likelihood",
@@ -72,7 +73,8 @@ def test_a_package_imports_only_what_it_may(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_heavy_libraries_are_imported_inside_functions(path):
-    assert {name.split(".")[0] for name in imports(path, inside=True)} <= HEAVY
+    names = {name for name in imports(path, inside=True) if not name.startswith(TRAINER)}
+    assert {name.split(".")[0] for name in names} <= HEAVY
 
 
 def test_no_circle():
