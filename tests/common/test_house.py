@@ -23,10 +23,10 @@ MAY_IMPORT = {  # package -> the other packages that it may import
 }  # fmt: skip
 HEAVY = {  # what may be imported inside functions, as it takes seconds or is not always needed
     "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "datasets", "submitit",
-    "openai", "pooch", "google", "huggingface_hub", "papermill", "nbclient", "nbformat", "nbconvert",
-    "accelerate",
+    "openai", "pooch", "google", "huggingface_hub", "papermill", "nbclient", "nbformat",
+    "nbconvert", "accelerate",
 }  # fmt: skip
-TRAINER = "lib.students.train"  # subclasses transformers' Trainer: as heavy, and it talks if not quiet
+TRAINER = "lib.students.train"  # subclasses transformers' Trainer, which is as heavy
 CORE = {  # what a reader must read to trust the study
     "common": "profile methods intervals",
     "models": "decoding likelihood",
