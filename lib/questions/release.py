@@ -21,8 +21,10 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import pooch
 import pyarrow as pa
 import pyarrow.parquet as pq
+import requests
 
 from lib.common import files, paths
 from lib.common.errors import UserError, command_line
@@ -107,7 +109,7 @@ def fetch(name: str) -> Path:
     tables = [pa.ipc.open_stream(shard.read_bytes()).read_all() for shard in shards]
     buffer = io.BytesIO()
     pq.write_table(pa.concat_tables(tables).replace_schema_metadata(None), buffer)
-    return _write(name, buffer.getvalue(), pinned, "size and SHA-256 of the inputs")
+    return _write(name, buffer.getvalue(), pinned, "SHA-256 of the inputs")
 
 
 def download(label: str, wanted: dict[str, str]) -> list[Path]:
@@ -115,9 +117,6 @@ def download(label: str, wanted: dict[str, str]) -> list[Path]:
 
     Each arrives whole and with the right SHA-256, or it is absent; then UserError in one sentence.
     """
-    import pooch
-    import requests
-
     place, pinned = source(), pins("")
     logging.getLogger("pooch").setLevel(logging.WARNING)
     shelf = pooch.create(
@@ -137,7 +136,6 @@ def download(label: str, wanted: dict[str, str]) -> list[Path]:
 
     progress = Progress(label, len(wanted), "files", every=10.0)
     for target, path in wanted.items():
-        there = (paths.RAW / target).is_file()
         try:
             shelf.fetch(target, downloader=receive)
         except FileNotFoundError:
@@ -151,10 +149,7 @@ def download(label: str, wanted: dict[str, str]) -> list[Path]:
         except OSError:
             with files.writing(paths.RAW / target):
                 raise
-        if there:
-            progress.skip()
-        else:
-            progress.step()
+        progress.step()
     return [paths.RAW / target for target in wanted]
 
 

@@ -111,18 +111,14 @@ def _read_files(name: str, held: dict[str, Path]) -> Rows:
 def _read_hub(name: str, hub: dict) -> Rows:
     import datasets
 
-    instead = f"use task.source published or folder:PATH for {name}"
-    if name == "commonsenseqa":
-        instead = "use task.source published or folder:PATH, or PROFILE=cpu, which needs no network"
     if not hub.get("revision"):
         raise UserError(
-            f"{name} has no pinned hub revision; {instead}, or write the commit of {hub['path']} "
-            f"into lib/prompts/{name}.yaml."
+            f"{name} has no pinned hub revision; write the commit of {hub['path']} into "
+            f"lib/prompts/{name}.yaml."
         )
     try:
-        data = datasets.load_dataset(
-            hub["path"], revision=hub["revision"], cache_dir=str(paths.RAW / "hub")
-        )
+        cache = str(paths.RAW / "hub")
+        data = datasets.load_dataset(hub["path"], revision=hub["revision"], cache_dir=cache)
         return {
             split: {f"{split} row {number}": row for number, row in enumerate(data[part], 1)}
             for split, part in (("train", "train"), ("test", hub["test"]))
@@ -130,7 +126,8 @@ def _read_hub(name: str, hub: dict) -> Rows:
     except Exception as error:  # datasets raises many kinds when the hub is out of reach
         raise UserError(
             f"Cannot load {hub['path']} at {hub['revision'][:8]} from the hub "
-            f"({type(error).__name__}); check the network, or {instead}."
+            f"({type(error).__name__}); check the network, or use task.source published or "
+            "folder:PATH, or PROFILE=cpu, which needs no network."
         ) from error
 
 

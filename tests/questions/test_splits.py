@@ -154,7 +154,9 @@ def test_hub_out_of_reach_names_the_alternatives(monkeypatch):
         "describe",
         lambda name: {"reader": name, "hub": {"path": "a/b", "revision": None, "test": "test"}},
     )
-    with pytest.raises(UserError, match="strategyqa has no pinned hub revision; use task.source"):
+    with pytest.raises(
+        UserError, match="strategyqa has no pinned hub revision; write the commit of a/b"
+    ):
         splits.load(TaskSettings(name="strategyqa"), seed=99)
 
 
