@@ -102,11 +102,14 @@ def test_markdown_has_a_row_a_student_and_dashes_for_what_is_not_there(found):
     assert row.startswith("| label-only | 2 x 40 | 50.0 [") and row.endswith("| – | – |")
 
 
-def test_figures_are_drawn_from_the_files(written, monkeypatch):
+def test_figures_are_drawn_from_the_files(written, monkeypatch, capsys):
+    drawn = {}
     monkeypatch.setattr(results, "collected", lambda: ["smollm2"])
+    monkeypatch.setattr(
+        results.style, "save", lambda figure, name, table, stage, **_: drawn.update({name: table})
+    )
     folder = results.draw("smollm2")
-    names = {path.stem for path in folder.glob("*.png")}
-    assert names == {
+    assert set(drawn) == {
         "student_accuracy",
         "accuracy_differences",
         "explanation_measures",
@@ -115,8 +118,10 @@ def test_figures_are_drawn_from_the_files(written, monkeypatch):
         "loss_curves",
         "training_cost",
     }
-    drawn = pd.read_csv(folder / "training_cost.csv")
-    assert {60.0, 61.0} <= set(drawn.select_dtypes("number").to_numpy().ravel())
+    seconds = drawn["training_cost"].query("cost == 'seconds'")
+    assert set(seconds["min"]) == {60} and set(seconds["max"]) == {61}
+    assert (folder / "tables" / "summary.csv").is_file()
+    assert "| label-only | 2 x 40 |" in capsys.readouterr().out
 
 
 def test_what_is_missing_or_damaged_is_said(written):
