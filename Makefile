@@ -45,7 +45,7 @@ setup: ## install the pinned packages, once, into the active environment or .ven
 	@$(BOOT) lib/setup/install.py
 
 doctor: setup ## say what this machine has, and which profiles it can run
-	@$(PYTHON) -m lib.setup.doctor "$$PROFILE"
+	$(RUN) lib.setup.doctor "$$PROFILE"
 
 check: setup
 	$(RUN) lib.runner.run "$$PROFILE" --check

@@ -1,6 +1,8 @@
 """Fixtures of all tests."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.common import paths
 from lib.common.methods import PAPER_ARMS
 
 matplotlib.use("Agg")  # draws without a screen
@@ -21,6 +24,16 @@ def shared() -> Path:
     if not (folder / "published").is_dir():
         pytest.skip(f"no raw data: {folder} has no published/; set HONEY_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_run() -> Path:
+    """The folder data/runs/smoke with a finished run; what is out of date in it is run now."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lib.runner.run", "smoke"], cwd=ROOT, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return paths.RUNS / "smoke"
 
 
 @pytest.fixture

@@ -72,6 +72,14 @@ def span(values: list[int]) -> str:
     return " to ".join(f"{value:,}" for value in sorted({min(values), max(values)}))
 
 
+NEEDS = {
+    "memory_gb": "{:g} GB of memory",
+    "disk_gb": "{:g} GB of disk",
+    "gpu_gb": "a GPU with {:g} GB",
+    "minutes": "{:g} minutes",
+}
+
+
 def describe(settings: Profile) -> list[str]:
     """What a profile asks for, as lines."""
     counts, texts = question_counts(settings), text_counts(settings)
@@ -84,6 +92,7 @@ def describe(settings: Profile) -> list[str]:
     if settings.variants:
         sets.append(several(len(trained), "variant"))
     sets += [several(len(settings.students), "size"), several(len(settings.seeds), "seed")]
+    needs = settings.needs.model_dump(exclude_none=True)
     explaining = [s for s in students if methods.explanation_objective(methods.split_arm(s.arm)[0])]
     explained = min(settings.evaluation.explained or counts["test"], counts["test"])
     return [
@@ -97,6 +106,8 @@ def describe(settings: Profile) -> list[str]:
         f"Answers    {len(students) * counts['test']:,} test answers, "
         f"{len(explaining) * explained:,} explanations",
         "Downloads  " + ("; ".join(downloads(settings)) or "none"),
+        "Needs      "
+        + (", ".join(NEEDS[name].format(n) for name, n in needs.items()) or "unknown"),
     ]
 
 

@@ -57,16 +57,17 @@ STAGES = {
         sections="seed seeds task teacher students arms training variants evaluation",
         tables="02_critique_revision/teacher.parquet 03_training/students.csv "
         "03_training/students/*/student.json",
-        files=f"lib/prompts/common.yaml data/measures/*.csv {PUBLISHED}",
+        files="lib/prompts/common.yaml data/measures/*.csv data/published/sources.json "
+        "data/published/gamma_ablation.csv",
     ),
     "05_human_study": Row(sections="seed", files=f"{PUBLISHED} {RAW}"),
     "06_tradeoff": Row(
-        sections="seed seeds",
+        sections="",
         tables="04_evaluation/students.csv 04_evaluation/explanations.parquet "
         "04_evaluation/predictions.parquet",
         files=f"{PUBLISHED} {RAW}",
     ),
-    "07_own_study": Row(sections="seed", files=f"{PUBLISHED} {RAW}"),
+    "07_own_study": Row(sections="seed", files=PUBLISHED),  # own ratings: `make study` runs it
 }
 
 
