@@ -44,14 +44,13 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_bytes(path: Path, data: bytes, *, keep_if_same: bool = False) -> Path:
+def write_bytes(path: Path, data: bytes) -> Path:
     """Write atomically: a temporary file beside the target, flushed, then renamed over it.
 
-    ``keep_if_same`` leaves an identical file untouched, so that Make sees no change. UserError as
-    in ``writing``.
+    An identical file is left untouched. UserError as in ``writing``.
     """
     path = Path(path)
-    if keep_if_same and path.is_file() and path.read_bytes() == data:
+    if path.is_file() and path.read_bytes() == data:
         return path
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,26 +67,26 @@ def write_bytes(path: Path, data: bytes, *, keep_if_same: bool = False) -> Path:
     return path
 
 
-def write_text(path: Path, text: str, **options: bool) -> Path:
+def write_text(path: Path, text: str) -> Path:
     """Write a text file (UTF-8) atomically."""
-    return write_bytes(path, text.encode(), **options)
+    return write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: object, **options: bool) -> Path:
+def write_json(path: Path, value: object) -> Path:
     """Write a JSON file atomically, keys in the order given."""
-    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", **options)
+    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: Path, table, **options: bool) -> Path:
+def write_csv(path: Path, table) -> Path:
     """Write a DataFrame as CSV at full precision, atomically, without its index."""
-    return write_text(path, table.to_csv(index=False), **options)
+    return write_text(path, table.to_csv(index=False))
 
 
-def write_parquet(path: Path, table, **options: bool) -> Path:
+def write_parquet(path: Path, table) -> Path:
     """Write a DataFrame as parquet, atomically, without its index."""
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
-    return write_bytes(path, buffer.getvalue(), **options)
+    return write_bytes(path, buffer.getvalue())
 
 
 def read_text(path: Path) -> str:

@@ -48,7 +48,7 @@ class Stage:
 
     def save_table(self, name: str, table: pd.DataFrame) -> Path:
         """Write ``<folder>/<name>.csv``; an identical file is left untouched."""
-        return files.write_csv(self.folder / f"{name}.csv", table, keep_if_same=True)
+        return files.write_csv(self.folder / f"{name}.csv", table)
 
     def read_table(self, notebook: str, name: str) -> pd.DataFrame:
         """Another stage's table, see ``read_table``."""
@@ -65,7 +65,7 @@ class Stage:
         self.save_table("statistics", table[STATISTICS])
         parts = [pd.read_csv(path) for path in sorted(self.run.glob("*/statistics.csv"))]
         whole = pd.concat(parts, ignore_index=True)
-        return files.write_csv(self.run / "statistics.csv", whole, keep_if_same=True)
+        return files.write_csv(self.run / "statistics.csv", whole)
 
     def provenance(self, **more: object) -> dict:
         """What stands beside every figure of this stage."""

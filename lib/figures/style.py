@@ -213,8 +213,8 @@ def save(figure, name: str, table, stage, title: str, **more: object) -> None:
     for kind, fields in metadata.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=200, metadata=fields)
-        files.write_bytes(paths[kind], buffer.getvalue(), keep_if_same=True)
-    files.write_csv(paths["csv"], table, keep_if_same=True)
+        files.write_bytes(paths[kind], buffer.getvalue())
+    files.write_csv(paths["csv"], table)
     hashes = {path.name: files.sha256_file(path) for path in paths.values()}
     record = stage.provenance(
         figure=name,
@@ -224,4 +224,4 @@ def save(figure, name: str, table, stage, title: str, **more: object) -> None:
         matplotlib=installed("matplotlib"),
         **more,
     )
-    files.write_json(stage.figures / f"{name}.json", record, keep_if_same=True)
+    files.write_json(stage.figures / f"{name}.json", record)

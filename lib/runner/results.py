@@ -65,7 +65,7 @@ def collect(settings: profile.Profile) -> Path:
     for name, table in parts.items():
         table = table[[*STUDENT, *COLUMNS[name]]]
         flags = {column: int for column in table if table[column].dtype == bool}
-        files.write_csv(folder / f"{name}.csv", table.astype(flags).round(4), keep_if_same=True)
+        files.write_csv(folder / f"{name}.csv", table.astype(flags).round(4))
     files.write_csv(folder / "transfer.csv", stage.read_table("04_evaluation", "transfer"))
     files.write_csv(folder / "runs.csv", run_table(settings, trained, predictions))
     return folder
@@ -144,7 +144,7 @@ def draw(name: str) -> Path:
     data = load(name)
     found, stage = tables(data), _stage("04_evaluation", name)
     for table, frame in found.items():
-        files.write_csv(stage.figures / "tables" / f"{table}.csv", frame, keep_if_same=True)
+        files.write_csv(stage.figures / "tables" / f"{table}.csv", frame)
     chance = float((1 / data["answers"]["options"]).mean())
     moved = pd.concat([load(other)["transfer"] for other in collected()], ignore_index=True)
     drawn = {

@@ -187,9 +187,9 @@ def build(options: argparse.Namespace) -> None:
         "commit": provenance.commit(),
     }
     page = stage.run / kinds()[options.kind].folder / "index.html"
-    files.write_text(page, html, keep_if_same=True)
+    files.write_text(page, html)
     for path in (paths.RAW / "surveys" / f"key-{key['survey']}.json", page.parent / "key.json"):
-        files.write_json(path, key, keep_if_same=True)
+        files.write_json(path, key)
     right = np.mean([item["right"] for item in key["items"].values()])
     print(
         f"{paths.shown(page)}: survey {key['survey']}, {len(html.encode()) / 1000:.0f} kB, "

@@ -45,7 +45,7 @@ class Shards:
         Batches are fixed units, so an interrupted run that goes on gives the same texts as one
         that was never interrupted. Ends by writing ``manifest.json`` (counts, hash, settings).
         """
-        write_json(self.folder / "settings.json", self.settings, keep_if_same=True)
+        write_json(self.folder / "settings.json", self.settings)
         progress = Progress(label, sum(map(len, batches)), "texts")
         records: list[dict] = []
         for number, batch in enumerate(batches):
@@ -63,5 +63,5 @@ class Shards:
             "sha256": sha256_bytes(json.dumps(records, sort_keys=True).encode()),
             "settings": self.settings,
         }
-        write_json(self.folder / "manifest.json", manifest, keep_if_same=True)
+        write_json(self.folder / "manifest.json", manifest)
         return records

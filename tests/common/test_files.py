@@ -14,9 +14,9 @@ def test_write_is_atomic_and_keeps_identical_files(tmp_path):
     path = files.write_text(tmp_path / "deep" / "a.txt", "one")
     before = path.stat().st_mtime_ns
     os.utime(path, ns=(before - 10**9, before - 10**9))
-    files.write_text(path, "one", keep_if_same=True)
+    files.write_text(path, "one")
     assert path.stat().st_mtime_ns == before - 10**9
-    files.write_text(path, "two", keep_if_same=True)
+    files.write_text(path, "two")
     assert path.read_text() == "two"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"], "no temporary file is left"
 
