@@ -1,0 +1,1 @@
+"""What is asked: questions, their splits, the authors' released files."""

@@ -8,7 +8,6 @@ also hold a finished ``<name>.parquet``.
 """
 
 import functools
-import io
 import json
 import logging
 import math
@@ -85,31 +84,40 @@ def source() -> str | Path:
     return folder
 
 
-def fetch(name: str) -> Path:
-    """Bring one published table or file to data/raw and return its path.
+def fetch(name: str) -> list[Path]:
+    """Bring one published table or file to data/raw: its CSV file, its shards or its parquet file.
 
-    study and experiment are CSV files; the others become one parquet file with a manifest (rows,
-    hashes of table and inputs) that is written last. What is there and right is not fetched again.
-    Of a ``<name>.parquet`` in the folder of HONEY_SOURCE only the number of rows can be checked.
+    What is there and right is not fetched again. Of a ``<name>.parquet`` in the folder of
+    HONEY_SOURCE only the number of rows can be checked.
     """
     if name in FILES:
-        return download(name, {f"{name}.csv": FILES[name]})[0]
+        return download(name, {f"{name}.csv": FILES[name]})
     if name not in TABLES:
         raise UserError(f"There is no published '{name}'; there are {', '.join(NAMES)}.")
-    if is_ready(name):
-        return paths.RAW / f"{name}.parquet"
+    kept = paths.RAW / f"{name}.parquet"
+    if kept.is_file():
+        return [kept]
     place = source()
-    finished = place / f"{name}.parquet" if isinstance(place, Path) else None
-    if finished and finished.is_file():
-        print(f"{name}: taken from {finished}; checked by its number of rows only.", flush=True)
-        inputs = {finished.name: files.sha256_file(finished)}
-        return _write(name, finished.read_bytes(), inputs, "rows")
-    pinned = pins(TABLES[name])
-    shards = download(name, {f"published/{path}": path for path in pinned})
-    tables = [pa.ipc.open_stream(shard.read_bytes()).read_all() for shard in shards]
-    buffer = io.BytesIO()
-    pq.write_table(pa.concat_tables(tables).replace_schema_metadata(None), buffer)
-    return _write(name, buffer.getvalue(), pinned, "SHA-256 of the inputs")
+    if isinstance(place, Path) and (place / kept.name).is_file():
+        return [_take(name, place / kept.name, kept)]
+    shards = enumerate(pins(TABLES[name]))
+    return download(name, {f"{name}/shard-{i}.arrow": path for i, path in shards})
+
+
+def _take(name: str, finished: Path, kept: Path) -> Path:
+    """Copy a finished table that has the right number of rows."""
+    expected = read_sources()["rows"][name]
+    try:
+        rows = pq.read_metadata(finished).num_rows
+    except pa.ArrowInvalid:
+        rows = 0
+    if rows != expected:
+        raise UserError(
+            f"{finished} should have the {expected:,} rows of the published table, but {rows:,} "
+            "can be read; get that file again."
+        )
+    print(f"{name}: taken from {finished}; checked by its number of rows only.", flush=True)
+    return files.write_bytes(kept, finished.read_bytes())
 
 
 def download(label: str, wanted: dict[str, str]) -> list[Path]:
@@ -160,41 +168,13 @@ def _absent(path: str, place: str | Path, reason: str) -> UserError:
     )
 
 
-def _write(name: str, data: bytes, inputs: dict[str, str], checked: str) -> Path:
-    """Check the rows, write the table, then its manifest: without that the table does not count."""
-    expected = read_sources()["rows"][name]
-    try:
-        table = pq.read_table(io.BytesIO(data))
-        found = f"{table.num_rows:,} rows"
-        if TEXTS["revision"] not in table.column_names:
-            found += f", no {TEXTS['revision']}"
-    except pa.ArrowInvalid:
-        found = "nothing readable"
-    if found != f"{expected:,} rows":
-        raise UserError(
-            f"The published table {name} should have {expected:,} rows, but {found} is in "
-            f"{next(iter(inputs))}; get that file again."
-        )
-    manifest = {
-        "rows": expected,
-        "sha256": files.sha256_bytes(data),
-        "checked": checked,
-        "inputs": inputs,
-    }
-    path = files.write_bytes(paths.RAW / f"{name}.parquet", data)
-    files.write_json(path.with_suffix(".manifest.json"), manifest)
-    return path
-
-
-def is_ready(name: str) -> bool:
-    """Whether the parquet file is there, is the one that its manifest describes, and is current."""
-    path = paths.RAW / f"{name}.parquet"
-    beside = path.with_suffix(".manifest.json")
-    if not (path.is_file() and beside.is_file()):
-        return False
-    manifest = files.read_json(beside, "python -m lib.questions.release")
-    current = manifest.get("checked") == "rows" or manifest.get("inputs") == pins(TABLES[name])
-    return current and manifest.get("sha256") == files.sha256_file(path)
+def read(name: str) -> pd.DataFrame:
+    """The rows of a published table; what is not in data/raw is fetched."""
+    parts = fetch(name)
+    if parts[0].suffix == ".parquet":
+        return pd.read_parquet(parts[0])
+    shards = [pa.ipc.open_stream(part.read_bytes()).read_all() for part in parts]
+    return pa.concat_tables(shards).to_pandas()
 
 
 def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
@@ -243,8 +223,7 @@ def load(dataset: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         return text
 
     rows = []
-    raw_rows = pd.read_parquet(fetch(f"{data}-llama-{split}")).to_dict("records")
-    for i, raw in enumerate(raw_rows):
+    for i, raw in enumerate(read(f"{data}-llama-{split}").to_dict("records")):
         asked = PARSERS[data](raw, f"{split}-{i:05d}")
         row = vars(asked) | {"choices": list(asked.choices)}
         row |= {kind: take(raw, kind, asked.question) for kind in ("explanation", "revision")}
@@ -302,7 +281,7 @@ def teacher_table(dataset: str, seed: int = 0) -> pd.DataFrame:
 def main(names: list[str]) -> None:
     """Fetch the named tables (study and experiment if none is named)."""
     for name in names or list(FILES):
-        print(f"{name}: {paths.shown(fetch(name))}", flush=True)
+        print(f"{name}: {', '.join(map(paths.shown, fetch(name)))}", flush=True)
 
 
 if __name__ == "__main__":

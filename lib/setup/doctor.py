@@ -41,7 +41,7 @@ def look() -> dict:
     from huggingface_hub import constants
 
     built = next(folder for folder in (paths.BUILT, *paths.BUILT.parents) if folder.exists())
-    texts = any(paths.RAW.glob("*-train.parquet")) or os.environ.get("HONEY_SOURCE")
+    texts = any(paths.RAW.glob("*-llama-train*")) or os.environ.get("HONEY_SOURCE")
     here = {
         "memory_gb": psutil.virtual_memory().total / 1e9,
         "free_gb": psutil.virtual_memory().available / 1e9,

@@ -2,14 +2,11 @@
 
 import http.server
 import json
-import os
 import re
 import shutil
 import socket
 import stat
 import struct
-import subprocess
-import sys
 import threading
 from types import SimpleNamespace
 
@@ -174,23 +171,18 @@ def test_source_that_is_no_source(monkeypatch, place):
         release.source()
 
 
-def test_fetch_converts_and_the_second_call_downloads_nothing(server, capsys):
-    path = release.fetch("cqa-llama-train")
+def test_a_table_is_fetched_once(server, capsys):
+    paths_of_shards = release.fetch("cqa-llama-train")
     assert "cqa-llama-train 2/2 files" in capsys.readouterr().out
-    assert list(pd.read_parquet(path)["id"]) == ["q0", "q1", "q2", "q10", "q11"]
-    manifest = json.loads(path.with_suffix(".manifest.json").read_text())
-    assert manifest["rows"] == 5 and manifest["sha256"] == files.sha256_file(path)
-    assert manifest["inputs"] == release.pins(release.TABLES["cqa-llama-train"])
+    assert [path.name for path in paths_of_shards] == ["shard-0.arrow", "shard-1.arrow"]
+    assert list(release.read("cqa-llama-train")["id"]) == ["q0", "q1", "q2", "q10", "q11"]
     assert len(server.log) == 2
-    assert release.fetch("cqa-llama-train") == path
-    assert len(server.log) == 2
-    path.write_bytes(b"damaged")  # converted again from the shards at hand
-    release.fetch("cqa-llama-train")
-    assert release.is_ready("cqa-llama-train") and len(server.log) == 2
+    paths_of_shards[1].write_bytes(b"damaged")
+    assert len(release.read("cqa-llama-train")) == 5 and len(server.log) == 3
 
 
 def test_a_csv_file_keeps_its_bytes_and_all_may_read_it(server, site):
-    path = release.fetch("study")
+    (path,) = release.fetch("study")
     assert path == paths.RAW / "study.csv" and leftovers() == ["study.csv"]
     assert path.read_bytes() == (site / STUDY).read_bytes()
     usual = paths.RAW / "usual"
@@ -231,7 +223,7 @@ def test_silence_is_a_time_out(site, monkeypatch):
 
 def test_wrong_file_under_the_final_name_is_replaced(server, site):
     files.write_text(paths.RAW / "study.csv", "a,b\n")
-    assert release.fetch("study").read_bytes() == (site / STUDY).read_bytes()
+    assert release.fetch("study")[0].read_bytes() == (site / STUDY).read_bytes()
 
 
 def test_full_disk_is_one_sentence(site, monkeypatch):
@@ -247,11 +239,11 @@ def test_full_disk_is_one_sentence(site, monkeypatch):
 
 def test_folder_as_source(site, monkeypatch, tmp_path):
     monkeypatch.setenv("HONEY_SOURCE", str(site))
-    assert len(pd.read_parquet(release.fetch("cqa-llama-train"))) == 5
+    assert len(release.read("cqa-llama-train")) == 5
     flat = tmp_path / "flat"
     files.write_bytes(flat / "study.csv", (site / STUDY).read_bytes())
     monkeypatch.setenv("HONEY_SOURCE", str(flat))
-    assert release.fetch("study").is_file()
+    assert release.fetch("study")[0].is_file()
     with pytest.raises(UserError, match="strategyqa-llama-test/.* from .*flat .it is not there"):
         release.fetch("strategyqa-llama-test")
     (paths.RAW / "study.csv").unlink()
@@ -262,20 +254,22 @@ def test_folder_as_source(site, monkeypatch, tmp_path):
 
 
 def test_parquet_at_hand_is_checked_by_rows(site, monkeypatch, tmp_path, capsys):
-    table = pd.DataFrame(make_rows(0, 5))
-    table.to_parquet(tmp_path / "cqa-llama-train.parquet")
-    monkeypatch.setenv("HONEY_SOURCE", str(tmp_path))
-    path = release.fetch("cqa-llama-train")
+    folder = tmp_path / "hand"
+    folder.mkdir()
+    table, finished = pd.DataFrame(make_rows(0, 5)), folder / "cqa-llama-train.parquet"
+    monkeypatch.setenv("HONEY_SOURCE", str(folder))
+    finished.write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match="should have the 5 rows .* but 0 can be read"):
+        release.fetch("cqa-llama-train")
+    table.head(4).to_parquet(finished)
+    with pytest.raises(UserError, match="should have the 5 rows .* but 4 can be read"):
+        release.fetch("cqa-llama-train")
+    assert leftovers() == []
+    table.to_parquet(finished)
+    assert release.read("cqa-llama-train").to_dict("records")[4]["id"] == "q4"
     assert "checked by its number of rows only" in capsys.readouterr().out
-    assert json.loads(path.with_suffix(".manifest.json").read_text())["checked"] == "rows"
-    path.unlink()
-    table.head(4).to_parquet(tmp_path / "cqa-llama-train.parquet")
-    with pytest.raises(UserError, match="should have 5 rows, but 4 rows is in cqa-llama-train"):
-        release.fetch("cqa-llama-train")
-    (tmp_path / "cqa-llama-train.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(UserError, match="nothing readable"):
-        release.fetch("cqa-llama-train")
-    assert not release.is_ready("cqa-llama-train")
+    monkeypatch.delenv("HONEY_SOURCE")
+    assert release.fetch("cqa-llama-train") == [paths.RAW / finished.name]
 
 
 def test_unknown_names_are_sentences(site):
@@ -288,33 +282,6 @@ def test_unknown_names_are_sentences(site):
             call()
     with pytest.raises(SystemExit, match="There is no published 'nothing'"):
         release.main(["nothing"])
-
-
-@pytest.mark.parametrize("step", [1, 2])
-def test_conversion_killed_half_way_leaves_nothing_that_counts(server, tmp_path, step):
-    """The process dies while it writes the table (step 1) or its manifest (step 2)."""
-    code = (
-        f"import os, sys; from pathlib import Path\n"
-        f"from lib.common import paths; from lib.questions import release\n"
-        f"paths.PUBLISHED, paths.RAW = Path(sys.argv[1]), Path(sys.argv[2])\n"
-        f"real, left = os.fsync, [{step}]\n"
-        f"def dying(handle):\n"
-        f"    left[0] -= 1\n"
-        f"    os._exit(9) if not left[0] else real(handle)\n"
-        f"os.fsync = dying; release.fetch('cqa-llama-train')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(paths.PUBLISHED), str(paths.RAW)],
-        cwd=paths.ROOT,
-        env=os.environ,
-        timeout=120,
-    )
-    assert done.returncode == 9
-    assert not release.is_ready("cqa-llama-train")
-    assert (paths.RAW / "cqa-llama-train.parquet").exists() == (step == 2)
-    asked = len(server.log)
-    assert len(pd.read_parquet(release.fetch("cqa-llama-train"))) == 5
-    assert release.is_ready("cqa-llama-train") and len(server.log) == asked == 2
 
 
 @pytest.mark.parametrize(
@@ -492,5 +459,5 @@ def test_real_teacher_table(real, capsys, monkeypatch):
 
 
 def test_real_files_at_hand_need_no_shards(real):
-    assert release.is_ready("esnli-llama-test")
+    assert release.fetch("esnli-llama-test") == [paths.RAW / "esnli-llama-test.parquet"]
     assert files.sha256_file(paths.RAW / "study.csv") == release.pins(STUDY)[STUDY]
