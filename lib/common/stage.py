@@ -18,9 +18,7 @@ def read_table(settings: profile.Profile, notebook: str, name: str) -> pd.DataFr
         return pd.read_csv(path)
     if path.with_suffix(".parquet").is_file():
         return pd.read_parquet(path.with_suffix(".parquet"))
-    if (
-        "google.colab" in sys.modules
-    ):  # where make is not, and each notebook may start on a new machine
+    if "google.colab" in sys.modules:  # no make, and perhaps a new machine for each notebook
         how = "run that notebook first, with drive=True in both and the same profile."
     else:
         how = (
@@ -59,9 +57,6 @@ class Stage:
 
         ``table`` has the columns analysis, statistic, group, term, value; full precision.
         """
-        missing = [column for column in STATISTICS if column not in table]
-        if missing:
-            raise UserError(f"Statistics need the columns {STATISTICS}; {missing} are missing.")
         self.save_table("statistics", table[STATISTICS])
         parts = [pd.read_csv(path) for path in sorted(self.run.glob("*/statistics.csv"))]
         whole = pd.concat(parts, ignore_index=True)
