@@ -252,7 +252,7 @@ def _panels(rows: int, columns: int, width: float, height: float, **shared):
 
 def _point(ax, y: float, value: float, low: float, high: float, **look) -> None:
     """A point of a row with its horizontal interval, if there is one."""
-    error = np.nan_to_num([[value - low], [high - value]])
+    error = np.nan_to_num([[value - low], [high - value]]).clip(0)  # below 0 by rounding alone
     small = {"markersize": 4, "elinewidth": 1, "linestyle": "none"}
     ax.errorbar(value, y, xerr=error, **look | small)
 
