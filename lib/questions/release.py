@@ -23,7 +23,6 @@ import pandas as pd
 import pooch
 import pyarrow as pa
 import pyarrow.parquet as pq
-import requests
 
 from lib.common import files, paths
 from lib.common.errors import UserError, command_line
@@ -148,15 +147,15 @@ def download(label: str, wanted: dict[str, str]) -> list[Path]:
             shelf.fetch(target, downloader=receive)
         except FileNotFoundError:
             raise _absent(path, place, "it is not there") from None
-        except requests.RequestException as error:
+        except ValueError:  # so pooch says that the hash is wrong
+            raise _absent(path, place, "its SHA-256 is not the pinned one") from None
+        except OSError as error:
+            if not hasattr(error, "response"):  # the disk's and not the network's
+                with files.writing(paths.RAW / target):
+                    raise
             answer = error.response
             reason = type(error).__name__ if answer is None else f"status {answer.status_code}"
             raise _absent(path, place, reason) from None
-        except ValueError:  # so pooch says that the hash is wrong
-            raise _absent(path, place, "its SHA-256 is not the pinned one") from None
-        except OSError:
-            with files.writing(paths.RAW / target):
-                raise
         progress.step()
     return [paths.RAW / target for target in wanted]
 

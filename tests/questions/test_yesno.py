@@ -1,4 +1,4 @@
-"""The yes/no questions made from MiniCQA: one of each question's choices, right or wrong in turn."""
+"""The yes/no questions made from MiniCQA: about one choice of each, right or wrong in turn."""
 
 from collections import Counter
 from itertools import combinations
