@@ -1,4 +1,4 @@
-"""The client against a real server: transformers' own, serving the embedded model on loopback."""
+"""The client against a real server: transformers' own, serving a tiny model on loopback."""
 
 import os
 import socket
@@ -18,29 +18,17 @@ pytest.importorskip("fastapi")
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def start(port: int) -> subprocess.Popen:
     """Start the server; it is up when /health answers."""
     code = "from transformers.cli.transformers import main; main()"
+    options = f"serve --host 127.0.0.1 --port {port} --device cpu --dtype float32".split()
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            code,
-            "serve",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--device",
-            "cpu",
-            "--dtype",
-            "float32",
-        ],
+        [sys.executable, "-c", code, *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
@@ -52,7 +40,7 @@ def start(port: int) -> subprocess.Popen:
             return process
         except OSError:
             assert process.poll() is None, "the server ended at once"
-            time.sleep(0.3)
+            time.sleep(0.1)
     process.kill()
     raise AssertionError("the server did not come up")
 
@@ -60,24 +48,12 @@ def start(port: int) -> subprocess.Popen:
 @pytest.fixture
 def settings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "texts")
-    folder = checkpoints.fetch("embedded:smollm2-135m-instruct")
+    folder = checkpoints.fetch("tiny:llama")
     smoke, port = profile.load("smoke"), free_port()
-    limits = smoke.teacher.max_new_tokens.model_copy(update={"explanation": 10})
-    teacher = smoke.teacher.model_copy(
-        update={
-            "model": str(folder),
-            "engine": "server",
-            "shots": 1,
-            "prefixes": 1,
-            "batch_size": 2,
-            "max_new_tokens": limits,
-            "server": profile.ServerSettings(
-                url=f"http://127.0.0.1:{port}", concurrency=2, patience=120
-            ),
-        }
-    )
-    task = smoke.task.model_copy(update={"train": 6, "dev": 2})
-    return smoke.model_copy(update={"teacher": teacher, "task": task}), port
+    server = profile.ServerSettings(url=f"http://127.0.0.1:{port}", concurrency=2, patience=120)
+    changes = {"model": str(folder), "engine": "server", "batch_size": 2, "server": server}
+    teacher = smoke.teacher.model_copy(update=changes)
+    return smoke.model_copy(update={"teacher": teacher}), port
 
 
 def test_killed_and_restarted_in_mid_run(settings, monkeypatch, tmp_path):
@@ -85,18 +61,18 @@ def test_killed_and_restarted_in_mid_run(settings, monkeypatch, tmp_path):
     process = start(port)
     try:
         expected = texts.Corpus(chosen).write("explanation")
-        assert len(expected) == 8 and all(expected.values())
+        assert len(expected) == 25 and any(expected.values())
         monkeypatch.setattr(paths, "TEXTS", tmp_path / "broken")
-        other = texts.Corpus(chosen)
-        found = {}
-        worker = threading.Thread(target=lambda: found.update(other.write("explanation")))
+        other, written = texts.Corpus(chosen), {}
+        worker = threading.Thread(target=lambda: written.update(other.write("explanation")))
         worker.start()
         while not list(paths.TEXTS.glob("*/shard-*")):
-            time.sleep(0.02)
+            time.sleep(0.01)
         process.kill()
         process.wait()
+        assert len(list(paths.TEXTS.glob("*/shard-*"))) < 13, "killed too late"
         process = start(port)
         worker.join(300)
-        assert found == expected
+        assert written == expected
     finally:
         process.kill()
