@@ -1,0 +1,1 @@
+"""Notebook 04: who is right, and what explanations are worth."""

@@ -67,22 +67,17 @@ def predictions(
 
 
 def in_words(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions to read: question, choices, right and given answer in words, and the explanation,
-    indexed by arm."""
-    rows = [
-        {
-            "arm": row["arm"],
-            "question": row["question"],
-            "choices": lettered(row["choices"]),
-            "right answer": row["choices"][row["gold"]],
-            "student's answer": "(none read)"
-            if pd.isna(row["answered"])
-            else row["choices"][row["answered"]],
-            "explanation": row["explanation"],
-        }
-        for row in predictions.to_dict("records")
+    """Predictions to read, by arm: the question, its choices, the right and the student's answer in
+    words, and the explanation."""
+    asked = predictions[["choices", "gold", "answered"]].itertuples(index=False)
+    words = [
+        (lettered(choices), choices[gold], "(none read)" if pd.isna(said) else choices[said])
+        for choices, gold, said in asked
     ]
-    return pd.DataFrame(rows).set_index("arm")
+    columns = ["choices", "right answer", "student's answer"]
+    table = pd.DataFrame(words, columns=columns, index=predictions["arm"])
+    table.insert(0, "question", predictions["question"].to_numpy())
+    return table.assign(explanation=predictions["explanation"].to_numpy())
 
 
 def _write(

@@ -7,7 +7,7 @@ from lib.common import files, paths, profile
 from lib.evaluation import answers, transfer
 from lib.students import grid, jobs
 from lib.students.model import load_student
-from lib.teacher import texts as corpus
+from lib.teacher.texts import write_explanations
 
 WRITTEN = "They bark. So the answer is a dog."
 
@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "RUNS", home / "data" / "runs")
         patch.setattr(paths, "TEXTS", home / "texts")
-        texts = corpus.write_explanations(settings).assign(revision="So.")
+        texts = write_explanations(settings).assign(revision="So.")
         yield settings, jobs.train_all(settings, texts)
     load_student.cache_clear()
 
