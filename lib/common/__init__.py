@@ -1,0 +1,1 @@
+"""What all packages share: paths, files, settings, methods, intervals, progress."""

@@ -1,0 +1,1 @@
+"""Draws finished tables; computes nothing."""

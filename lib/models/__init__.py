@@ -1,0 +1,1 @@
+"""Language models: load, decode, score; nothing of the study."""

@@ -1,0 +1,1 @@
+"""Runs notebooks that are out of date; report, collected results."""

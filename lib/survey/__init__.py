@@ -1,0 +1,1 @@
+"""Notebook 07: a study of your own, its page, answers and power."""

@@ -55,10 +55,19 @@ def test_cells_are_short_and_hold_no_definitions_and_no_magic(code):
         assert not any(isinstance(node, kinds) for node in ast.walk(ast.parse(cell.source)))
 
 
-def test_a_markdown_cell_stands_before_each_code_cell(notebook):
-    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
+def test_a_few_words_stand_before_each_code_cell(notebook):
+    first = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    for i, (before, cell) in enumerate(zip(notebook.cells, notebook.cells[1:], strict=False)):
         if cell.cell_type == "code":
             assert before.cell_type == "markdown" and PROSE.search(before.source), cell.source
+            assert i < first or len(before.source.split()) <= 40, before.source
+
+
+def test_a_takeaway_and_a_link_to_the_next_stand_at_the_end(path, notebook):
+    assert [cell.cell_type for cell in notebook.cells[-3:]] == ["markdown", "code", "markdown"]
+    assert notebook.cells[-3].source == "**Takeaway**"
+    following = next((other for other in NOTEBOOKS if other.name > path.name), None)
+    assert (following or Path("../README.md")).name in notebook.cells[-1].source
 
 
 def test_the_first_cell_says_what_is_shown_made_and_needed(path, notebook):
@@ -86,8 +95,8 @@ def test_the_door_is_the_same_in_all(code):
 
 
 def test_every_figure_is_in_the_list_of_figures(path, notebook, code):
-    listed = (ROOT / "figures" / "README.md").read_text(encoding="utf-8")
+    listed = (ROOT / "figures" / "README.md").read_text(encoding="utf-8").splitlines()
     for cell in code:
-        for name in re.findall(r'figures\.save\(\s*\w+, "(\w+)"', cell.source):
-            assert f"| `{name}` | {path.stem[:2]} |" in listed
+        for name in re.findall(r'style\.save\(\s*\w+, "(\w+)"', cell.source):
+            assert any(f"`{name}`" in row and f"| {path.stem[:2]} |" in row for row in listed)
             assert f"`{name}`" in notebook.cells[0].source
