@@ -23,6 +23,7 @@ export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_TOP_PAD_ := 268435456
 # Progress bars freeze in executed notebooks; lib.common.progress prints lines instead.
 export TQDM_DISABLE := 1
+export PYTHONWARNINGS := ignore:IProgress not found
 export TOKENIZERS_PARALLELISM := false
 export PYTHONHASHSEED := 0
 

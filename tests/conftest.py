@@ -30,7 +30,11 @@ def shared() -> Path:
 def smoke_run() -> Path:
     """The folder data/runs/smoke with a finished run; what is out of date in it is run now."""
     done = subprocess.run(
-        [sys.executable, "-m", "lib.runner.run", "smoke"], cwd=ROOT, text=True, capture_output=True
+        ["make", "reproduce", "PROFILE=smoke"],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if "MAKE" not in k} | {"PYTHON": sys.executable},
+        text=True,
+        capture_output=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return paths.RUNS / "smoke"
