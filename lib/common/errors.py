@@ -18,10 +18,12 @@ class UserError(Exception):
 
 
 def command_line(main):
-    """Decorates a ``main``: a user's mistake ends the command with its sentence and exit code 1."""
+    """Decorates a ``main``: a user's mistake ends the command with its sentence and exit code 1;
+    a letter that the terminal's encoding lacks is printed as its code, and is no error."""
 
     @functools.wraps(main)
     def wrapped(*arguments):
+        sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return main(*arguments)
         except UserError as error:

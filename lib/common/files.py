@@ -132,7 +132,7 @@ def read_yaml(path: Path) -> dict:
 def read_json(path: Path, made_by: str) -> dict:
     """Read a JSON file; UserError names what makes it if it is absent or broken."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{shown(path)} is missing; run {made_by} first.") from None
     except json.JSONDecodeError as error:

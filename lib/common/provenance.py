@@ -26,7 +26,7 @@ def git(*arguments: str) -> str | None:
     """Output of a git command in the repository, or None outside a checkout or without git."""
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=paths.ROOT, check=True, text=True, capture_output=True
+            ["git", *arguments], cwd=paths.ROOT, check=True, encoding="utf-8", capture_output=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -56,7 +56,7 @@ def installed(package: str) -> str | None:
 def cpu_name() -> str:
     """The processor's name as Linux gives it, else what Python knows."""
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [
                 line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
             ]

@@ -46,7 +46,9 @@ class ThisPython(AsyncKernelManager):
     async def shutdown_kernel(self, *args, **options):
         """Note the kernel's peak of memory (Linux tells it), then shut the kernel down."""
         status = Path(f"/proc/{self.provisioner.pid}/status")
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.is_file() else "")
+        found = re.search(
+            r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8") if status.is_file() else ""
+        )
         ThisPython.peak_memory_gb = round(int(found[1]) * 1024 / 1e9, 2) if found else None
         await super().shutdown_kernel(*args, **options)
 
@@ -93,6 +95,8 @@ def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial:
     if not plan.downloads(settings):
         os.environ["HF_HUB_OFFLINE"] = "1"  # else every look-up is tried for 23 s without a network
     os.environ["HONEY_HOME"] = str(paths.BUILT.resolve())  # the kernel starts in another folder
+    os.environ["PYTHONUTF8"] = "1"
+    os.environ["IPYTHONDIR"] = str(paths.RUNS / ".ipython")  # without a user's start-up files
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what matters is said by us
     papermill.execute_notebook(
         str(stages.notebook(stage)),

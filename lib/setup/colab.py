@@ -35,9 +35,10 @@ def missing(present: dict[str, str]) -> tuple[list[str], list[str]]:
 
     Tools that only make and the tests use come last in requirements.txt and are left out.
     """
-    text = (ROOT / "lib" / "requirements.txt").read_text()
+    text = (ROOT / "lib" / "requirements.txt").read_text(encoding="utf-8")
     used, _, rest = text.partition("# notebooks: ")
-    more = re.findall(r"^pandas-flavor==\S+", (ROOT / "lib" / "constraints.txt").read_text(), re.M)
+    held = (ROOT / "lib" / "constraints.txt").read_text(encoding="utf-8")
+    more = re.findall(r"^pandas-flavor==\S+", held, re.M)
     pins = re.findall(r"^[A-Za-z]\S+==\S+", used, re.M) + more
     carried = re.findall(r"^# no-deps: (\S+)", rest, re.M)
     wanted = []
@@ -56,7 +57,7 @@ def install() -> None:
     if not wanted and not alone:
         return
     print("Installing what Colab lacks (some minutes):", *wanted, *alone, flush=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as held:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as held:
         held.write("\n".join(f"{name}=={before[name]}" for name in sorted(STAY & before.keys())))
         held.flush()
         for options in (["--constraint", held.name, *wanted], ["--no-deps", *alone]):

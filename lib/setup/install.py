@@ -39,7 +39,7 @@ def ask(python):
     code = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.prefix)"
     try:
         return subprocess.check_output(
-            [python, "-c", code], stderr=subprocess.DEVNULL, text=True
+            [python, "-c", code], stderr=subprocess.DEVNULL, encoding="utf-8"
         ).splitlines()
     except (OSError, subprocess.CalledProcessError):
         return None, None
@@ -80,7 +80,11 @@ def pip(python, *arguments):
     command = [python, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
     lines, said = [], time.time()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         for line in process.stdout:
             lines.append(line.rstrip())
@@ -107,7 +111,7 @@ def main(arguments):
     prefix = prefix or ask(python)[1] or ""
     stamp, wanted = Path(prefix, "honey.stamp"), digest()
     there = os.path.exists(python if os.sep in python else prefix) and stamp.is_file()
-    if there and stamp.read_text().strip() == wanted:
+    if there and stamp.read_text(encoding="utf-8").strip() == wanted:
         return
     version = ask(python)[0]
     if not version:
@@ -132,7 +136,7 @@ def main(arguments):
     pip(python, "-r", "lib/requirements.txt")
     if alone:
         pip(python, "--no-deps", *alone)
-    stamp.with_name("honey.stamp.new").write_text(wanted + "\n")
+    stamp.with_name("honey.stamp.new").write_text(wanted + "\n", encoding="utf-8")
     stamp.with_name("honey.stamp.new").replace(stamp)
     print(f"Installed in {time.time() - started:.0f} s.", flush=True)
 

@@ -120,7 +120,7 @@ def train_one(settings: Profile, home: Home) -> None:
 
 @contextlib.contextmanager
 def _locked(home: Home) -> Iterator[None]:
-    with open(home.folder.with_name(f".lock-{home.folder.name}"), "w") as lock:
+    with open(home.folder.with_name(f".lock-{home.folder.name}"), "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -146,6 +146,7 @@ def run_side_by_side(settings: Profile, numbers: list[int], jobs: int) -> None:
     print(f"{jobs} at a time; their logs are in {paths.shown(logs)}", flush=True)
     threads = str(max(1, torch.get_num_threads() // jobs))
     shared = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
+    shared |= {"PYTHONUTF8": "1"}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
     progress = Progress("side by side", len(numbers), "students")
@@ -153,7 +154,7 @@ def run_side_by_side(settings: Profile, numbers: list[int], jobs: int) -> None:
     def succeeds(number: int, gpu: str) -> bool:
         command = [sys.executable, "-m", "lib.students.jobs", settings.name, "--only", str(number)]
         environment = shared | {"CUDA_VISIBLE_DEVICES": gpu}
-        with open(logs / f"{number:03d}.log", "w") as log:
+        with open(logs / f"{number:03d}.log", "w", encoding="utf-8") as log:
             options = {"cwd": paths.ROOT, "env": environment, "stdout": log, "stderr": log}
             code = subprocess.run(command, **options, check=False).returncode
         if code:

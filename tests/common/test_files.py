@@ -1,12 +1,14 @@
 """Atomic files, friendly reading, progress lines."""
 
 import errno
+import io
 import os
+import sys
 
 import pytest
 
 from lib.common import files
-from lib.common.errors import UserError
+from lib.common.errors import UserError, command_line
 from lib.common.progress import Progress, duration
 
 
@@ -80,3 +82,11 @@ def test_progress_lines(capsys):
     assert out.startswith("texts 4/4 items | 2 found on disk | ") and "took" in out
     assert out.count("\n") == 1
     assert [duration(s) for s in (5, 65, 7500)] == ["5s", "1m05s", "2h05m"]
+
+
+def test_a_letter_that_the_terminal_lacks_is_no_error(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    command_line(lambda: print("ü → …"))()
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"\xfc \\u2192 \\u2026\n"

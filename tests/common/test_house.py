@@ -131,6 +131,18 @@ def test_only_heavy_libraries_are_imported_inside_functions(path):
     assert {name.split(".")[0] for name in names} <= HEAVY
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_text_is_utf8_whatever_the_locale(path):
+    """Ruff's PLW1514 says so only where it knows what is called."""
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call):
+            said = {argument.arg for argument in call.keywords}
+            name = ast.unparse(call.func)
+            plain = "." in name and not name.startswith("files.")
+            asks = plain and name.endswith((".read_text", ".write_text")) or "text" in said
+            assert not asks or "encoding" in said, f"{name_of(path)}:{call.lineno} {name}"
+
+
 def test_no_circle():
     graph = {name_of(path): lib_imports(path) for path in MODULES}
     while leaves := {name for name, needs in graph.items() if not needs}:
