@@ -16,7 +16,7 @@ MINICQA = ROOT / "data" / "minicqa"
 PUBLISHED = ROOT / "data" / "published"
 
 RAW = BUILT / "data" / "raw"
-MODELS = Path(os.environ.get("HONEY_MODELS", BUILT / "data" / "models"))  # see lib.setup.colab
+MODELS = ROOT / Path(os.environ.get("HONEY_MODELS") or BUILT / "data" / "models").expanduser()
 RUNS = BUILT / "data" / "runs"
 TEXTS = BUILT / "data" / "texts"  # the teacher's, shared by all profiles that ask for the same
 FIGURES = BUILT / "figures"

@@ -48,6 +48,8 @@ class TeacherSettings(Settings):
     """The large model that writes explanations, and how it is asked.
 
     ``source`` published takes the authors' released texts instead of writing any.
+    ``most_unusable``: the share of a kind's texts that may be unusable (lib.teacher.tables) before
+    a run stops; it decides no text, so it is in no key.
     """
 
     source: Literal["generate", "published"] = "generate"
@@ -62,6 +64,7 @@ class TeacherSettings(Settings):
     answer_in_revision: bool = True
     batch_size: int = Field(64, gt=0)
     max_new_tokens: TokenLimits = TokenLimits()
+    most_unusable: float = Field(0.5, ge=0, le=1, exclude=True)
 
 
 class StudentModel(Settings):
@@ -179,7 +182,10 @@ class Profile(Settings):
         asked = [task.name for task in (self.task, *self.evaluation.also)]
         for name in asked:
             if name not in task_names():
-                raise ValueError(f"task '{name}' is not one of {', '.join(task_names())}")
+                tip = near(name, paths.PROMPTS, task_names())
+                raise ValueError(
+                    f"there is no task '{name}' in {paths.shown(paths.PROMPTS)}; {tip}"
+                )
         if len(set(asked)) < len(asked):
             raise ValueError("evaluation.also: task and also name a task twice; name each once")
         for student in self.students:
@@ -235,6 +241,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
 
 
+def near(name: str, folder: Path, known: list[str]) -> str:
+    """The end of a sentence about a name that no .yaml file of a folder has: the file that has it
+    but for its ending, else as ``hint``."""
+    for path in sorted(folder.iterdir()):
+        if name in (path.stem, path.name) and path.suffix != ".yaml":
+            return f"rename {path.name} to {path.stem}.yaml."
+    return hint(name, known)
+
+
 def words(error: ValidationError, model: type[Settings]) -> str:
     """What is wrong first in settings of a class, where, and what to do."""
     first = error.errors()[0]
@@ -267,7 +282,8 @@ def load(name: str) -> Profile:
     """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
     if name not in names():
         raise UserError(
-            f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; " + hint(name, names())
+            f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; "
+            + near(name, paths.PROFILES, names())
         )
     return parse(paths.PROFILES / f"{name}.yaml")
 
@@ -292,7 +308,8 @@ def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
     others = [name for name in names() if name not in children]
     if parent not in others:
         raise UserError(
-            f"{paths.shown(path)}: extends: '{parent}' is no other profile; " + hint(parent, others)
+            f"{paths.shown(path)}: extends: '{parent}' is no other profile; "
+            + near(parent, paths.PROFILES, others)
         )
     below = _read(paths.PROFILES / f"{parent}.yaml", children)
     below.pop("name", None)

@@ -68,6 +68,8 @@ def _load(name: str, source: str, seed: int) -> dict[str, list[Question]]:
     if source == "published":
         return _take_released(name, seed)
     held = files_of(name, source)
+    if source.startswith("folder:") and held["train"].parent.is_dir():
+        _say_what_is_not_read(held)
     rows = _read_files(name, held) if held else _read_hub(name, describe(name)["hub"])
     splits = _parse(name, rows)
     if "dev" not in splits:
@@ -106,6 +108,18 @@ def _read_files(name: str, held: dict[str, Path]) -> Rows:
                 "test.jsonl."
             )
     return rows
+
+
+def _say_what_is_not_read(held: dict[str, Path]) -> None:
+    """A dev file of another name would be missed without a word."""
+    folder, read = held["train"].parent, [path.name for path in held.values()]
+    others = sorted(path.name for path in folder.iterdir() if path.name not in read)
+    if others:
+        print(
+            f"{paths.shown(folder)}: not read: {', '.join(others)}; the questions are in "
+            f"{', '.join(read)}.",
+            flush=True,
+        )
 
 
 def _read_hub(name: str, hub: dict) -> Rows:

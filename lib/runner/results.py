@@ -32,6 +32,7 @@ COLUMNS = {  # file -> columns beside the student's; every number below comes fr
     "faithfulness": ["id", "choice", "followed", "anyway"],
     "losses": ["step", "split", "task", "loss"],
 }
+PARTS = (*COLUMNS, "transfer", "runs")
 
 
 def home(name: str) -> Path:
@@ -40,8 +41,8 @@ def home(name: str) -> Path:
 
 
 def collected() -> list[str]:
-    """Names of the profiles with collected results."""
-    return sorted(path.parent.name for path in home("").glob("*/answers.csv"))
+    """Names of the profiles with collected results, whole or not."""
+    return sorted({path.parent.name for name in PARTS for path in home("").glob(f"*/{name}.csv")})
 
 
 def collect(settings: profile.Profile) -> Path:
@@ -103,7 +104,7 @@ def load(name: str) -> dict[str, pd.DataFrame]:
             f"`make results PROFILE={name}` collects it then.)"
         )
     data = {}
-    for file in (*COLUMNS, "transfer", "runs"):
+    for file in PARTS:
         path = home(name) / f"{file}.csv"
         if not path.is_file():
             raise UserError(f"{paths.shown(path)} is missing; restore it with git.")

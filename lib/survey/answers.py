@@ -59,6 +59,7 @@ def rules_table() -> pd.DataFrame:
     """The rules in words, in the order in which they are applied: rule, what is done."""
     equal = " or ".join(kind.equal for kind in kinds().values())
     rules = {
+        "Not a .json file, or a folder": "not read",
         "Unreadable, an impossible value, other items than the plan's": "file left out",
         "No key for the file's survey": "file left out",
         "Two files with the same participant code and content": "first file name kept",
@@ -71,31 +72,41 @@ def rules_table() -> pd.DataFrame:
     return pd.DataFrame(rules.items(), columns=["rule", "consequence"])
 
 
-def find_keys(folder: Path) -> dict[str, dict]:
-    """Keys of all surveys built here (data/raw/surveys, data/runs) or lying in folder, by id."""
-    places = [
-        *paths.RUNS.glob("*/survey*/key.json"),
-        *paths.RAW.glob("surveys/key-*.json"),
-        *sorted(folder.glob("key*.json")),
-    ]
+def built_keys() -> dict[str, dict]:
+    """Keys of all surveys built here (data/raw/surveys, data/runs), by id."""
+    places = [*paths.RUNS.glob("*/survey*/key.json"), *paths.RAW.glob("surveys/key-*.json")]
     keys = [files.read_json(path, "make survey") for path in places]
-    needed = {"survey", "kind", "plans", "items"}
-    return {key["survey"]: key for key in keys if isinstance(key, dict) and needed <= key.keys()}
+    return {key["survey"]: key for key in keys if is_key(key)}
 
 
-def read_answers(path: Path, keys: dict[str, dict]) -> AnswerFile:
-    """Read one answer file; ValueError says in a few words why it cannot be used.
+def is_key(content: object) -> bool:
+    """Whether a file's content is the key of a survey."""
+    return isinstance(content, dict) and {"survey", "kind", "plans", "items"} <= content.keys()
+
+
+def read_file(path: Path) -> object:
+    """What a file of JSON holds; ValueError says in a few words why it cannot be read."""
+    if path.is_dir():
+        raise ValueError("not read: a folder")
+    if path.suffix.lower() != ".json":
+        raise ValueError("not read: not a .json file")
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path.stat().st_size <= MAX_BYTES else ""
+        return json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        raise ValueError("unreadable: not JSON of at most 1 MB") from None
+
+
+def check_answers(found: object, keys: dict[str, dict]) -> AnswerFile:
+    """What one answer file holds; ValueError says in a few words why it cannot be used.
 
     It says where, not what: the value itself may be personal.
     """
     try:
-        text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else ""
-        content = AnswerFile.model_validate(json.loads(text))
+        content = AnswerFile.model_validate(found)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole file"
         raise ValueError(f"impossible value: {where}") from None
-    except (OSError, ValueError, RecursionError):
-        raise ValueError("unreadable: not JSON of at most 1 MB") from None
     if content.survey not in keys:
         raise ValueError(f"no key: survey {content.survey}")
     key = keys[content.survey]
@@ -117,21 +128,31 @@ def ingest(folder: str | Path) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
 
     ratings: checked, as load_ratings gives; errors: see error_finding.mark_correct. Only
     kinds with answers that can be used are there; facts that do not differ are dropped. Report, a
-    row a file: file, kind, participant, plan, reason (why it is left out), fast (pages), kept, used
-    (pages). UserError where no answer is left.
+    row for all that lies in the folder but keys: file, kind, participant, plan, reason (why it is
+    left out), fast (pages), kept, used (pages). UserError where no answer is left.
     """
     folder = Path(folder)
-    sources = sorted(path for path in folder.glob("*.json") if not path.name.startswith("key"))
-    if not sources:
+    keys, found = built_keys(), {}
+    for path in sorted(folder.iterdir()):
+        try:
+            found[path.name] = read_file(path)
+        except ValueError as error:
+            found[path.name] = error
+        if is_key(found[path.name]):
+            key = found.pop(path.name)
+            keys[key["survey"]] = key
+    if not found:
         raise UserError(
             f"{folder} has no answer file (*.json): name the folder into which the "
             "participants' files were put."
         )
-    keys, read, rows = find_keys(folder), {}, []
-    for path in sources:
-        row = {"file": path.name, "kind": "", "participant": "", "plan": 0, "reason": "", "fast": 0}
+    read, rows = {}, []
+    for name, content in found.items():
+        row = {"file": name, "kind": "", "participant": "", "plan": 0, "reason": "", "fast": 0}
         try:
-            read[path.name] = content = read_answers(path, keys)
+            if isinstance(content, ValueError):
+                raise content
+            read[name] = content = check_answers(content, keys)
             row["kind"] = keys[content.survey]["kind"]
             row |= {"participant": content.participant, "plan": content.plan}
         except ValueError as error:

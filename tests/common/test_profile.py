@@ -115,6 +115,14 @@ def test_unknown_profile_suggests(tmp_path):
         profile.parse(bad)
 
 
+@pytest.mark.parametrize("name, file", [("mine", "mine.yml"), ("mine.YAML", "mine.YAML")])
+def test_a_file_with_another_ending_is_pointed_out(name, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+    (tmp_path / file).write_text("name: mine", encoding="utf-8")
+    with pytest.raises(UserError, match=f"no profile '{name}' in .*; rename {file} to mine.yaml"):
+        profile.load(name)
+
+
 def test_a_profile_extends_another(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(

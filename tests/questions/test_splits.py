@@ -111,6 +111,21 @@ def test_a_relative_folder_is_meant_from_the_repository(tmp_path, monkeypatch):
     assert len(splits.load(TaskSettings(name="strategyqa", source="folder:data"))["train"]) == 9
 
 
+def test_what_a_folder_of_questions_holds_besides_is_said(tmp_path, capsys):
+    row = {"qid": "1", "question": "x?", "answer": True}
+    for split, rows in {"train": some(row, 10), "test": [row]}.items():
+        write(tmp_path, split, rows)
+    settings = TaskSettings(name="strategyqa", source=f"folder:{tmp_path}")
+    splits.load(settings, seed=1)
+    assert capsys.readouterr().out == ""
+    write(tmp_path, "validation", [row])
+    (tmp_path / "dev.JSONL").mkdir()
+    splits.load(settings, seed=2)
+    assert "not read: dev.JSONL, validation.jsonl; the questions are in train" in (
+        capsys.readouterr().out
+    )
+
+
 def test_dev_is_seeded(tmp_path):
     rows = [{"qid": str(i), "question": f"Is it {i}?", "answer": True} for i in range(30)]
     write(tmp_path, "train", rows)

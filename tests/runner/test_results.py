@@ -129,6 +129,10 @@ def test_what_is_missing_or_damaged_is_said(written):
         UserError, match="No results of profile 'cpu' are collected.*there are smollm2"
     ):
         results.load("cpu")
+    (written / "answers.csv").rename(written / "answers.CSV")
+    with pytest.raises(UserError, match="answers.csv is missing; restore it with git"):
+        [results.load(name) for name in results.collected()]
+    (written / "answers.CSV").rename(written / "answers.csv")
     (written / "runs.csv").unlink()
     with pytest.raises(UserError, match="runs.csv is missing; restore it with git"):
         results.load("smollm2")

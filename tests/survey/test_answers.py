@@ -251,6 +251,26 @@ def test_nothing_usable_is_one_sentence(key, folder, content):
         answers.ingest(folder)
 
 
+def test_all_that_lies_in_the_folder_is_read_or_said(key, folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RAW", tmp_path / "elsewhere")
+    put(folder, "a", make_file(key, 1))
+    put(folder, "keyboard", make_file(key, 2))
+    put(folder, "b", make_file(key, 3))
+    (folder / "b.json").rename(folder / "b (1).JSON")
+    put(folder, "c", "\N{ZERO WIDTH NO-BREAK SPACE}" + json.dumps(make_file(key, 4)))
+    put(folder, "the key", key)
+    put(folder, ".d", make_file(key, 5))
+    (folder / "Ann").mkdir()
+    (folder / "e.json.txt").touch()
+    report = ingest(folder)[1]
+    read = [".d.json", "a.json", "b (1).JSON", "c.json", "keyboard.json"]
+    assert sorted(report.index[report["kept"]]) == read
+    assert report.loc["Ann", "reason"] == "not read: a folder"
+    assert report.loc["e.json.txt", "reason"] == "not read: not a .json file"
+    answers.save(folder)
+    assert "  Ann: not read: a folder\n" in capsys.readouterr().out and len(report) == 7
+
+
 def test_save_writes_what_the_analysis_reads_back(key, folder, capsys):
     put(folder, "a", make_file(key, 1))
     put(folder, "b", make_file(key, 2))
@@ -367,7 +387,7 @@ def test_texts_ask_for_what_the_analysis_knows():
     assert {len(scale) for *_, scale in ratings.asks} == {5}
     assert [name for name, *_ in errors.asks] == list(errors.passing) == ["judged", "sure"]
     assert set(facts()) <= set(CONTROLS)
-    assert len(answers.rules_table()) == 8
+    assert len(answers.rules_table()) == 9
 
 
 def test_answers_count_from_the_repository_as_notebooks_run_in_their_folder(monkeypatch, tmp_path):
