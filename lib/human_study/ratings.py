@@ -5,11 +5,13 @@ in the questionnaire), the five constructs (1..5), and where known question (whi
 explained), gender, age, country, education, employment.
 """
 
+import io
 from pathlib import Path
 
 import pandas as pd
 import pandera.pandas as pa
 
+from lib.common import files
 from lib.common.errors import UserError
 from lib.common.methods import order_arms
 
@@ -52,13 +54,36 @@ SCHEMA = pa.DataFrameSchema(
 def load_ratings(path: str | Path) -> pd.DataFrame:
     """Read a CSV table of ratings, the authors' study.csv or one with our column names.
 
-    Raises UserError where the file is missing or a rating is not usable.
+    As a survey service or a spreadsheet saves it: commas, semicolons or tabs between columns,
+    blanks around names and values, up to two rows of headings below the names (dropped, with a
+    line that says so). Raises UserError where the file is missing or a rating is not usable.
     """
     try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+        text = files.read_text(path)
+        mark = max(",;\t", key=text.partition("\n")[0].count)
+        rows = pd.read_csv(
+            io.StringIO(text), sep=mark, header=None, dtype=str, keep_default_na=False
+        )
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a CSV table of ratings: {error}.") from error
-    return check_ratings(raw, str(path))
+        raise UserError(
+            f"{path} cannot be read as a CSV table of ratings: {str(error).strip()}."
+        ) from None
+    rows = rows.fillna("").apply(lambda column: column.str.strip())
+    raw = rows[1:].set_axis(rows.iloc[0].rename(None), axis=1).rename(columns=COLUMNS)
+    twice = sorted(set(raw.columns[raw.columns.duplicated()]) & set(SCHEMA.columns))
+    if twice:
+        raise UserError(f"{path} has two columns {', '.join(twice)}; remove one of each.")
+    headings = _count_headings(raw)
+    if headings:
+        print(f"{path}: {headings} row(s) of headings below the names of the columns are dropped.")
+    return check_ratings(raw[headings:], str(path))
+
+
+def _count_headings(raw: pd.DataFrame) -> int:
+    """How many of the first two rows hold words alone where every rating has numbers."""
+    cells = raw.reindex(columns=["length", *CONSTRUCTS], fill_value="")[:2]
+    words = cells.ne("") & cells.apply(pd.to_numeric, errors="coerce").isna()
+    return int(words.all(axis=1).cummin().sum())
 
 
 def check_ratings(raw: pd.DataFrame, where: str = "The table of ratings") -> pd.DataFrame:

@@ -59,6 +59,75 @@ def test_the_authors_names_become_ours(tmp_path):
     assert {"participant", "slot", "length"} <= set(ratings.columns)
 
 
+def save(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+EXPORTS = {
+    "semicolons": lambda text: text.replace(",", ";"),
+    "tabs": lambda text: text.replace(",", "\t"),
+    "a mark of UTF-8": lambda text: "\N{ZERO WIDTH NO-BREAK SPACE}" + text,
+    "Windows' ends of lines": lambda text: text.replace("\n", "\r\n"),
+    "blanks around names and values": lambda text: text.replace(",", " , "),
+}
+
+
+@pytest.mark.parametrize("changed", EXPORTS.values(), ids=EXPORTS)
+def test_what_spreadsheets_write_is_read(changed, tmp_path):
+    text = make_raw().to_csv(index=False)
+    plain, other = save(tmp_path / "a.csv", text), save(tmp_path / "b.csv", changed(text))
+    pd.testing.assert_frame_equal(load_ratings(plain), load_ratings(other))
+
+
+def headings(*rows):
+    """Ratings with rows of headings below their names, as services for surveys export them."""
+    return pd.concat(
+        [
+            *(
+                pd.DataFrame([make_raw().columns.map(row.format)]).set_axis(
+                    make_raw().columns, axis=1
+                )
+                for row in rows
+            ),
+            make_raw(),
+        ]
+    )
+
+
+@pytest.mark.parametrize("rows", [["Rate: {}"], ["Rate, please: {}", '{{"ImportId":"{}"}}']])
+def test_headings_below_the_names_are_dropped_with_a_line(rows, tmp_path, capsys):
+    path = tmp_path / "export.csv"
+    headings(*rows).to_csv(path, index=False)
+    ratings = load_ratings(path)
+    assert f"{len(rows)} row(s) of headings below" in capsys.readouterr().out
+    make_raw().to_csv(path, index=False)
+    pd.testing.assert_frame_equal(ratings, load_ratings(path))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        (lambda text: text.replace("100", "", 1), "row 1: length must be a number"),
+        (lambda text: text.replace("1,1,1,1,1\n", "a,b,c,d,e\n"), "row 1: Plausibility must be"),
+        (lambda text: text.replace("slot", "method ", 1), "two columns method; remove one"),
+        (lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1), "Expected 9 fields"),
+        (lambda text: text.replace(",3\n", "\n"), "row 3: Contrastiveness must be"),
+    ],
+)
+def test_an_export_that_cannot_be_read_is_one_sentence(text, sentence, tmp_path):
+    path = save(tmp_path / "bad.csv", text(make_raw().to_csv(index=False)))
+    with pytest.raises(UserError, match=sentence) as caught:
+        load_ratings(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_encoding_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="not UTF-8"):
+        load_ratings(save(tmp_path / "a.csv", make_raw().to_csv(index=False), "utf-16"))
+
+
 @pytest.mark.parametrize(
     "changes, sentence",
     [
