@@ -37,12 +37,8 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
         for a, b in _pairs(right):
             for seed in right[a].columns.intersection(right[b].columns):
                 one, other = right[a, seed] == 1, right[b, seed] == 1
-                both, only_a, only_b = (
-                    (one & other).sum(),
-                    (one & ~other).sum(),
-                    (~one & other).sum(),
-                )
-                neither = len(right) - both - only_a - only_b
+                cells = (one & other, one & ~other, ~one & other, ~one & ~other)
+                both, only_a, only_b, neither = (int(cell.sum()) for cell in cells)
                 p = float(mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue)
                 difference = 100 * (only_b - only_a) / len(right)
                 rows.append((size, a, b, seed, len(right), both, only_a, only_b, difference, p))
@@ -52,9 +48,7 @@ def pairwise(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["size", "seed"], kind="stable", ignore_index=True)
 
 
-def differences(
-    predictions: pd.DataFrame, column: str = "correct", resamples: int = RESAMPLES
-) -> pd.DataFrame:
+def differences(predictions: pd.DataFrame, column: str = "correct") -> pd.DataFrame:
     """Difference in accuracy of each pair of arms at each size, over their common seeds, paired.
 
     Columns: size, a, b, n (questions), seeds, over ("questions" or "seeds x questions": what was
@@ -64,20 +58,17 @@ def differences(
     """
     rows = []
     for size, values in _by_size(predictions, column):
-        means = _resampled_means(values, resamples)
+        means = _resampled_means(values)
         for a, b in _pairs(values):
             seeds = values[a].columns.intersection(values[b].columns)
             if len(seeds):
-                difference = (values[b][seeds].to_numpy() - values[a][seeds].to_numpy()).mean()
-                drawn = 100 * _over_seeds(means[b][seeds] - means[a][seeds])
-                limits = percentile_interval(drawn)
-                rows.append((size, a, b, *_sample(values, seeds), 100 * difference, *limits))
+                difference = 100 * (values[b][seeds] - values[a][seeds]).to_numpy().mean()
+                limits = percentile_interval(100 * _over_seeds(means[b][seeds] - means[a][seeds]))
+                rows.append((size, a, b, *_sample(values, seeds), difference, *limits))
     return pd.DataFrame(rows, columns=PAIRS)
 
 
-def bootstrap_accuracy(
-    predictions: pd.DataFrame, column: str = "correct", resamples: int = RESAMPLES
-) -> pd.DataFrame:
+def bootstrap_accuracy(predictions: pd.DataFrame, column: str = "correct") -> pd.DataFrame:
     """Mean accuracy of each arm at each size over its seeds, with a bootstrap interval.
 
     Columns: size, arm, n (questions), seeds, over (what was resampled), accuracy, low, high
@@ -85,7 +76,7 @@ def bootstrap_accuracy(
     """
     rows = []
     for size, values in _by_size(predictions, column):
-        means = _resampled_means(values, resamples)
+        means = _resampled_means(values)
         for arm in order_arms(values.columns.unique("arm")):
             limits = percentile_interval(_over_seeds(means[arm]))
             sample = _sample(values, values[arm].columns)
@@ -105,8 +96,7 @@ def takeaway(accuracies: pd.DataFrame, pairs: pd.DataFrame, chance: float) -> st
         f"{len(above)} arms."
     )
     if len(pairs):
-        text += f" Differences between arms with zero outside the interval: {clear.sum()} of "
-        text += f"{len(pairs)}."
+        text += f" Significant differences between arms: {clear.sum()} of {len(pairs)}."
     return text
 
 
@@ -129,13 +119,13 @@ def _pairs(values: pd.DataFrame):
     return combinations(order_arms(values.columns.unique("arm")), 2)
 
 
-def _resampled_means(values: pd.DataFrame, resamples: int) -> pd.DataFrame:
+def _resampled_means(values: pd.DataFrame) -> pd.DataFrame:
     """Mean of each student (column) on each draw of the questions (rows), with replacement.
 
     All students get the same draws, which is what makes their differences paired.
     """
     n, answers = len(values), values.to_numpy()
-    means = bootstrap(lambda drawn: counts(drawn) @ answers / n, n, resamples)
+    means = bootstrap(lambda drawn: counts(drawn) @ answers / n, n, RESAMPLES)
     return pd.DataFrame(means, columns=values.columns)
 
 

@@ -70,8 +70,8 @@ def extract_lenient(text: str, choices: tuple[str, ...]) -> int | None:
 
 def _last_named(text: str, choices: tuple[str, ...]) -> int | None:
     positions = find_choices(text, [_folded(choice) for choice in choices], _whole_words)
-    last = {max(of_choice): i for i, of_choice in enumerate(positions) if of_choice}
-    return positions.index(positions[last[max(last)]]) if last else None  # the first of equals
+    last = [max(of_choice, default=-1) for of_choice in positions]
+    return last.index(max(last)) if max(last) >= 0 else None  # of equal choices the first
 
 
 def _whole_words(name: str) -> re.Pattern:
