@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from lib.common import files, paths
 from lib.common.errors import UserError, command_line
 from lib.common.progress import Progress
-from lib.questions.question import FINAL, PARSERS, describe
+from lib.questions.question import FINAL, describe, parse
 
 FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
 TABLES = {  # each from the shards in a folder
@@ -48,7 +48,8 @@ RUN_ON = re.compile(r"(?:^|\s)(?:#+\s*)?(?:Question|Q|Answer Choices|Choices)\s*
 RUN_ON_BELOW = re.compile(
     r"^\W*(?:Question|Q|Premise|Choices|Answer|Critique)\s*:|^The answer is ", re.MULTILINE
 )
-MARKUP = re.compile(r"```|#|[^a-zA-Z]*$")
+MARKUP = re.compile(r"```|#|[\W\d_]*$")
+TAG = re.compile(r"<[^<>]+>|\[/?[A-Z_]+\]")
 REASONS = (
     *("leading_blank", "run_on_cut", "lines_cut", "no_final_punctuation"),  # the text is kept
     *("empty", "only_run_on", "markup", "only_question"),  # it is unusable
@@ -57,7 +58,7 @@ REASONS = (
 
 def read_sources() -> dict:
     """data/published/sources.json: repository, commit, files (pins) and rows of each table."""
-    return json.loads((paths.PUBLISHED / "sources.json").read_text())
+    return json.loads((paths.PUBLISHED / "sources.json").read_text(encoding="utf-8"))
 
 
 def pins(start: str) -> dict[str, str]:
@@ -180,8 +181,8 @@ def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
     """The usable text in a raw generation, or None, and which of REASONS apply to it.
 
     Kept is the first line of the stripped text without what runs on into an invented next
-    "Question:". None: nothing is left, or only a heading, a code fence or the question. A text cut
-    by the token limit is kept.
+    "Question:". None: nothing is left, or only a heading, a code fence, tags or the question. A text
+    cut by the token limit is kept.
     """
     lines = [line.strip() for line in (text.strip() if isinstance(text, str) else "").split("\n")]
     if not lines[0]:
@@ -194,7 +195,7 @@ def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
         reasons.append("lines_cut")
     if not kept:
         return None, [*reasons, "only_run_on"]
-    if MARKUP.match(kept):
+    if MARKUP.match(TAG.sub("", kept)):
         return None, [*reasons, "markup"]
     if kept.lower() == question.strip().lower() or (kept != lines[0] and kept.endswith("?")):
         return None, [*reasons, "only_question"]
@@ -223,7 +224,7 @@ def load(dataset: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     rows = []
     for i, raw in enumerate(read(f"{data}-llama-{split}").to_dict("records")):
-        asked = PARSERS[data](raw, f"{split}-{i:05d}")
+        asked = parse(data, raw, f"{split}-{i:05d}", f"{data}-llama-{split} row {i + 1}")
         row = vars(asked) | {"choices": list(asked.choices)}
         row |= {kind: take(raw, kind, asked.question) for kind in ("explanation", "revision")}
         row["counterfactuals"] = [

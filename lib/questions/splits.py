@@ -8,7 +8,7 @@ from pathlib import Path
 from lib.common import files, paths
 from lib.common.errors import UserError
 from lib.questions import release
-from lib.questions.question import LETTERS, PARSERS, Question, describe
+from lib.questions.question import LETTERS, Question, describe, parse
 
 SPLITS = ("train", "dev", "test")
 
@@ -146,21 +146,14 @@ def _read_hub(name: str, hub: dict) -> Rows:
 
 
 def _parse(name: str, rows: Rows) -> dict[str, list[Question]]:
-    parser = PARSERS[describe(name)["reader"]]
+    reader = describe(name)["reader"]
     splits: dict[str, list[Question]] = {split: [] for split in rows}
     where_of: dict[str, str] = {}
     for split, part in rows.items():
         for number, (where, row) in enumerate(part.items()):
-            try:
-                question = parser(row, f"{split}-{number:05d}")
-            except (LookupError, ValueError, TypeError, AttributeError) as error:
-                raise UserError(
-                    f"{name}: {where} cannot be read ({type(error).__name__}: {error}); see "
-                    f"{parser.__name__} in lib/questions/question.py for the fields that it needs."
-                ) from None
+            question = parse(reader, row, f"{split}-{number:05d}", f"{name}: {where}")
             if question is None:
                 continue
-            _check(question, f"{name}: {where}")
             if question.id in where_of:
                 raise UserError(
                     f"{name}: the id '{question.id}' occurs twice, in {where_of[question.id]} and "
@@ -179,16 +172,3 @@ def _hold_out_dev(splits: dict[str, list[Question]], seed: int) -> dict[str, lis
         "dev": [q for i, q in enumerate(train) if i in held],
         "train": [q for i, q in enumerate(train) if i not in held],
     }
-
-
-def _check(question: Question, where: str) -> None:
-    count = len(question.choices)
-    if not 2 <= count <= len(LETTERS):
-        raise UserError(f"{where} has {count} choices; give it 2 to {len(LETTERS)}.")
-    if not 0 <= question.answer < count:
-        raise UserError(
-            f"{where} has {count} choices, but the answer is number {question.answer + 1}; correct "
-            "one of them."
-        )
-    if not all(isinstance(choice, str) and choice.strip() for choice in question.choices):
-        raise UserError(f"{where} has a choice that is empty or no text; write a text in quotes.")

@@ -16,6 +16,7 @@ import yaml  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from lib.common import methods, paths, profile
+from lib.common.errors import UserError
 from lib.evaluation import answers as evaluate
 from lib.evaluation.extraction import extract  # noqa: E402
 from lib.figures import style
@@ -98,9 +99,14 @@ def test_a_new_task_is_one_file_and_a_reader(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "PROMPTS", prompts)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(question, "PARSERS", dict(question.PARSERS))
-    monkeypatch.setattr(splits, "PARSERS", question.PARSERS)
     exec(example("lib/questions/question.py"), vars(question).copy())
     splits._load.cache_clear()
+
+    wrong = json.dumps({"claim": "fish fly", "true": "false"}) + "\n"
+    (data / "dev.jsonl").write_text(wrong)
+    with pytest.raises(UserError, match="dev.jsonl line 1: true: Input should be a valid boolean"):
+        splits.load(profile.TaskSettings(name="claims"))
+    (data / "dev.jsonl").unlink()
 
     path = tmp_path / "claims.yaml"
     path.write_text(example("notebooks/profiles/claims.yaml"))

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from lib.common.profile import TaskSettings
-from lib.questions.question import Question, parse_yesno
+from lib.questions.question import Question, parse
 from lib.questions.splits import SPLITS, load
 from lib.teacher import prompt
 
@@ -41,10 +41,10 @@ def test_yes_is_right_for_half_of_any_first_questions(yesno, split):
 def test_wrong_candidates_stand_at_every_position_and_are_drawn_by_the_id_alone(plain, yesno):
     choices = {"label": list("ABCDE"), "text": ["a", "b", "c", "d", "e"]}
     row = {"id": "x", "question": "Why?", "answerKey": "B", "choices": choices}
-    seen = {parse_yesno(row, f"test-{number:05d}") for number in range(1, 20, 2)}
+    seen = {parse("yesno", row, f"test-{number:05d}", "") for number in range(1, 20, 2)}
     assert len(seen) == 1 and seen.pop().question != 'Why? Is the answer "b"?'
     right = Question("x-yesno", 'Why? Is the answer "b"?', ("yes", "no"), 0)
-    assert parse_yesno(row, "test-00002") == right
+    assert parse("yesno", row, "test-00002", "") == right
     first = yesno["test"][1]
     assert first.id == "g71-2-yesno" and first.question == (
         "What can a tourist capture in an instant by pressing a camera's button? "
