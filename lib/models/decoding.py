@@ -5,6 +5,7 @@ computed once and attended to by all rows without being copied (each layer multi
 queries with one prefix); only each prompt's own tokens and new tokens are kept per row.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import torch
@@ -173,11 +174,20 @@ class Decoder:
         ends = ends if isinstance(ends, list) else [ends]
         return {*ends, self.tokenizer.eos_token_id} - {None}
 
-    def texts(self, prompts: list[str], limit: int) -> list[str]:
-        """``decode`` for strings: tokenised with special tokens only where the text has none."""
+    def texts(self, prompts: list[str], limit: int, shown: str = r"(?!)") -> list[str]:
+        """``decode`` for strings: tokenised with special tokens only where the text has none.
+
+        The texts lack special tokens, but for those that the pattern ``shown`` matches.
+        """
         bare = not self._templated(prompts[0])
         ids = self.tokenizer(prompts, add_special_tokens=bare)["input_ids"]
-        return self.tokenizer.batch_decode(self.decode(ids, limit), skip_special_tokens=True)
+        special = {
+            number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special and not re.fullmatch(shown, token.content)
+        }
+        rows = self.decode(ids, limit)
+        return self.tokenizer.batch_decode([[i for i in r if i not in special] for r in rows])
 
     def _templated(self, prompt: str) -> bool:
         return any(prompt.startswith(token) for token in self.tokenizer.all_special_tokens)

@@ -181,8 +181,8 @@ def clean(text: str | None, question: str = "") -> tuple[str | None, list[str]]:
     """The usable text in a raw generation, or None, and which of REASONS apply to it.
 
     Kept is the first line of the stripped text without what runs on into an invented next
-    "Question:". None: nothing is left, or only a heading, a code fence, tags or the question. A text
-    cut by the token limit is kept.
+    "Question:". None: nothing is left, or only a heading, a code fence, tags or the question. A
+    text cut by the token limit is kept.
     """
     lines = [line.strip() for line in (text.strip() if isinstance(text, str) else "").split("\n")]
     if not lines[0]:

@@ -5,6 +5,7 @@ worked texts in lib/prompts/*.yaml are ours.
 """
 
 import random
+import re
 from dataclasses import dataclass
 
 from lib.common import files, paths
@@ -13,6 +14,14 @@ from lib.questions.question import Question, lettered
 
 FIELDS = ("question", "choices", "answer", "explanation", "draft", "critique", "revision")
 KINDS = ("explanation", "counterfactual", "critique", "revision")
+INSTRUCTION = "give the reason in one or two sentences"
+
+# What a chat template may call its switch for thinking before the answer, and the tags around it.
+SWITCHES = ("enable_thinking", "thinking", "reasoning")
+TAG = r"(?i:[<\[◁]\|?{}(?:\w+:)?(?:think|thinking|thoughts?|reasoning|scratchpad)\|?[>\]▷])"
+OPENING, CLOSING = TAG.format("(?:start_|begin_of_)?"), TAG.format("(?:/|end_|end_of_)")
+# But tabs and line breaks; halves of characters that a server cut are surrogates.
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def explain(case: dict, prefix: Prefix) -> Prompt:
     """Ask why the case's answer is right (the gold one, or counterfactually another choice)."""
     first, second = prefix.adjectives
     article = "an" if first[0] in "aeiou" else "a"
-    role = f"As {article} {first} and {second} speaker, give the reason in one or two sentences."
+    role = f"As {article} {first} and {second} speaker, {INSTRUCTION}."
 
     def turn(case: dict) -> str:
         return _turn(case, f"The answer is {case['answer']}. {role}")
@@ -135,7 +144,11 @@ def _turn(case: dict, *lines: str) -> str:
 
 
 def render(prompt: Prompt, tokenizer, chat: bool) -> str:
-    """The prompt as one string: through the checkpoint's chat template, or as plain text."""
+    """The prompt as one string: through the checkpoint's chat template, or as plain text.
+
+    A model that thinks before it answers is told not to: by the template's switch, or by closing
+    the thinking that the template opens.
+    """
     if chat:
         turns = [
             {"role": role, "content": text}
@@ -143,15 +156,38 @@ def render(prompt: Prompt, tokenizer, chat: bool) -> str:
             for role, text in zip(("user", "assistant"), pair, strict=True)
         ]
         turns.append({"role": "user", "content": prompt.tail})
-        return (
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-            + prompt.opening
+        off = {name: False for name in SWITCHES if name in str(tokenizer.chat_template)}
+        text = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **off
         )
+        if opened := re.search(rf"({OPENING})\s*\Z", text):
+            text += f"\n{opened[1][0]}/{opened[1][1:]}\n\n"
+        return text + prompt.opening
     shots = [f"{user}\nReply: {assistant}" for user, assistant in prompt.head]
     last = f"{prompt.tail}\nReply: {prompt.opening}".rstrip()
     return "\n\n".join([*shots, last])
 
 
 def clean(text: str) -> str:
-    """The first line of the stripped output, as the paper keeps it."""
-    return text.strip().split("\n", 1)[0].strip()
+    """The first line of the stripped output, as the paper keeps it, after what was only thought.
+
+    Thinking that does not end leaves nothing. Control characters go, and a last character that the
+    token limit halved.
+    """
+    text = re.sub(rf"(?s){OPENING}.*?(?:{CLOSING}|\Z)", "", text)
+    text = re.sub(rf"(?s)\A.*{CLOSING}", "", text)  # the prompt had opened it
+    lines = CONTROL.sub("", text).strip().splitlines() or [""]
+    return lines[0].rstrip("\ufffd").strip()
+
+
+def repeats(text: str, case: dict) -> bool:
+    """Whether every sentence of a text stands in what was asked: question, choices, answer."""
+    asked = _words(_turn(case, f"The answer is {case['answer']}."))
+    sentences = [_words(part) for part in re.findall(r"[^.?!]*\w[^.?!]*", text)]
+    return bool(sentences) and all(
+        sentence in asked or _words(INSTRUCTION) in sentence for sentence in sentences
+    )
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\W+", " ", f" {text.casefold()} ")

@@ -4,14 +4,17 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib.common import profile
+from lib.common.errors import UserError
 from lib.common.intervals import mean_interval, wilson
 from lib.questions import release
 from lib.questions.mentions import degenerate, mentioned
+from lib.questions.question import Question
 from lib.teacher import prompt
 from lib.teacher.texts import Corpus, teacher_identity
 
 NAMES = {"explanation": "Unrevised", "revision": "Revised"}  # kinds of text as the paper names them
 MEASURES = ["characters", "mentions_other_choices"]
+FAULTS = ["empty", "only_tags", "only_prompt", "identical"]  # each makes a text unusable
 
 
 def sample_prompt(settings: profile.Profile, kind: str) -> str:
@@ -23,9 +26,10 @@ def sample_prompt(settings: profile.Profile, kind: str) -> str:
 
 
 def long_table(texts: pd.DataFrame) -> pd.DataFrame:
-    """A row a text: kind, id, choice, text, characters, empty, degenerate, mentions_other_choices.
+    """A row a text: kind, id, choice, text and what is measured of it.
 
-    ``texts``: of write_explanations or write_revisions. mentions_other_choices: a share, 0 to 1.
+    ``texts``: of write_explanations or write_revisions. only_prompt: says only what was asked.
+    identical: another text of the kind is the same. mentions_other_choices: a share, 0 to 1.
     """
     rows = []
     for row in texts.to_dict("records"):
@@ -34,25 +38,33 @@ def long_table(texts: pd.DataFrame) -> pd.DataFrame:
         ]
         written += [("counterfactual", i, text) for i, text in enumerate(row["counterfactuals"])]
         rows += [
-            {
-                "kind": kind,
-                "id": row["id"],
-                "choice": choice,
-                "text": text,
-                "characters": len(text),
-                "empty": not text,
-                "degenerate": degenerate(text),
-                "mentions_other_choices": mentioned(text, list(row["choices"]), choice),
-            }
+            {"kind": kind, "id": row["id"], "choice": choice, "text": text}
+            | _measures(text, Question(row["id"], row["question"], tuple(row["choices"]), choice))
             for kind, choice, text in written
             if isinstance(text, str)
         ]
-    return pd.DataFrame(rows)
+    long = pd.DataFrame(rows)
+    same = long.duplicated(["kind", "text"], keep=False) & ~long["empty"]
+    long.insert(long.columns.get_loc("degenerate"), "identical", same)
+    return long
+
+
+def _measures(text: str, question: Question) -> dict:
+    reasons = release.clean(text, question.question)[1]
+    repeated = prompt.repeats(text, prompt.case(question, question.answer))
+    return {
+        "characters": len(text),
+        "empty": not text,
+        "only_tags": "markup" in reasons,
+        "only_prompt": bool({"only_run_on", "only_question"} & {*reasons} or repeated),
+        "degenerate": degenerate(text),
+        "mentions_other_choices": mentioned(text, list(question.choices), question.answer),
+    }
 
 
 def summary(long: pd.DataFrame) -> pd.DataFrame:
-    """Per kind: texts, mean characters, shares empty and degenerate, other choices named."""
-    shares = ["empty", "degenerate", "mentions_other_choices"]
+    """Per kind: texts, mean characters, shares with FAULTS, degenerate, other choices named."""
+    shares = [*FAULTS, "degenerate", "mentions_other_choices"]
     return (
         long.groupby("kind", sort=False)
         .agg(
@@ -62,6 +74,21 @@ def summary(long: pd.DataFrame) -> pd.DataFrame:
         )
         .reset_index()
     )
+
+
+def refuse_unusable(long: pd.DataFrame, settings: profile.Profile) -> None:
+    """UserError if more texts of a kind that is trained on have FAULTS than the profile allows."""
+    most = settings.teacher.most_unusable
+    for kind, texts in long[long["kind"] != "critique"].groupby("kind", sort=False):
+        unusable = texts[texts[FAULTS].any(axis=1)]
+        if len(unusable) > most * len(texts):
+            counts = ", ".join(f"{unusable[name].sum()} {name}" for name in FAULTS)
+            raise UserError(
+                f"{len(unusable)} of {len(texts)} texts of the kind {kind} are unusable ({counts}; "
+                f"such as {unusable['text'].iloc[0][:60]!r}), more than the share {most} of the "
+                "profile's teacher.most_unusable; ask another teacher.model or ask it otherwise "
+                "(chat, shots, max_new_tokens), or raise most_unusable."
+            )
 
 
 def lengths(long: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +135,8 @@ def cleaning(settings: profile.Profile):
     if settings.teacher.source == "published":
         return release.load(settings.task.name, "train")[1]
     return Markdown(
-        "These texts were written here: each text's first line is kept, none is dropped."
+        "These texts were written here: each text's first line after any thinking is kept, "
+        "none is dropped."
     )
 
 

@@ -31,7 +31,8 @@ class Teacher:
     def texts(self, prompts: list[prompt.Prompt], limit: int) -> list[str]:
         """One cleaned text for each prompt; ``limit`` in new tokens."""
         rendered = [prompt.render(p, self.tokenizer, self.chat) for p in prompts]
-        return [prompt.clean(text) for text in self.decoder.texts(rendered, limit)]
+        texts = self.decoder.texts(rendered, limit, f"{prompt.OPENING}|{prompt.CLOSING}")
+        return [prompt.clean(text) for text in texts]
 
 
 def uses_chat(settings, tokenizer) -> bool:

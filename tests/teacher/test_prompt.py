@@ -1,6 +1,9 @@
 """Assembled prompts: reference texts, seven examples, matched pairs, chat and plain."""
 
+import re
+
 import pytest
+from jinja2 import Template
 
 from lib.common import profile
 from lib.questions.question import Question
@@ -57,6 +60,8 @@ def test_critique_prompt_word_for_word():
 class ChatTokenizer:
     """Stands for a tokenizer with a chat template."""
 
+    chat_template = "..."
+
     def apply_chat_template(self, turns, tokenize, add_generation_prompt):
         assert not tokenize and add_generation_prompt
         return "".join(f"<{turn['role']}>{turn['content']}" for turn in turns) + "<assistant>"
@@ -108,6 +113,67 @@ def test_prompt_files(dataset):
             assert example[key].strip() and "\n" not in example[key]
 
 
-def test_clean_keeps_the_first_line():
-    assert prompt.clean("\n  A fish. \nQuestion: next") == "A fish."
-    assert prompt.clean(" \n ") == ""
+QWEN3 = """{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>
+{% if enable_thinking is defined and enable_thinking is false %}<think>
+
+</think>
+
+{% endif %}"""
+
+
+@pytest.mark.parametrize(
+    "template",
+    [QWEN3, "<assistant><think>\n", "{% if thinking is not false %}<think>{% endif %}<assistant>"],
+)
+def test_a_model_that_thinks_is_told_not_to(template):
+    class Tokenizer:
+        chat_template = template
+
+        def apply_chat_template(self, turns, tokenize, add_generation_prompt, **switches):
+            return Template(template).render(messages=turns, **switches)
+
+    (prefix,) = prompt.prefixes(TEXTS, 1, 1, 0)
+    made = prompt.render(prompt.revise(CASE, REQUESTS[0], prefix, True), Tokenizer(), chat=True)
+    assert made.endswith("The answer is water.")
+    assert made.count("<think>") == made.count("</think>")
+    assert re.search(r"<assistant>\s*(<think>\s*</think>\s*)?The answer is water.$", made)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("\n  A fish. \nQuestion: next", "A fish."),
+        (" \n ", ""),
+        ("<think>\nWell,\nfish swim.\n</think>\n\nA fish.\nNext", "A fish."),
+        ("<think>\nWell,\nfish", ""),
+        ("Well, fish\nswim.\n</think>\n\nA fish.", "A fish."),
+        ("A <b>fish</b>. <think>Hm.</think>", "A <b>fish</b>."),
+        ("<THINKING>Hm.</THINKING><think></think>A fish.", "A fish."),
+        ("[THINK]Hm.[/THINK]A fish.", "A fish."),
+        ("<|START_THINKING|>Hm.<|END_THINKING|>A fish.", "A fish."),
+        ("<|begin_of_thought|>Hm.<|end_of_thought|>\n\nA fish.", "A fish."),
+        ("◁think▷Hm.◁/think▷A fish.", "A fish."),
+        ("<seed:think>Hm.</seed:think>A fish.", "A fish."),
+        ("I think [they] swim.", "I think [they] swim."),
+        ("A fish 🐟\ufffd", "A fish 🐟"),
+        ("A fish \ud83d", "A fish"),
+        ("\x00\n\x1bA fish.\r\nNext", "A fish."),
+        ("A fish.\u2028Next", "A fish."),
+    ],
+)
+def test_clean_keeps_the_first_line_after_any_thinking(written, kept):
+    assert prompt.clean(written) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "only"),
+    [
+        ("where do fish live?", True),
+        ("The answer is water. (B) water", True),
+        ("The answer is water. As a clear speaker, give the reason in one or two sentences.", True),
+        ("The answer is water. Fish breathe in it.", False),
+        ("Fish live in water.", False),
+    ],
+)
+def test_a_text_of_the_prompt_alone_is_noticed(text, only):
+    assert prompt.repeats(text, CASE) == only

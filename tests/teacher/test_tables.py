@@ -1,33 +1,87 @@
 """Tables about texts: measures, summary, provenance; the published texts through all of them."""
 
 import pandas as pd
+import pytest
 
 from lib.common import paths, profile
+from lib.common.errors import UserError
 from lib.questions import release, splits
 from lib.teacher import tables, texts
 
 
-def test_measures_of_texts():
-    table = pd.DataFrame(
-        [
-            {
-                "id": "q",
-                "choices": ["fox", "hen", "cow"],
-                "answer": 0,
-                "explanation": "",
-                "critique": None,
-                "revision": "A hen, and a cow, and a hen, and a cow, and a hen, and a cow.",
-                "counterfactuals": ["A fox.", None, ""],
-            }
-        ]
+def long_table(texts, revisions=None, counterfactuals=()):
+    """The long table of questions with these explanations and revisions."""
+    return tables.long_table(
+        pd.DataFrame(
+            [
+                {
+                    "id": f"q{number}",
+                    "question": f"Who lives in shed {number}?",
+                    "choices": ["fox", "hen", "cow"],
+                    "answer": 0,
+                    "explanation": text,
+                    "critique": None,
+                    "revision": revision,
+                    "counterfactuals": counterfactuals,
+                }
+                for number, (text, revision) in enumerate(
+                    zip(texts, revisions or texts, strict=True)
+                )
+            ]
+        )
     )
-    long = tables.long_table(table)
+
+
+def test_measures_of_texts():
+    long = long_table(
+        [""],
+        ["A hen, and a cow, and a hen, and a cow, and a hen, and a cow."],
+        ["A fox.", None, ""],
+    )
     assert long["kind"].tolist() == ["explanation", "revision", "counterfactual", "counterfactual"]
     assert long["empty"].tolist() == [True, False, False, True]
     assert long["degenerate"].tolist() == [False, True, False, False]
     assert long["mentions_other_choices"].tolist() == [0, 1, 0, 0]
     summary = tables.summary(long).set_index("kind")
-    assert summary.loc["counterfactual"].tolist() == [2, 3, 0.5, 0, 0]
+    assert summary.loc["counterfactual"].tolist() == [2, 3, 0.5, 0, 0.5, 0, 0, 0]
+
+
+GOOD = [f"Foxes of farm {number} sleep here." for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "texts"),
+    [
+        ("empty", ["", "", "", *GOOD[:1]]),
+        ("only_tags", ["<think>", "<|im_start|>", "[MASK] </s>", *GOOD[:1]]),
+        ("only_tags", ["...", "```", "# Reason", *GOOD[:1]]),
+        ("only_prompt", ["Who lives in shed 0?", "The answer is fox.", "fox", *GOOD[:1]]),
+        ("only_prompt", ["Question: Who", "Q: Why?", "Choices: (A) fox", *GOOD[:1]]),
+        ("identical", ["I cannot help.", "I cannot help.", "I cannot help.", *GOOD[:1]]),
+    ],
+)
+def test_unusable_texts_are_counted_and_too_many_stop_the_run(fault, texts):
+    long = long_table(GOOD, texts)
+    summary = tables.summary(long).set_index("kind")
+    shares = summary.loc["revision", tables.FAULTS]
+    assert shares[fault] == 0.75 and shares.sum() == 0.75
+    assert not summary.loc["explanation", tables.FAULTS].any()
+    smoke = profile.load("smoke")
+    tables.refuse_unusable(long, smoke)
+    teacher = smoke.teacher.model_copy(update={"most_unusable": 0.5})
+    strict = smoke.model_copy(update={"teacher": teacher})
+    with pytest.raises(
+        UserError, match=rf"3 of 4 .* revision .*3 {fault}.*0\.5 .*most_unusable\.$"
+    ):
+        tables.refuse_unusable(long, strict)
+    tables.refuse_unusable(long_table(GOOD[:2] + texts[:2]), strict)
+    assert strict.model_dump() == smoke.model_dump(), "no key may hold it"
+
+
+def test_other_scripts_are_words_and_unchanged_revisions_do_not_stop():
+    long = long_table(["狐狸住在棚里。", "Лиса живёт в сарае."])
+    assert not long[tables.FAULTS].any(axis=None)
+    tables.refuse_unusable(long, profile.load("cpu"))
 
 
 def test_provenance_names_prompts_and_teacher():

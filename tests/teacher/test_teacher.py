@@ -98,6 +98,10 @@ def test_an_empty_first_line_is_asked_for_again_without_a_stop(server):
     assert [a.get("stop") for a in server.asked] == [["\n"], None]
 
 
+def test_what_a_server_only_thinks_is_left_out(server):
+    assert texts(server.server_port, ["<think>Hm.</think>a", "<think>Hm"]) == ["a.", ""]
+
+
 @pytest.mark.parametrize("failure", ["drop", "silence", "half", 500, 503, 429])
 def test_a_failing_server_is_asked_again_after_growing_pauses(server, pauses, failure):
     server.failures = [failure] * 3
@@ -142,3 +146,23 @@ def test_no_server(pauses):
 def test_chat_template_where_there_is_one_unless_the_profile_says_otherwise(template, wanted, used):
     tokenizer = SimpleNamespace(chat_template=template)
     assert teacher.uses_chat(SimpleNamespace(chat=wanted), tokenizer) == used
+
+
+def test_thinking_is_switched_off_and_what_is_thought_nevertheless_left_out(monkeypatch):
+    """A tiny model whose chat template has Qwen3's switch, and tags that are special tokens."""
+    made = teacher.load(TeacherSettings(model="tiny:llama", precision="float32", chat=True))
+    tags = ["[THINK]", "[/THINK]"]
+    made.tokenizer.add_special_tokens({"additional_special_tokens": tags})
+    made.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}[/INST]"
+        "{% if enable_thinking is false %}[THINK]\n\n[/THINK]\n\n{% endif %}"
+    )
+    asked = []
+
+    def decode(rows, limit):
+        asked.extend(map(made.tokenizer.decode, rows))
+        return made.tokenizer(["[THINK]Hm.[/THINK] A fish.</s>", "[THINK]Hm, a"])["input_ids"]
+
+    monkeypatch.setattr(made.decoder, "decode", decode)
+    assert made.texts([prompt.Prompt((), "Who swims?")] * 2, 9) == ["A fish.", ""]
+    assert asked == ["Who swims?[/INST][THINK]\n\n[/THINK]\n\n"] * 2
