@@ -4,6 +4,29 @@
 PROFILE ?= cpu
 WHAT ?= all
 export PROFILE
+NAMED := $(filter command environment,$(firstword $(origin PROFILE)))
+# What you write reaches the shell as it is: make would take the $ in a name for a variable of its own.
+override PROFILE := $(value PROFILE)
+override RATINGS := $(value RATINGS)
+override NAMES := $(value NAMES)
+override HONEY_HOME := $(value HONEY_HOME)
+export RATINGS NAMES HONEY_HOME
+
+# What a launcher, a container, a module or a shell has left in the environment, and would change
+# results or stop a run without a word, is not handed on. Kept on purpose: where things are
+# (HF_HOME, HF_ENDPOINT, TMPDIR, PIP_INDEX_URL, proxies, tokens, HF_HUB_OFFLINE) and what computes
+# (CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS).
+unexport $(filter-out PYTHON, $(filter PYTHON%, $(.VARIABLES)))
+unexport $(filter RANK LOCAL_RANK GROUP_RANK WORLD_SIZE LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT FORK_LAUNCHED \
+	TORCHELASTIC_% ACCELERATE_% FSDP_% PMI_% PMIX_% OMPI_% MV2_%, $(.VARIABLES))
+unexport NVIDIA_TF32_OVERRIDE TORCH_ALLOW_TF32_CUBLAS_OVERRIDE DNNL_DEFAULT_FPMATH_MODE ONEDNN_DEFAULT_FPMATH_MODE
+unexport MPLBACKEND PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE CDPATH
+export PYTHONUTF8 := 1
+export PYTHONNOUSERSITE := 1
+export MATPLOTLIBRC := /dev/null
+# A server on this machine is never asked through a proxy.
+export NO_PROXY := $(or $(no_proxy),$(NO_PROXY)),localhost,127.0.0.1
+export no_proxy := $(NO_PROXY)
 # folders of tests, in the order in which they run
 PARTS := common questions human_study findings figures survey setup teacher models students invariant evaluation \
 	notebooks runner browser pipeline
@@ -12,7 +35,7 @@ BENCHMARKS := $(patsubst tests/bench/bench_%.py,%,$(wildcard tests/bench/bench_*
 # The environment of PYTHON, else the active one, else .venv, which `make setup` creates.
 BOOT := $(shell command -v python3 || command -v python)
 $(if $(BOOT),,$(error There is no python3 on the PATH; install Python 3.11 or 3.12))
-BOOT := "$(BOOT)" -I -S
+BOOT := "$(BOOT)" -I -S -X utf8
 PYTHON := $(shell $(BOOT) lib/setup/install.py --which)
 RUN := @"$(PYTHON)" -m
 
@@ -35,7 +58,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@echo 'make TARGET [PROFILE=$(PROFILE)]'
+	@echo "make TARGET [PROFILE=$$PROFILE]"
 	@sed -n 's/^\([a-z0-9 ]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | \
 		awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo 'Profiles (notebooks/profiles):'
@@ -70,13 +93,13 @@ bench: setup ## measure speed and memory; WHAT=name for one benchmark
 
 # Of one profile only where the command names one: the default is everything that is committed.
 figures: setup ## redraw the figures of the paper and of data/results (PROFILE=name: of one), without models
-	$(RUN) lib.runner.results figures $(if $(filter command environment,$(firstword $(origin PROFILE))),"$$PROFILE")
+	$(RUN) lib.runner.results figures $(if $(NAMED),"$$PROFILE")
 
 results: setup ## collect a finished run's small results in data/results/PROFILE
 	$(RUN) lib.runner.results collect "$$PROFILE"
 
 data: setup ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
-	$(RUN) lib.questions.release $(NAMES)
+	$(RUN) lib.questions.release $$NAMES
 
 survey: setup ## build a page on which people rate this run's explanations
 	$(RUN) lib.survey.page build "$$PROFILE" $(OPTIONS) --check
@@ -87,8 +110,8 @@ study: setup ## analyse your own answer files in notebook 07: RATINGS=folder
 	$(if $(RATINGS),,$(error Name the folder of answer files: make study RATINGS=data/raw/answers))
 	$(RUN) lib.survey.page ingest "$$RATINGS"
 	$(RUN) lib.runner.run "$$PROFILE" --stage 07 -p own_ratings="$$RATINGS"
-	@echo 'Notebook 07, its figures and statistics.csv show your ratings until the next make reproduce'
-	@echo 'PROFILE=$(PROFILE) makes them without: copy what you want to keep.'
+	@echo "Notebook 07, its figures and statistics.csv show your ratings until the next make reproduce"
+	@echo "PROFILE=$$PROFILE makes them without: copy what you want to keep."
 
 report: setup ## one page with every executed notebook and figure that there is
 	$(RUN) lib.runner.report "$$PROFILE"

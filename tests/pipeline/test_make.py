@@ -22,14 +22,14 @@ class Project:
     """A copy of the Makefile and lib with notebooks of its own, in an environment that is ready."""
 
     def __init__(self, root: Path):
-        self.root, self.home = root / "the project", root / "a home"
+        self.root, self.home = root / "the project", root / "it's a $home (2)"
         for folder in ("lib", "data/minicqa", "data/published"):
-            ignored = shutil.ignore_patterns("__pycache__")
+            ignored = shutil.ignore_patterns("*.pyc.*")  # half-written by a process beside us
             shutil.copytree(ROOT / folder, self.root / folder, ignore=ignored)
         (self.root / "notebooks/profiles").mkdir(parents=True)
         for name in ("Makefile", "notebooks/profiles/smoke.yaml", "notebooks/profiles/cpu.yaml"):
             shutil.copy(ROOT / name, self.root / name)
-        self.environment = root / "an environment"
+        self.environment = root / "it's an environment (2)"
         (self.environment / "bin").mkdir(parents=True)
         (self.environment / "honey.stamp").write_text(install.digest())
         python = self.environment / "bin/python"
@@ -51,7 +51,11 @@ class Project:
         environment = {key: value for key, value in os.environ.items() if key not in mine}
         environment |= {"VIRTUAL_ENV": str(self.environment), **variables}
         return subprocess.run(
-            ["make", *arguments], cwd=self.root, env=environment, text=True, capture_output=True
+            ["make", *arguments],
+            cwd=self.root,
+            env=environment,
+            encoding="utf-8",
+            capture_output=True,
         )
 
 
@@ -93,7 +97,7 @@ def test_a_wrong_command_is_one_sentence(project, arguments, sentence):
 
 def test_a_wrong_profile_stops_before_any_notebook(project):
     project.notebook("05_human_study", "1/0")
-    with open(project.root / "notebooks/profiles/smoke.yaml", "a") as file:
+    with open(project.root / "notebooks/profiles/smoke.yaml", "a", encoding="utf-8") as file:
         file.write("sed: 1\n")
     for goal in ("plan", "reproduce", "05"):
         done = project.make(goal, "PROFILE=smoke")
@@ -118,14 +122,70 @@ def test_home_is_found_however_it_is_given(project):
     stage = "05_human_study"
     assert planned(f"HONEY_HOME={project.home}") == [stage, "up to date"]
     assert planned(HONEY_HOME=str(project.home)) == [stage, "up to date"]
-    assert planned("HONEY_HOME=../a home") == [stage, "up to date"]
+    assert planned(f"HONEY_HOME=../{project.home.name}") == [stage, "up to date"]
     assert planned() == [stage, "runs: not run yet, or not to its end"]
 
 
-def test_study_hands_over_any_name_of_a_folder(project):
-    done = project.make("study", "PROFILE=smoke", "RATINGS=it's a folder (mine)")
-    assert done.returncode == 2
-    assert "it's a folder (mine): no such folder or file" in done.stderr
+ODD = "it's a $name (2)"
+
+
+@pytest.mark.parametrize(
+    "goal, value, sentence",
+    [
+        ("study", f"RATINGS={ODD}", f"{ODD}: no such folder or file"),
+        ("survey", 'OPTIONS=--consent "it\'s (2)"', "no consent text it's (2)"),
+        ("plan", f"PROFILE={ODD}", f"no profile '{ODD}' in"),
+        ("clean", f"PROFILE={ODD}", f"no profile '{ODD}' in"),
+        ("data", "NAMES=it's", "no published 'it's'"),
+    ],
+)
+def test_any_name_reaches_its_command_whole(project, goal, value, sentence):
+    done = project.make(goal, "PROFILE=smoke", value)
+    assert done.returncode == 2 and sentence in done.stderr + done.stdout
+
+
+def test_figures_are_of_one_profile_only_where_it_is_named(project):
+    for given, named in (({}, False), ({"PROFILE": "cpu"}, True)):
+        shown = project.make("-n", "figures", **given).stdout
+        assert ('figures "$PROFILE"' in shown) == named
+    assert 'figures "$PROFILE"' in project.make("-n", "figures", "PROFILE=cpu").stdout
+
+
+LEFT = {  # by a launcher, a container, modules of a cluster, a hook of git, a user's own settings
+    "RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "4", "ACCELERATE_MIXED_PRECISION": "bf16",
+    "OMPI_COMM_WORLD_SIZE": "4", "NVIDIA_TF32_OVERRIDE": "1", "DNNL_DEFAULT_FPMATH_MODE": "BF16",
+    "PYTHONPATH": "{}", "PYTHONSTARTUP": "{}/start.py", "PYTHONSAFEPATH": "1",
+    "PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "latin-1", "GIT_DIR": "{}", "CDPATH": "{}",
+}  # fmt: skip
+KEPT = {
+    "CUDA_VISIBLE_DEVICES": "1",
+    "OMP_NUM_THREADS": "1",
+    "HF_HOME": "{}",
+    "HTTP_PROXY": "http://p",
+}
+REPLACED = {
+    "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONHASHSEED": "7",
+    "MATPLOTLIBRC": "{}", "MPLBACKEND": "no", "IPYTHONDIR": "{}", "no_proxy": "example.org",
+}  # fmt: skip
+
+
+def test_what_the_environment_holds_is_kept_or_left_behind_on_purpose(project, tmp_path):
+    place = tmp_path / "left behind"
+    (place / "profile_default/startup").mkdir(parents=True)
+    for name in ("start.py", "json.py", "profile_default/startup/a.py"):
+        (place / name).write_text("raise SystemExit('a file of the user')", encoding="utf-8")
+    (place / "matplotlibrc").write_bytes(b"font.family: \xff\n")
+    given = {name: value.format(place) for name, value in {**LEFT, **KEPT, **REPLACED}.items()}
+    project.notebook(
+        "05_human_study",
+        "import json, os, sys\nimport matplotlib.pyplot as plt",
+        f"print({set(LEFT)} & set(os.environ), sys.flags.utf8_mode, '\u2192')",
+        f"print([os.environ[name] for name in {list(KEPT)}], os.environ['no_proxy'])",
+    )
+    done = project.make("05", "PROFILE=smoke", f"HONEY_HOME={project.home}", **given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "set() 1 \u2192\n" in done.stdout
+    assert f"{[given[name] for name in KEPT]} example.org,localhost,127.0.0.1\n" in done.stdout
 
 
 def test_bench_runs_one_or_all(project):
