@@ -7,6 +7,7 @@ colours are Okabe and Ito's (2008), chosen so that they differ in lightness as w
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
@@ -56,7 +57,9 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Set the house style for all figures drawn from now on (seaborn's ticks theme, then ours)."""
+    """Set the house style for all figures drawn from now on: matplotlib's defaults, whatever a
+    user's matplotlibrc says, seaborn's ticks theme, then ours."""
+    plt.rcdefaults()
     seaborn.set_theme(style="ticks", rc=STYLE)
 
 

@@ -122,6 +122,18 @@ def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage):
     assert found[0] == found[1]
 
 
+def test_a_users_settings_of_matplotlib_change_nothing(stage):
+    found = []
+    theirs = {"text.usetex": True, "savefig.pad_inches": 1, "axes.formatter.use_locale": True}
+    for settings in ({}, theirs | {"lines.dashed_pattern": [9, 9], "image.cmap": "gray"}):
+        plt.rcParams.update(settings)
+        style.use_style()
+        figure, table = draw()
+        style.save(figure, "points", table, stage, title="Points")
+        found.append([p.read_bytes() for p in sorted((paths.FIGURES / "smoke").glob("*.p*"))])
+    assert found[0] == found[1]
+
+
 def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(stage):
     figure, table = draw()
     style.save(figure, "points", table, stage, title="Points")
