@@ -27,8 +27,8 @@ def write(tmp_path, monkeypatch):
     """Function that writes a notebook with cells; all that is built goes to tmp_path."""
     for name, folder in PLACES.items():
         monkeypatch.setattr(paths, name, tmp_path / folder)
-    monkeypatch.setenv("HONEY_HOME", "")  # lib.runner.run sets these two: undone after each test
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    for name in ("HONEY_HOME", "HF_HUB_OFFLINE", "PYTHONUTF8", "IPYTHONDIR"):
+        monkeypatch.setenv(name, "")  # lib.runner.run sets these: undone after each test
     for folder in ("notebooks", "data"):
         (tmp_path / folder).mkdir()
     (tmp_path / "data/minicqa").symlink_to(ROOT / "data/minicqa")
