@@ -29,9 +29,9 @@ def build(settings: Profile) -> Path:
 
     UserError if nothing has been run yet.
     """
-    run, figures = profile.run_folder(settings), paths.FIGURES / settings.name
-    folder, kept = run / "report", run / "report" / "made.json"
-    index = folder / "index.html"
+    run = profile.run_folder(settings)
+    folder = run / "report"
+    index, kept = folder / "index.html", folder / "made.json"
     copies = sorted((run / "notebooks").glob("[0-9]*.ipynb"))
     pages = {
         path: folder / f"{path.stem}.html" for path in copies if not path.stem.endswith(".failed")
@@ -41,33 +41,39 @@ def build(settings: Profile) -> Path:
             f"Nothing has been run with profile '{settings.name}' yet; run "
             f"make reproduce PROFILE={settings.name} first."
         )
-    tables = {name: run / f"{name}.csv" for name in TABLES}
-    shown = [Path(__file__), TEMPLATE, *copies, *sorted(figures.glob("*.*")), *tables.values()]
-    made = {str(path): files.sha256_file(path) for path in shown if path.is_file()}
+    shown = [Path(__file__), TEMPLATE, *copies, *(paths.FIGURES / settings.name).glob("*.*")]
+    shown += [run / f"{name}.csv" for name in TABLES]
+    made = {str(path): files.sha256_file(path) for path in sorted(shown) if path.is_file()}
     made["description"] = settings.description
     before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     for path, page in pages.items():
         if not page.is_file() or before.get(str(path)) != made[str(path)]:
             convert(path, page)
-    if before == made and index.is_file():
-        return index
-    for page in set(folder.glob("*.html")) - {index, *pages.values()}:
-        page.unlink()
+    if before != made or not index.is_file():
+        for page in set(folder.glob("*.html")) - {index, *pages.values()}:
+            page.unlink()
+        files.write_text(index, render(settings, copies, pages))
+        files.write_json(kept, made)
+    return index
+
+
+def render(settings: Profile, copies: list[Path], pages: dict[Path, Path]) -> str:
+    """The index page of executed notebooks (copies), of which those that succeeded have pages."""
+    run = profile.run_folder(settings)
+    statistics, findings, students = (run / f"{name}.csv" for name in TABLES)
+    figures = sorted((paths.FIGURES / settings.name).glob("*.json"))
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
-    html = template.render(
+    return template.render(
         name=settings.name,
         description=settings.description,
-        address=lambda path: quote(os.path.relpath(path, folder)),
-        findings=as_html(tables["05_human_study/findings"]),
-        students=as_html(tables["04_evaluation/students"]),
-        statistics=tables["statistics"] if tables["statistics"].is_file() else None,
+        address=lambda path: quote(os.path.relpath(path, run / "report")),
+        findings=as_html(findings),
+        students=as_html(students),
+        statistics=statistics if statistics.is_file() else None,
         notebooks=[describe(path) | {"page": page} for path, page in pages.items()],
         failed=[path for path in copies if path not in pages],
-        figures=[read_figure(path) for path in sorted(figures.glob("*.json"))],
+        figures=[read_figure(path) for path in figures],
     )
-    files.write_text(index, html)
-    files.write_json(kept, made)
-    return index
 
 
 def convert(executed: Path, page: Path) -> None:
