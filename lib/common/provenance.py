@@ -34,8 +34,11 @@ def git(*arguments: str) -> str | None:
 
 @functools.cache
 def commit() -> str:
-    """Short commit, with ``+dirty`` when tracked files differ from it or lib/ or notebooks/ hold files
-    that git neither tracks nor ignores; ``unknown`` without git."""
+    """Short commit; ``unknown`` without git.
+
+    With ``+dirty`` where tracked files differ from it, or where lib/ or notebooks/ hold files that
+    git neither tracks nor ignores.
+    """
     head = git("rev-parse", "--short=12", "HEAD")
     if head is None:
         return "unknown"
