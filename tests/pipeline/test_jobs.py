@@ -73,7 +73,7 @@ def test_a_failed_student_is_named_and_the_others_are_kept(settings, capsys):
 def test_a_student_in_training_is_not_trained_twice(settings):
     home = home_of(settings, 0)
     home.folder.parent.mkdir(parents=True)
-    with open(home.folder.with_name(f".lock-{home.folder.name}"), "w") as lock:
+    with open(home.folder.with_name(f".lock-{home.folder.name}"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="is being trained by another process"):
             jobs.train_one(settings, home)
