@@ -12,7 +12,6 @@ import seaborn
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from lib.common.intervals import mean_interval
 from lib.common.methods import order_arms
 from lib.figures import style
 from lib.figures.style import MINUS, arrange, count, draw_points, frame, key_of_filling, name_rows
@@ -26,11 +25,10 @@ def accuracy_figure(cells: pd.DataFrame):
 
     Below a size stand the numbers of runs, in the order of its points.
 
-    cells: panel (side by side), method, size, n, mean, sd, in percent, as published.load_panels
-    gives them. Table: panel, size, method, n, mean, sd, low, high.
+    cells: panel (side by side), method, size, n, mean, sd, low, high, in percent, as
+    published.load_panels gives them. Table: panel, size, method, n, mean, sd, low, high.
     """
-    low, high = mean_interval(cells["mean"], cells["sd"], cells["n"])
-    table = cells.assign(low=low, high=high).astype({"method": str, "size": str})
+    table = cells.astype({"method": str, "size": str})
     panels, sizes = list(dict.fromkeys(table["panel"])), list(dict.fromkeys(table["size"]))
     arms = order_arms(table["method"])
     table = arrange(table, {"panel": panels, "size": sizes, "method": arms})

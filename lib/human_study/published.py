@@ -28,9 +28,10 @@ def load_cells(when: str = "before") -> pd.DataFrame:
 
 
 def load_panels() -> pd.DataFrame:
-    """``load_cells`` before and after outlier removal below each other, with the column panel."""
+    """The cells before and after outlier removal (panel) as runs.summarise_cells has them."""
     panels = {"before": "all runs", "after": "without the paper's outliers"}
-    parts = [load_cells(when).assign(panel=panel) for when, panel in panels.items()]
+    cells = {panel: training_runs.expand_cells(load_cells(when)) for when, panel in panels.items()}
+    parts = [training_runs.summarise_cells(c).assign(panel=panel) for panel, c in cells.items()]
     return pd.concat(parts, ignore_index=True)
 
 
