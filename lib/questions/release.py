@@ -20,7 +20,6 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import pooch
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -125,6 +124,8 @@ def download(label: str, wanted: dict[str, str]) -> list[Path]:
 
     Each arrives whole and with the right SHA-256, or it is absent; then UserError in one sentence.
     """
+    import pooch  # brings tqdm, which speaks up in notebooks
+
     place, pinned = source(), pins("")
     logging.getLogger("pooch").setLevel(logging.WARNING)
     shelf = pooch.create(
