@@ -122,7 +122,7 @@ def test_build_writes_page_and_key_and_keeps_every_key(run, capsys):
     assert "10 plans of 16 items" in capsys.readouterr().out
     assert (folder / "index.html").read_text() == html
     page.main([*command, "--questions", "30", "--seed", "1"])
-    keys = answers.find_keys(paths.BUILT)
+    keys = answers.built_keys()
     assert len(keys) == 3 and keys[key["survey"]] == key
 
 
