@@ -1,5 +1,6 @@
 """Training one student: fused weighted losses through transformers' Trainer, resumable, exact."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -174,6 +175,7 @@ def train(
     }
     precision = settings.precision if settings.precision != "auto" else checkpoints.best_precision()
     checkpoint, done = last_checkpoint(folder)
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # a launcher's; the profile says it
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps,
