@@ -203,7 +203,7 @@ def test_full_participation_by_keyboard_with_a_reload_is_ingested(
     press(browser, Keys.ENTER)
     file = wait_for(lambda: list(browser.downloads.glob("answers-*.json")))[0]
 
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     assert set(content) == {
         "format",
         "survey",
@@ -222,7 +222,7 @@ def test_full_participation_by_keyboard_with_a_reload_is_ingested(
     # A robot is faster than the rules allow; nothing else of its file is changed.
     for answer in content["answers"]:
         answer["seconds"] += 10
-    (folder / file.name).write_text(json.dumps(content))
+    (folder / file.name).write_text(json.dumps(content), encoding="utf-8")
     tables, report = answers.ingest(folder)
     table = tables[kind]
     assert report["kept"].tolist() == [True] and len(table) == pages - 1
@@ -419,7 +419,7 @@ def test_a_page_that_may_not_send_cannot(browser, page):
 
 def test_screen_colours_have_enough_contrast():
     """WCAG 2's ratio: 4.5 for text, 3 for borders of controls, in the light and the dark theme."""
-    themes = re.findall(r"--ground: .*?\}", Path(survey.TEMPLATE).read_text(), re.S)
+    themes = re.findall(r"--ground: .*?\}", Path(survey.TEMPLATE).read_text(encoding="utf-8"), re.S)
     for theme in themes:
         colour = dict(re.findall(r"--([\w-]+): (#\w{6})", theme))
         for ground in ("ground", "panel"):

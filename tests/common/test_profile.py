@@ -12,10 +12,10 @@ def edit(tmp_path):
     """Write a changed copy of smoke.yaml and parse it."""
 
     def parse(change):
-        raw = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text())
+        raw = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text(encoding="utf-8"))
         change(raw)
         path = tmp_path / "smoke.yaml"
-        path.write_text(yaml.safe_dump(raw))
+        path.write_text(yaml.safe_dump(raw), encoding="utf-8")
         return profile.parse(path)
 
     return parse
@@ -110,7 +110,7 @@ def test_unknown_profile_suggests(tmp_path):
     with pytest.raises(UserError, match="no profile 'smok' .* did you mean 'smoke'"):
         profile.load("smok")
     bad = tmp_path / "bad.yaml"
-    bad.write_text("name: [")
+    bad.write_text("name: [", encoding="utf-8")
     with pytest.raises(UserError, match="not valid YAML near line"):
         profile.parse(bad)
 
@@ -126,18 +126,19 @@ def test_a_file_with_another_ending_is_pointed_out(name, file, tmp_path, monkeyp
 def test_a_profile_extends_another(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "extends: smoke\nname: mine\ndescription: d\nseeds: [5]\ntraining: {gamma: 0.9}\n"
+        "extends: smoke\nname: mine\ndescription: d\nseeds: [5]\ntraining: {gamma: 0.9}\n",
+        encoding="utf-8",
     )
     mine, smoke = profile.parse(path), profile.load("smoke")
     assert mine.seeds == [5] and mine.training.gamma == 0.9
     assert mine.training.model_copy(update={"gamma": smoke.training.gamma}) == smoke.training
     assert mine.students == smoke.students
-    path.write_text("extends: smoky\nname: mine\n")
+    path.write_text("extends: smoky\nname: mine\n", encoding="utf-8")
     with pytest.raises(
         UserError, match="extends: 'smoky' is no other profile; did you mean 'smoke'"
     ):
         profile.parse(path)
-    path.write_text("extends: smoke\ndescription: d\n")
+    path.write_text("extends: smoke\ndescription: d\n", encoding="utf-8")
     with pytest.raises(UserError, match="mine.yaml: 'name' is missing; add it"):
         profile.parse(path)
     gamma = profile.load("ablation_gamma")
@@ -146,9 +147,11 @@ def test_a_profile_extends_another(tmp_path):
 
 def test_sections_are_merged_however_deep(tmp_path, monkeypatch):
     def write(name, **more):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **more}))
+        (tmp_path / f"{name}.yaml").write_text(
+            yaml.safe_dump({"name": name, **more}), encoding="utf-8"
+        )
 
-    smoke = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text())
+    smoke = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text(encoding="utf-8"))
     smoke["teacher"] |= {"engine": "server", "server": {"url": "http://a:1", "concurrency": 3}}
     smoke["variants"] = {"a": {"gamma": 0.3, "beta": 0.2}, "b": {"gamma": 0.4}}
     write("base", **{key: smoke[key] for key in smoke if key != "name"})

@@ -52,8 +52,8 @@ def repository(monkeypatch, tmp_path):
         )
 
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "a.py").write_text("")
-    (tmp_path / ".gitignore").write_text("*.pyc\n")
+    (tmp_path / "lib" / "a.py").write_text("", encoding="utf-8")
+    (tmp_path / ".gitignore").write_text("*.pyc\n", encoding="utf-8")
     git("init")
     git("add", ".")
     git("commit", "-m", "first")
@@ -77,5 +77,5 @@ def test_a_changed_or_new_file_of_code_is_told(repository, name, dirty):
     assert len(clean) == 12
     path = repository / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("changed")
+    path.write_text("changed", encoding="utf-8")
     assert provenance.commit() == clean + ("+dirty" if dirty else "")

@@ -102,7 +102,7 @@ def test_save_writes_four_files_that_belong_together(stage):
     style.save(figure, "points", table, stage, title="Points", extra=[1])
     folder, kinds = paths.FIGURES / "smoke", ("csv", "json", "pdf", "png")
     assert sorted(path.name for path in folder.iterdir()) == [f"points.{kind}" for kind in kinds]
-    record = json.loads((folder / "points.json").read_text())
+    record = json.loads((folder / "points.json").read_text(encoding="utf-8"))
     assert record["title"] == "Points" and record["extra"] == [1]
     assert record["notebook"] == "notebooks/05_human_study.ipynb"
     assert {"commit", "profile", "seeds", "packages", "matplotlib", "command"} <= set(record)

@@ -38,7 +38,7 @@ def colab(tmp_path_factory):
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
@@ -46,7 +46,7 @@ def colab(tmp_path_factory):
         if (ROOT / name).is_file():  # else removed, not yet committed
             (origin / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, origin / name)
-    seds = re.findall(r"^sed -i .*", (ROOT / "README.md").read_text(), re.M)
+    seds = re.findall(r"^sed -i .*", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
     assert len(seds) == 2
     subprocess.run(["bash", "-ec", "\n".join(seds)], cwd=origin, check=True)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
@@ -57,7 +57,7 @@ def colab(tmp_path_factory):
     shutil.copy(origin / "notebooks/01_generation.ipynb", content)
     for name, text in STUB.items():
         (base / "stub" / name).parent.mkdir(parents=True, exist_ok=True)
-        (base / "stub" / name).write_text(text)
+        (base / "stub" / name).write_text(text, encoding="utf-8")
     clean = {
         key: value
         for key, value in os.environ.items()
@@ -88,7 +88,11 @@ def enter(code: str, folder: Path, environment: dict, profile: str = "cpu"):
     """Run the door alone; prints, last, the profile that the next cell has."""
     script = f"profile = {profile!r}\n{code}\nprint(profile)"
     return subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, env=environment, text=True, capture_output=True
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=environment,
+        encoding="utf-8",
+        capture_output=True,
     )
 
 
@@ -99,7 +103,7 @@ def test_readme_writes_the_address_into_all_notebooks_and_its_table(colab):
         link = (
             f"https://colab.research.google.com/github/owner/name/blob/v1/notebooks/{notebook.name}"
         )
-        assert f"({link})" in (colab.origin / "README.md").read_text()
+        assert f"({link})" in (colab.origin / "README.md").read_text(encoding="utf-8")
 
 
 def test_elsewhere_the_door_does_nothing(colab, tmp_path):
@@ -112,10 +116,10 @@ def test_the_door_clones_once(colab, tmp_path):
     door = code_cells(colab.content / "01_generation.ipynb")[1]
     done = enter(door, tmp_path, colab.environment)
     assert (done.stdout, done.stderr) == (NO_GPU.format("cpu") + "cpu\n", "")
-    (tmp_path / "honey" / "mine").write_text("kept")
+    (tmp_path / "honey" / "mine").write_text("kept", encoding="utf-8")
     done = enter(door, tmp_path, colab.environment, "smoke")  # after a restart, another profile
     assert (done.stdout, done.stderr) == (NO_GPU.format("smoke") + "smoke\n", "")
-    assert (tmp_path / "honey" / "mine").read_text() == "kept"
+    assert (tmp_path / "honey" / "mine").read_text(encoding="utf-8") == "kept"
 
 
 @pytest.mark.parametrize(

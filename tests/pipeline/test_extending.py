@@ -38,7 +38,7 @@ def example(name: str) -> str:
 def write_profile(folder, name: str, **changed) -> profile.Profile:
     """README's profile, in few steps on the CPU in float32 and with what a test changes."""
     path = folder / f"{name}.yaml"
-    path.write_text(example(f"notebooks/profiles/{name}.yaml"))
+    path.write_text(example(f"notebooks/profiles/{name}.yaml"), encoding="utf-8")
     parsed = profile.parse(path)
     short = {"steps": 2, "evaluate_every": 2, "precision": "float32", "warmup_steps": 0}
     few = {
@@ -92,10 +92,12 @@ def test_a_new_task_is_one_file_and_a_reader(monkeypatch, tmp_path):
     data.mkdir(parents=True)
     told = yaml.safe_load(example("lib/prompts/claims.yaml"))
     told["examples"] *= 7
-    (prompts / "claims.yaml").write_text(yaml.safe_dump(told))
+    (prompts / "claims.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
     for split, count in (("train", 100), ("test", 60)):
         rows = [{"claim": f"{i} is even", "true": i % 2 == 0} for i in range(count)]
-        (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (data / f"{split}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
     monkeypatch.setattr(paths, "PROMPTS", prompts)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(question, "PARSERS", dict(question.PARSERS))
@@ -103,13 +105,13 @@ def test_a_new_task_is_one_file_and_a_reader(monkeypatch, tmp_path):
     splits._load.cache_clear()
 
     wrong = json.dumps({"claim": "fish fly", "true": "false"}) + "\n"
-    (data / "dev.jsonl").write_text(wrong)
+    (data / "dev.jsonl").write_text(wrong, encoding="utf-8")
     with pytest.raises(UserError, match="dev.jsonl line 1: true: Input should be a valid boolean"):
         splits.load(profile.TaskSettings(name="claims"))
     (data / "dev.jsonl").unlink()
 
     path = tmp_path / "claims.yaml"
-    path.write_text(example("notebooks/profiles/claims.yaml"))
+    path.write_text(example("notebooks/profiles/claims.yaml"), encoding="utf-8")
     settings = profile.parse(path)
     found = splits.load(settings.task, settings.seed)
     sizes = {split: len(part) for split, part in found.items()}
@@ -193,8 +195,8 @@ def test_a_new_student_is_one_line(tmp_path):
     table = jobs.train_all(one, teacher_texts(one))
     assert list(table["steps"]) == [2]
     trained = grid.students_folder(one) / table["folder"][0]
-    assert json.loads((trained / "adapter_config.json").read_text())["r"] == 16
+    assert json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))["r"] == 16
     assert table["trained_parameters"][0] == sum(
         weight.numel() for weight in load_file(trained / "adapter_model.safetensors").values()
     )
-    assert "`local:" in (trained / "README.md").read_text()
+    assert "`local:" in (trained / "README.md").read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ def test_a_failed_student_is_named_and_the_others_are_kept(settings, capsys):
     jobs.train_number("smoke", T5)
     after = (broken.folder / "student.json").stat().st_mtime_ns
     assert after == before, "a finished student is not touched"
-    (broken.folder / "model.safetensors").write_text("damaged")
+    (broken.folder / "model.safetensors").write_text("damaged", encoding="utf-8")
     jobs.train_number("smoke", T5)
     assert grid.is_whole(broken.folder)
 
@@ -97,7 +97,7 @@ def test_two_processes_train_what_one_trains(settings):
         cwd=paths.ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=280,
         check=False,
     )
@@ -130,7 +130,9 @@ def test_variants_are_students_of_their_own_and_none_sees_the_test_split(setting
     assert len(half) == 10 and set(half) < set(whole)
     assert pairs["share 0.5"]["dev"]["predict"] == pairs["gamma 1"]["dev"]["predict"]
     assert not any("[" in source for source, _ in pairs["no tags"]["train"]["explain"])
-    card = (grid.students_folder(few) / table["folder"][0] / "README.md").read_text()
+    card = (grid.students_folder(few) / table["folder"][0] / "README.md").read_text(
+        encoding="utf-8"
+    )
     assert "gamma 1 tiny-t5 seed 0" in card and "| explain | 0.5 |" in card
 
 
@@ -144,7 +146,7 @@ class Elsewhere(jobs.Job):
 
 def test_a_killed_cluster_job_is_requeued_and_goes_on(settings, monkeypatch, tmp_path):
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    raw = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text())
+    raw = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text(encoding="utf-8"))
     raw["training"] |= {"steps": 120, "evaluate_every": 60, "checkpoint_every": 10}
     raw["name"] = "slow"
     monkeypatch.setattr(paths, "PROFILES", tmp_path / "profiles")

@@ -51,7 +51,7 @@ def test_killed_at_random_moments(settings, tmp_path, monkeypatch):
     assert os.waitpid(write_in_child(settings, tmp_path / "whole.log"), 0)[1] == 0
     whole = time.monotonic() - started
     expected = texts.Corpus(settings).write("explanation")
-    shards = len((tmp_path / "whole.log").read_text().split())
+    shards = len((tmp_path / "whole.log").read_text(encoding="utf-8").split())
     monkeypatch.setattr(paths, "TEXTS", tmp_path / "broken")
     log, rng, seen = tmp_path / "shards.log", random.Random(0), []
     for _ in range(8):
@@ -59,11 +59,11 @@ def test_killed_at_random_moments(settings, tmp_path, monkeypatch):
         time.sleep(rng.uniform(0, whole / 2))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        seen.append(len(log.read_text().split()) if log.is_file() else 0)
+        seen.append(len(log.read_text(encoding="utf-8").split()) if log.is_file() else 0)
     assert os.waitpid(write_in_child(settings, log), 0)[1] == 0
     assert any(0 < count < shards for count in seen), f"no kill in mid-run: {seen} of {shards}"
     assert texts.Corpus(settings).write("explanation") == expected
-    finished = Counter(log.read_text().split())
+    finished = Counter(log.read_text(encoding="utf-8").split())
     assert len(finished) == shards and max(finished.values()) == 1, "a shard was made twice"
 
 

@@ -31,9 +31,9 @@ class Project:
             shutil.copy(ROOT / name, self.root / name)
         self.environment = root / "it's an environment (2)"
         (self.environment / "bin").mkdir(parents=True)
-        (self.environment / "honey.stamp").write_text(install.digest())
+        (self.environment / "honey.stamp").write_text(install.digest(), encoding="utf-8")
         python = self.environment / "bin/python"
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
         python.chmod(0o755)
 
     def notebook(self, name: str, *cells: str) -> None:
@@ -192,7 +192,7 @@ def test_bench_runs_one_or_all(project):
     folder = project.root / "tests/bench"
     folder.mkdir(parents=True)
     for name in ("memory", "speed"):
-        (folder / f"bench_{name}.py").write_text(f"print('{name}')")
+        (folder / f"bench_{name}.py").write_text(f"print('{name}')", encoding="utf-8")
     assert project.make("bench", "WHAT=speed").stdout == "speed\n"
     assert sorted(project.make("bench").stdout.split()) == ["memory", "speed"]
 

@@ -51,7 +51,7 @@ def run_stage(home: Path, stage: str) -> subprocess.Popen:
         command,
         cwd=paths.ROOT,
         env=ENVIRONMENT | {"HONEY_HOME": str(home)},
-        text=True,
+        encoding="utf-8",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -92,11 +92,11 @@ def test_every_stage_leaves_figures_with_their_tables_and_provenance(smoke_run):
     for name in names:
         for kind in ("pdf", "csv", "json"):
             assert (figures / f"{name}.{kind}").stat().st_size > 0
-        record = json.loads((figures / f"{name}.json").read_text())
+        record = json.loads((figures / f"{name}.json").read_text(encoding="utf-8"))
         assert (record["profile"], record["command"]) == ("smoke", "make reproduce PROFILE=smoke")
     statistics = pd.read_csv(smoke_run / "statistics.csv")
     assert list(statistics) == ["analysis", "statistic", "group", "term", "value"]
-    page = (smoke_run / "report/index.html").read_text()
+    page = (smoke_run / "report/index.html").read_text(encoding="utf-8")
     assert page.index("Findings") < page.index("student_accuracy.png")
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
@@ -105,7 +105,7 @@ def displayed(run: Path) -> list[tuple[str, str, str]]:
     """Notebook, cell and HTML of everything that executed notebooks display as HTML."""
     found = []
     for path in sorted((run / "notebooks").glob("[0-9]*.ipynb")):
-        for cell in json.loads(path.read_text())["cells"]:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 html = "".join(output.get("data", {}).get("text/html", []))
                 found.append((path.stem, cell.get("id", ""), html))
@@ -119,7 +119,7 @@ def test_no_displayed_table_is_empty_and_no_package_warns(smoke_run):
         body = re.search(r"<tbody>(.*)</tbody>", html, re.S)
         assert body and "<td" in body[1], f"{notebook} {cell} displays an empty table"
     for path in sorted((smoke_run / "notebooks").glob("*.ipynb")):
-        for cell in json.loads(path.read_text())["cells"]:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             streams = [output.get("name") for output in cell.get("outputs", [])]
             assert "stderr" not in streams, (path.stem, cell["source"])
 
@@ -139,7 +139,7 @@ def test_a_finished_run_is_not_run_again_and_that_is_said_soon(smoke_run):
         ["make", "reproduce", "PROFILE=smoke"],
         cwd=paths.ROOT,
         env=ENVIRONMENT | {"PYTHON": sys.executable},
-        text=True,
+        encoding="utf-8",
         capture_output=True,
     )
     assert done.stdout.startswith("Nothing to run"), done.stdout + done.stderr
@@ -156,7 +156,9 @@ def test_killed_while_texts_are_written_it_goes_on(home, smoke_run):
     assert not (run / "stages/01_generation.json").exists()
     assert finish(home, "02") == ["01_generation"]
     again = run / "01_generation/texts.csv"
-    assert again.read_text() == (smoke_run / "01_generation/texts.csv").read_text()
+    assert again.read_text(encoding="utf-8") == (smoke_run / "01_generation/texts.csv").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_killed_while_students_are_trained_it_goes_on(home, smoke_run):

@@ -25,7 +25,8 @@ STOP = re.compile(
 def splits() -> dict[str, list[dict]]:
     return {
         split: [
-            json.loads(line) for line in (paths.MINICQA / f"{split}.jsonl").read_text().splitlines()
+            json.loads(line)
+            for line in (paths.MINICQA / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
         ]
         for split in minicqa.SIZES
     }
@@ -129,7 +130,7 @@ def test_choices_alone_say_nothing(splits):
 
 def test_second_reader_agrees(splits):
     """Every answer was confirmed by a reader who did not know the key."""
-    with open(paths.MINICQA / "second_reader.csv", newline="") as file:
+    with open(paths.MINICQA / "second_reader.csv", encoding="utf-8", newline="") as file:
         answers = {row["id"]: row["answer"] for row in csv.DictReader(file)}
     for rows in splits.values():
         for row in rows:

@@ -147,7 +147,7 @@ def test_pins_of_the_real_files():
 
 
 def test_pins_are_those_of_the_raw_data(shared):
-    theirs = json.loads((shared / "published" / "SOURCES.json").read_text())
+    theirs = json.loads((shared / "published" / "SOURCES.json").read_text(encoding="utf-8"))
     ours = release.read_sources()
     assert [ours[key] for key in ("repository", "commit")] == [
         theirs["repository"],

@@ -26,7 +26,9 @@ CODE = (
 
 def write(folder, split, rows):
     folder.mkdir(exist_ok=True)
-    (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / f"{split}.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def sizes(found):
@@ -148,7 +150,7 @@ def test_bad_rows_and_files_are_sentences(tmp_path):
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(UserError, match=r"test\.jsonl is missing; the folder needs"):
         splits.load(settings, seed=5)
-    (tmp_path / "train.jsonl").write_text("{")
+    (tmp_path / "train.jsonl").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"train\.jsonl line 1 is not JSON \(Expecting"):
         splits.load(settings, seed=6)
 
@@ -311,7 +313,7 @@ def test_real_client_ends_in_a_sentence(how, hub, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CODE],
         cwd=paths.ROOT,
-        text=True,
+        encoding="utf-8",
         capture_output=True,
         env={**os.environ, **settings, "HONEY_HOME": str(tmp_path), "HF_HOME": str(tmp_path)},
         timeout=300,

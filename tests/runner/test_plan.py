@@ -32,8 +32,8 @@ def test_sizes_are_those_of_the_source(tmp_path):
     assert sizes(name="esnli", source="published") == {"train": 9884, "dev": 1099, "test": 9824}
     assert sizes(name="esnli", test=50)["test"] == 50 and sizes(name="esnli")["train"] == 494430
     row = '{"qid": "%s", "question": "Is it?", "answer": true}\n'
-    (tmp_path / "train.jsonl").write_text("".join(row % i for i in range(20)))
-    (tmp_path / "test.jsonl").write_text("".join(row % f"t{i}" for i in range(3)))
+    (tmp_path / "train.jsonl").write_text("".join(row % i for i in range(20)), encoding="utf-8")
+    (tmp_path / "test.jsonl").write_text("".join(row % f"t{i}" for i in range(3)), encoding="utf-8")
     assert sizes(name="strategyqa", source=f"folder:{tmp_path}") == {
         "train": 18,
         "dev": 2,
@@ -78,7 +78,8 @@ def test_counterfactuals_are_counted_by_each_questions_choices(tmp_path):
                 )
                 + "\n"
                 for i in range(count)
-            )
+            ),
+            encoding="utf-8",
         )
     settings = profile.load("paper").model_copy(
         update={"task": profile.TaskSettings(name="commonsenseqa", source=f"folder:{tmp_path}")}

@@ -18,7 +18,7 @@ STAGE = "05_human_study"
 def write_copy(name: str, text: str) -> None:
     """An executed notebook that printed a text."""
     nb = nbformat.v4.new_notebook(metadata={"honey": {"wall_seconds": 61, "commit": "abc"}})
-    output = nbformat.v4.new_output("stream", name="stdout", text=text)
+    output = nbformat.v4.new_output("stream", name="stdout", encoding="utf-8")
     code = nbformat.v4.new_code_cell("print()", outputs=[output])
     nb.cells = [nbformat.v4.new_markdown_cell("# Ratings & more\n\nText"), code]
     files.write_text(paths.RUNS / f"smoke/notebooks/{name}.ipynb", nbformat.writes(nb))
@@ -41,14 +41,14 @@ def run(tmp_path, monkeypatch):
 
 def test_the_page(run):
     index = report.build(profile.load("smoke"))
-    page = index.read_text()
+    page = index.read_text(encoding="utf-8")
     assert f'<a href="{STAGE}.html">{STAGE}</a></td><td>Ratings &amp; more</td>' in page
     assert "<td>1m01s</td>" in page and "<b>Of &lt;it&gt;</b>" in page and "make 05" in page
     assert "<td>a &lt; b</td>\n      <td>0.123</td>\n      <td></td>" in page
     address = "../../../../figures/smoke/a%20figure.png"
     assert f'src="{address}"' in page and "width: 220px" in page
     assert (index.parent / address.replace("%20", " ")).is_file()
-    copy = (index.parent / f"{STAGE}.html").read_text()
+    copy = (index.parent / f"{STAGE}.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;bold&lt;/b&gt;" in copy and "<b>bold" not in copy
     assert not re.search(r'(src|href)="(https?:)?//', page + copy)
 
@@ -66,11 +66,14 @@ def test_nothing_is_written_twice_and_only_what_changed(run, monkeypatch):
     before = index.stat().st_mtime_ns
     assert report.build(settings).stat().st_mtime_ns == before and converted == [STAGE]
     record = paths.FIGURES / "smoke/a figure.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"title": "Another"}))
-    assert "Another" in report.build(settings).read_text() and converted == [STAGE]
+    record.write_text(
+        json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"title": "Another"}),
+        encoding="utf-8",
+    )
+    assert "Another" in report.build(settings).read_text(encoding="utf-8") and converted == [STAGE]
     write_copy("06_tradeoff", "x")
     write_copy(f"{STAGE}.failed", "x")
-    page = report.build(settings).read_text()
+    page = report.build(settings).read_text(encoding="utf-8")
     assert converted == [STAGE, "06_tradeoff"] and f"{STAGE} did not finish the last time" in page
     for path in run.glob(f"notebooks/{STAGE}*"):
         path.unlink()

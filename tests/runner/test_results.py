@@ -155,9 +155,9 @@ def test_the_hash_is_of_all_that_was_written():
 
 @pytest.mark.parametrize("name", results.collected())
 def test_readme_shows_what_the_collected_files_say(name):
-    readme = (paths.ROOT / "README.md").read_text() + (
+    readme = (paths.ROOT / "README.md").read_text(encoding="utf-8") + (
         results.home("x").parent / "README.md"
-    ).read_text()
+    ).read_text(encoding="utf-8")
     found = results.tables(results.load(name))
     for table in (found["summary"], found["verdicts"]):
         assert table.empty or replication.markdown(table) in readme, f"make figures PROFILE={name}"

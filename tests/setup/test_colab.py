@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from lib.setup import colab
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = (ROOT / "lib" / "requirements.txt").read_text()
+REQUIREMENTS = (ROOT / "lib" / "requirements.txt").read_text(encoding="utf-8")
 PINNED = {
     canonicalize_name(name): version
     for name, version in re.findall(r"^(?:# no-deps: )?([\w.-]+)==(\S+)", REQUIREMENTS, re.M)
@@ -83,7 +83,9 @@ def calls(monkeypatch):
         assert command[:5] == [sys.executable, "-m", "pip", "install", "--quiet"]
         calls.pip.append(command[5:])
         if "--constraint" in command:
-            calls.held = Path(command[command.index("--constraint") + 1]).read_text()
+            calls.held = Path(command[command.index("--constraint") + 1]).read_text(
+                encoding="utf-8"
+            )
         return calls.code
 
     monkeypatch.setattr(subprocess, "call", call)

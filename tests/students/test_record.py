@@ -42,7 +42,7 @@ def test_a_card_says_what_the_student_is_and_names_a_base_that_the_hub_knows(
     files.write_csv(tmp_path / "history.csv", history)
     record.write_card(tmp_path, profile.load("smoke"), student, RECORD)
     assert ModelCard.load(tmp_path / "README.md").data.base_model == base
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert f"`{reference}`" in text and "9,000 parameters" in text
     assert "minicqa with revised explanations (method MT)" in text.replace("\n", " ")
     assert "| predict | 0.3 | 1.5000 |\n| explain | 0.7 | 2.5000 |" in text

@@ -14,7 +14,7 @@ def test_a_damaged_checkpoint_is_removed(tmp_path, capsys):
         record = {"files": {"model.safetensors": digest}}
         files.write_json(weights.with_name("checkpoint.json"), record)
     (tmp_path / "checkpoint-10" / "checkpoint.json").unlink()
-    (tmp_path / "checkpoint-4" / "model.safetensors").write_text("xx")
+    (tmp_path / "checkpoint-4" / "model.safetensors").write_text("xx", encoding="utf-8")
     assert train.last_checkpoint(tmp_path) == (tmp_path / "checkpoint-2", 2)
     said = capsys.readouterr().out
     assert "checkpoint-10 is not whole" in said and "checkpoint-4 is not whole" in said

@@ -75,7 +75,7 @@ def make_file(key, plan=1, **changes):
 
 def put(folder, name, content):
     text = content if isinstance(content, str) else json.dumps(content)
-    (folder / f"{name}.json").write_text(text)
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def ingest(folder):

@@ -113,14 +113,17 @@ def test_build_writes_page_and_key_and_keeps_every_key(run, capsys):
     command = ["build", "cpu", "--participants", "10"]
     page.main([*command, "--questions", "30"])
     folder = paths.RUNS / "cpu" / "survey"
-    html, key = (folder / "index.html").read_text(), json.loads((folder / "key.json").read_text())
+    html, key = (
+        (folder / "index.html").read_text(encoding="utf-8"),
+        json.loads((folder / "key.json").read_text(encoding="utf-8")),
+    )
     assert key["profile"] == "cpu" and key["methods"] == list(PAPER_ARMS)
     assert "120 items by 4 methods, 3% with a right answer, 10 plans of 12 items" in (
         capsys.readouterr().out
     )
     page.main([*command, "--kind", "errors"])
     assert "10 plans of 16 items" in capsys.readouterr().out
-    assert (folder / "index.html").read_text() == html
+    assert (folder / "index.html").read_text(encoding="utf-8") == html
     page.main([*command, "--questions", "30", "--seed", "1"])
     keys = answers.built_keys()
     assert len(keys) == 3 and keys[key["survey"]] == key

@@ -222,7 +222,9 @@ def test_a_comment_changes_no_key_and_a_worked_example_does(make, monkeypatch, t
 
     first = keys()
     copy = tmp_path / "commented.py"
-    copy.write_text(Path(prompt.__file__).read_text() + "# a comment\n")
+    copy.write_text(
+        Path(prompt.__file__).read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8"
+    )
     spec = importlib.util.spec_from_file_location("lib.teacher.commented", copy)
     commented = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, commented)  # its dataclasses look themselves up
@@ -230,11 +232,11 @@ def test_a_comment_changes_no_key_and_a_worked_example_does(make, monkeypatch, t
     monkeypatch.setattr(texts, "prompt", commented)
     monkeypatch.setattr(paths, "PROMPTS", shutil.copytree(paths.PROMPTS, tmp_path / "prompts"))
     path = paths.PROMPTS / "minicqa.yaml"
-    path.write_text(path.read_text() + "# a comment\n")
+    path.write_text(path.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
     assert keys() == first
     shown = make().prefixes[0].examples[0]["explanation"]
-    assert path.read_text().count(shown) == 1
-    path.write_text(path.read_text().replace(shown, "So it is."))
+    assert path.read_text(encoding="utf-8").count(shown) == 1
+    path.write_text(path.read_text(encoding="utf-8").replace(shown, "So it is."), encoding="utf-8")
     changed = [before != after for before, after in zip(first, keys(), strict=True)]
     assert changed == [True, True, False, False]  # a worked critique shows the draft instead
 
@@ -255,7 +257,7 @@ def test_manifest_tells_counts_hash_model_prompts_and_decoding(make):
     made = make()
     written = made.write("explanation")
     (path,) = paths.TEXTS.glob("explanation-*/manifest.json")
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     assert manifest["records"] == len(written) == 25 and manifest["shards"] == 4
     settings = manifest["settings"]
     assert len(settings["prompts"]) == 64 and settings["sha256"]
@@ -299,6 +301,6 @@ def test_a_full_disk_in_mid_run_is_a_sentence_and_the_rest_is_written_later(make
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):
-    (tmp_path / "texts").write_text("a file where a folder should be")
+    (tmp_path / "texts").write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(UserError, match="Cannot write .*settings.json: .*make the folder writable"):
         make().write("explanation")
