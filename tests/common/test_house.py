@@ -131,7 +131,7 @@ def test_only_heavy_libraries_are_imported_inside_functions(path):
     assert {name.split(".")[0] for name in names} <= HEAVY
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@pytest.mark.parametrize("path", [*MODULES, *LIB.parent.glob("tests/**/*.py")], ids=name_of)
 def test_text_is_utf8_whatever_the_locale(path):
     """Ruff's PLW1514 says so only where it knows what is called."""
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
