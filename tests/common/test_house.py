@@ -136,10 +136,12 @@ def test_text_is_utf8_whatever_the_locale(path):
     """Ruff's PLW1514 says so only where it knows what is called."""
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(call, ast.Call):
-            said = {argument.arg for argument in call.keywords}
+            said = {argument.arg: ast.unparse(argument.value) for argument in call.keywords}
             name = ast.unparse(call.func)
             plain = "." in name and not name.startswith("files.")
-            asks = plain and name.endswith((".read_text", ".write_text")) or "text" in said
+            asks = (
+                plain and name.endswith((".read_text", ".write_text")) or said.get("text") == "True"
+            )
             assert not asks or "encoding" in said, f"{name_of(path)}:{call.lineno} {name}"
 
 

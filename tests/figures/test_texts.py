@@ -30,7 +30,7 @@ def long():
     )
     after = before.assign(
         kind="revision",
-        encoding="utf-8",
+        text=["A."] * 5 + ["B."] * 15,
         characters=before["characters"] + 30,
         mentions_other_choices=before["mentions_other_choices"] + 0.25,
     )

@@ -18,7 +18,7 @@ STAGE = "05_human_study"
 def write_copy(name: str, text: str) -> None:
     """An executed notebook that printed a text."""
     nb = nbformat.v4.new_notebook(metadata={"honey": {"wall_seconds": 61, "commit": "abc"}})
-    output = nbformat.v4.new_output("stream", name="stdout", encoding="utf-8")
+    output = nbformat.v4.new_output("stream", name="stdout", text=text)
     code = nbformat.v4.new_code_cell("print()", outputs=[output])
     nb.cells = [nbformat.v4.new_markdown_cell("# Ratings & more\n\nText"), code]
     files.write_text(paths.RUNS / f"smoke/notebooks/{name}.ipynb", nbformat.writes(nb))
