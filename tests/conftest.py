@@ -1,6 +1,8 @@
 """Fixtures of all tests."""
 
 import os
+import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +35,35 @@ def smoke_run() -> Path:
         ["make", "reproduce", "PROFILE=smoke"],
         cwd=ROOT,
         env={k: v for k, v in os.environ.items() if "MAKE" not in k} | {"PYTHON": sys.executable},
-        text=True,
+        encoding="utf-8",
         capture_output=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return paths.RUNS / "smoke"
+
+
+@pytest.fixture(scope="session")
+def spiece(tmp_path_factory) -> Path:
+    """A tiny T5 whose tokenizer is a spiece.model alone, as old checkpoints have it; it knows
+    letters, digits, comma and full stop."""
+    import sentencepiece
+
+    from lib.models import checkpoints
+
+    folder, source = tmp_path_factory.mktemp("spiece"), checkpoints.fetch("tiny:t5")
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    text = (paths.MINICQA / "train.jsonl").read_text(encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(re.findall(r"[A-Z0-9][\w ,.]{8,}", text)),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=500,  # and 100 extra ids
+        required_chars=string.ascii_letters + string.digits + ".,",
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+        minloglevel=2,
+    )  # fmt: skip
+    (folder / "spiece.vocab").unlink()
+    return folder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lib.common import files, methods, paths, profile
 from lib.common.errors import UserError
 from lib.common.profile import EvaluationSettings, Profile, TaskSettings
 from lib.common.progress import Progress
-from lib.evaluation.extraction import extract, is_right
+from lib.evaluation.extraction import ANSWER, extract, is_right
 from lib.models import checkpoints, likelihood
 from lib.models.batching import by_length
 from lib.models.decoding import Decoder
@@ -45,14 +45,16 @@ def predictions(
     writes), correct; and the student's arm, size and seed.
 
     What it wrote and the most likely choices are kept in ``04_evaluation/students``, named by
-    student, dataset and evaluation settings; not by how texts are read, so that another rule
-    reaches all of them. ``other``: another dataset, of which no explanations are asked.
+    student, its files, dataset and evaluation settings; not by how texts are read, so that another
+    rule reaches all of them. ``other``: another dataset, of which no explanations are asked.
     """
     questions = splits.load(other or settings.task, settings.seed)["test"]
     chosen = settings.evaluation.model_dump(
         mode="json", include={"batch_size", "answer_tokens", "explanation_tokens", "explained"}
     )
-    key = files.key_of([chosen, [[q.id, q.question, q.choices, q.answer] for q in questions]])
+    weights = files.read_json(folder / "student.json", grid.NOTEBOOK)["files"]
+    asked = [[q.id, q.question, q.choices, q.answer] for q in questions]
+    key = files.key_of([chosen, weights, asked])
     name = f"{folder.name}-{other.name}-{key}" if other else f"{folder.name}-{key}"
     path = profile.run_folder(settings) / "04_evaluation" / "students" / f"{name}.parquet"
     if not path.is_file():
@@ -110,7 +112,11 @@ def _write(
         texts[objective] = generate(
             model, tokenizer, inputs[objective], limit, chosen.batch_size, progress
         )
-    said, reasons = texts[answering], texts.get(explaining, [])[: chosen.explained]
+    said = [
+        restore(text, q.choices, checkpoints.written(tokenizer, list(q.choices)))
+        for text, q in zip(texts[answering], questions, strict=True)
+    ]
+    reasons = texts.get(explaining, [])[: chosen.explained]
     leads = [f"{without_answer(text)} " if answering == "factual" else "" for text in said]
     return pd.DataFrame(
         {
@@ -123,6 +129,16 @@ def _write(
             "likeliest": likeliest(model, tokenizer, inputs[answering], questions, leads),
         }
     )
+
+
+def restore(text: str, choices: tuple[str, ...], written: list[str]) -> str:
+    """A student's answer with the choice in full that its tokenizer writes without what its
+    vocabulary lacks; ``written``: the choices as it writes them."""
+    given = extract(text, written)
+    if given is None or extract(text, choices) == given:
+        return text
+    *_, answer = ANSWER.finditer(text)
+    return f"{text[: answer.end()].rstrip()} {choices[given]}."
 
 
 def token_limit(objective: str, chosen: EvaluationSettings) -> int:

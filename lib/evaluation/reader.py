@@ -64,7 +64,7 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
         return predictions.head(0).reindex(columns=[*predictions, *FOUND])
     ids = predictions["id"].unique()[: settings.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
-    columns = ["id", "arm", "size", "seed", "answered", "explanation"]
+    columns = ["id", "question", "choices", "arm", "size", "seed", "answered", "explanation"]
     key = files.key_of([checkpoints.identity(name), table[columns].astype(str).values.tolist()])
     path = profile.run_folder(settings) / "04_evaluation" / "reader" / f"{key}.parquet"
     if not path.is_file():

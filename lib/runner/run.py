@@ -7,6 +7,7 @@ when every cell has succeeded; after a failure the copy as far as it came stands
 """
 
 import argparse
+import itertools
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from lib.common.progress import duration
 from lib.models import checkpoints
 from lib.questions import splits
 from lib.runner import plan, report, stages
+from lib.students import objectives
 from lib.teacher import prompt
 
 # jsonschema, which nbformat needs, would compile a grammar of URIs for 1 s at its import; it does
@@ -55,15 +57,59 @@ class ThisPython(AsyncKernelManager):
 
 def check(settings: Profile) -> None:
     """UserError for what is wrong in a profile's models, questions and prompts: said now, not when
-    they are loaded."""
-    for reference in settings.models:
-        checkpoints.check(reference)
+    they are loaded. Models of the hub that are not here yet are checked when they have come."""
+    here = {name: checkpoints.check(name) for name in settings.models}
+    here = {name: model for name, model in here.items() if model}
+    asked = []
     for task in (settings.task, *settings.evaluation.also):
         if splits.files_of(task.name, task.source):
-            splits.load(task, settings.seed)
+            asked += [q for part in splits.load(task, settings.seed).values() for q in part]
     if settings.teacher.source == "generate":
         texts = prompt.read(settings.task.name)
         prompt.prefixes(texts, settings.teacher.shots, 1, settings.seed)
+        if asked and settings.teacher.model in here and settings.teacher.engine == "local":
+            check_teacher(settings, *here[settings.teacher.model])
+    chosen = settings.evaluation
+    for name in {student.model for student in settings.students} & {*here}:
+        model, tokenizer = here[name]
+        objectives.check_choices(tokenizer, asked, name)
+        new = 0 if model.config.is_encoder_decoder else chosen.explanation_tokens
+        inputs = [objectives.source("explain", q) for q in asked]
+        advice = "lower evaluation.explanation_tokens or choose another student."
+        check_positions(name, model, tokenizer, inputs, new, advice)
+
+
+def check_teacher(settings: Profile, model, tokenizer) -> None:
+    """UserError for a teacher that cannot read its prompts (without the texts to be written)."""
+    from lib.teacher import teacher, texts  # they load torch
+
+    name, limits = settings.teacher.model, settings.teacher.max_new_tokens
+    if model.config.is_encoder_decoder:
+        raise UserError(f"The teacher {name} is an encoder-decoder; choose a causal model.")
+    corpus, chat = texts.Corpus(settings), teacher.uses_chat(settings.teacher, tokenizer)
+    for kind in ("explanation", "revision"):
+        prompts = [p for batch in corpus.batches(kind) for p in corpus.prompts(kind, batch, {})]
+        prompts.sort(key=lambda p: len(p.tail) + sum(map(len, itertools.chain(*p.head))))
+        try:
+            rendered = [prompt.render(p, tokenizer, chat) for p in prompts[-20:]]
+        except Exception as error:  # a template fails in words of its own
+            raise UserError(
+                f"The chat template of {name} does not take our turns ({error}); set teacher.chat "
+                "to false or choose another teacher."
+            ) from None
+        advice = "lower teacher.shots or choose another teacher."
+        check_positions(name, model, tokenizer, rendered, getattr(limits, kind), advice)
+
+
+def check_positions(name, model, tokenizer, texts: list[str], new: int, advice: str) -> None:
+    """UserError unless a model has positions for each text and so many new tokens."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = sorted(texts, key=len)[-20:] or [""]
+    need = max(map(len, tokenizer(longest)["input_ids"])) + new
+    if positions and need > positions:
+        raise UserError(
+            f"{name} has {positions} positions, but reads and writes up to {need} tokens; {advice}"
+        )
 
 
 def find(name: str) -> str:

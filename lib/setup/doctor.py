@@ -82,7 +82,7 @@ def withheld(reference: str, hub: str) -> str:
     from huggingface_hub.errors import GatedRepoError
 
     name, _, revision = reference.removeprefix("hub:").partition("@")
-    if huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision):
+    if huggingface_hub.try_to_load_from_cache(name, "config.json", paths.MODELS / "hub", revision):
         return ""
     if hub:
         return f"the model hub for {name}"

@@ -185,8 +185,8 @@ def record_table(trained: list[tuple[Student, Path]]) -> pd.DataFrame:
 def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path]]:
     """The students of ``record_table`` with their folders.
 
-    UserError if one is missing or was trained under other settings than the profile's now (or,
-    where notebook 02's table is at hand, on other pairs than its texts give). Reads no weights.
+    UserError if one is missing or was trained under other settings or from another checkpoint than
+    the profile's now (or, where notebook 02's table is at hand, on other pairs than it gives).
     """
     path = profile.run_folder(settings) / "02_critique_revision" / "teacher.parquet"
     texts = pd.read_parquet(path) if path.is_file() else None
@@ -200,7 +200,7 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
                 f"The student {student.label} is not trained; run {NOTEBOOK} with profile "
                 f"'{settings.name}' first."
             )
-        now = settings_key(settings, student)
+        now = settings_key(settings, student) | checkpoints.identity(student.model.model)
         if texts is not None:
             lesson = (student.name, student.seed)  # students of all sizes learn the same
             if lesson not in data:
@@ -209,8 +209,9 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
         key = files.read_json(folder / "student.json", NOTEBOOK)["key"]
         if key | now != key:
             raise UserError(
-                f"The student {student.label} was trained under other settings or on other texts "
-                f"than the profile's now; run {NOTEBOOK} with profile '{settings.name}' again."
+                f"The student {student.label} was trained under other settings, from another "
+                f"checkpoint or on other texts than the profile's now; run {NOTEBOOK} with "
+                f"profile '{settings.name}' again."
             )
         found.append((student, folder))
     return found

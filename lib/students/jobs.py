@@ -24,7 +24,8 @@ from lib.common.errors import UserError, command_line
 from lib.common.profile import Profile
 from lib.common.progress import Progress
 from lib.models import checkpoints
-from lib.students import grid, record
+from lib.questions import splits
+from lib.students import grid, objectives, record
 from lib.students.grid import Home
 
 
@@ -86,7 +87,8 @@ def train_one(settings: Profile, home: Home) -> None:
     )  # transformers' Trainer: seconds, and it talks if not quiet
 
     working = folder.with_name(f".working-{folder.name}")
-    working.mkdir(parents=True, exist_ok=True)
+    with files.writing(working):
+        working.mkdir(parents=True, exist_ok=True)
     with _locked(home) if first else contextlib.nullcontext():
         if grid.is_whole(folder):  # meanwhile finished by another process
             return
@@ -97,6 +99,7 @@ def train_one(settings: Profile, home: Home) -> None:
         empty = sum(source.endswith("Rationale: ") for source in inputs)
         if empty and first:
             print(f"{student.label} | {empty} counterfactual rationales are empty texts")
+        check_texts(settings, home, first)
         weights = grid.objective_weights(settings, student)
         training = settings.training_of(student.variant)
         summary = train(student, training, weights, home.pairs, working)
@@ -115,12 +118,34 @@ def train_one(settings: Profile, home: Home) -> None:
             if path.suffix in (".safetensors", ".json") and path.name[0] != "."
         }
         files.write_json(working / "student.json", summary)
+        files.usual_modes(working)
         working.rename(folder)
+
+
+def check_texts(settings: Profile, home: Home, tell: bool) -> None:
+    """UserError if the student cannot tell a question's choices apart; ``tell`` prints how many of
+    its texts it cannot write in full."""
+    from transformers import AutoTokenizer
+
+    student = home.student
+    tokenizer = AutoTokenizer.from_pretrained(checkpoints.fetch(student.model.model))
+    asked = splits.load(settings.task, settings.seed)
+    objectives.check_choices(tokenizer, [q for part in asked.values() for q in part], student.label)
+    pairs = [pair for rows in home.pairs["train"].values() for pair in rows]
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+    count, characters = objectives.lost(tokenizer, texts)
+    if count and tell:
+        lacks = f"; it lacks {characters}" if characters else ""
+        told = f"its tokenizer changes {count} of {len(texts)} inputs and targets{lacks}"
+        print(f"{student.label} | {told}", flush=True)
 
 
 @contextlib.contextmanager
 def _locked(home: Home) -> Iterator[None]:
-    with open(home.folder.with_name(f".lock-{home.folder.name}"), "w", encoding="utf-8") as lock:
+    path = home.folder.with_name(f".lock-{home.folder.name}")
+    with files.writing(path):
+        lock = open(path, "w", encoding="utf-8")  # noqa: SIM115
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,7 +3,9 @@
 import random
 from dataclasses import dataclass
 
+from lib.common.errors import UserError
 from lib.common.methods import OBJECTIVES
+from lib.models import checkpoints
 from lib.questions.question import Question
 
 TAGS = {
@@ -88,3 +90,27 @@ PAIRS = {  # objective -> rationale in the input, and target
     "factual": factual,
     "counterfactual": counterfactual,
 }
+
+
+def check_choices(tokenizer, questions: list[Question], model: str) -> None:
+    """UserError if a model would write two choices of a question as one text, since neither its
+    answers nor their likelihoods would tell them apart."""
+    choices = list(dict.fromkeys(choice for q in questions for choice in q.choices))
+    written = dict(zip(choices, checkpoints.written(tokenizer, choices), strict=True))
+    for question in questions:
+        first: dict[str, str] = {}
+        for choice in question.choices:
+            other = first.setdefault(written[choice], choice)
+            if other.split() != choice.split():
+                raise UserError(
+                    f"Question {question.id}: the tokenizer of {model} writes '{other}' and "
+                    f"'{choice}' as one text, '{written[choice]}'; choose another student or take "
+                    "the question out."
+                )
+
+
+def lost(tokenizer, texts: list[str]) -> tuple[int, str]:
+    """How many texts the tokenizer changes, and characters that it lacks."""
+    said = checkpoints.written(tokenizer, texts)
+    changed = [(a, b) for a, b in zip(texts, said, strict=True) if " ".join(a.split()) != b]
+    return len(changed), " ".join(sorted({c for text, b in changed for c in {*text} - {*b}}))

@@ -134,6 +134,7 @@ class Diary(TrainerCallback):
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             hashes = {path.name: files.sha256_file(path) for path in sorted(folder.iterdir())}
             files.write_json(folder / "checkpoint.json", {"files": hashes})
+            files.usual_modes(self.folder)  # perhaps another user goes on
 
 
 def last_checkpoint(folder: Path) -> tuple[Path | None, int]:

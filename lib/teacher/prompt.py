@@ -8,11 +8,12 @@ import random
 import re
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from lib.common import files, paths
 from lib.common.errors import UserError
-from lib.questions.question import Question, lettered
+from lib.questions.question import Question, Row, Text, index_of, lettered, words
 
-FIELDS = ("question", "choices", "answer", "explanation", "draft", "critique", "revision")
 KINDS = ("explanation", "counterfactual", "critique", "revision")
 INSTRUCTION = "give the reason in one or two sentences"
 
@@ -22,6 +23,18 @@ TAG = r"(?i:[<\[◁]\|?{}(?:\w+:)?(?:think|thinking|thoughts?|reasoning|scratchp
 OPENING, CLOSING = TAG.format("(?:start_|begin_of_)?"), TAG.format("(?:/|end_|end_of_)")
 # But tabs and line breaks; halves of characters that a server cut are surrogates.
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+
+
+class Example(Row):
+    """A worked example of a dataset's file."""
+
+    question: Text
+    choices: list[Text]
+    answer: Text
+    explanation: Text
+    draft: Text
+    critique: Text
+    revision: Text
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Prompt:
 class Prefix:
     """What a group of questions shares: worked examples in an order, two adjectives, requests."""
 
-    examples: list[dict]  # with FIELDS
+    examples: list[dict]  # of Example
     adjectives: list[str]
     requests: list[dict]  # the pair (critique, revision) that each example answers
 
@@ -52,12 +65,15 @@ def read(dataset: str) -> dict:
     texts = files.read_yaml(paths.PROMPTS / "common.yaml") | files.read_yaml(path)
     texts["examples"] = texts.get("examples") or []
     for number, example in enumerate(texts["examples"], 1):
-        missing = [field for field in FIELDS if field not in example]
-        if missing:
+        try:
+            Example.model_validate(example)
+            index_of(example["answer"], example["choices"])
+        except ValueError as error:
+            reason = words(error) if isinstance(error, ValidationError) else str(error)
             raise UserError(
-                f"{paths.shown(path)}: worked example {number} lacks {missing[0]}; write it "
-                "as in minicqa.yaml."
-            )
+                f"{paths.shown(path)}: worked example {number}: {reason}; write it as in "
+                "minicqa.yaml, texts in quotes."
+            ) from None
     return texts
 
 

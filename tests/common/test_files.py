@@ -19,8 +19,21 @@ def test_write_is_atomic_and_keeps_identical_files(tmp_path):
     files.write_text(path, "one")
     assert path.stat().st_mtime_ns == before - 10**9
     files.write_text(path, "two")
-    assert path.read_text() == "two"
+    assert path.read_text(encoding="utf-8") == "two"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"], "no temporary file is left"
+
+
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_mode_that_umask_gives(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        files.write_text(tmp_path / "a.txt", "one")
+        (tmp_path / "b").touch(0o600)  # as safetensors leaves its files
+        files.usual_modes(tmp_path)
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
 
 
 def test_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path, monkeypatch):
@@ -34,7 +47,7 @@ def test_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path, monkeypatch):
         UserError, match=r"Cannot write .*a\.txt: No space left on device; free space"
     ):
         files.write_text(path, "new")
-    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    assert path.read_text(encoding="utf-8") == "old" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_key_changes_with_any_setting():
@@ -46,7 +59,7 @@ def test_json_lines_name_the_line_that_is_broken(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes('\ufeff{"a": "x\u2028\x85y"}\r\n\n[2]'.encode())
     assert files.read_jsonl(path) == {1: {"a": "x\u2028\x85y"}, 3: [2]}
-    path.write_text('{"a": 1}\n\n{"a": \n')
+    path.write_text('{"a": 1}\n\n{"a": \n', encoding="utf-8")
     with pytest.raises(UserError, match="a.jsonl line 3 is not JSON .Expecting value."):
         files.read_jsonl(path)
     path.write_bytes(b'{"a": "\xe9"}')
@@ -60,7 +73,7 @@ def test_broken_yaml_is_a_sentence(tmp_path):
         ("a: [", "not valid YAML near line 1"),
         ("- a", "expected 'key: value' lines"),
     ):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match=f"a.yaml: {sentence}"):
             files.read_yaml(path)
 
@@ -68,7 +81,7 @@ def test_broken_yaml_is_a_sentence(tmp_path):
 def test_broken_json_names_its_maker(tmp_path):
     with pytest.raises(UserError, match="is missing; run notebook 3 first"):
         files.read_json(tmp_path / "a.json", "notebook 3")
-    (tmp_path / "a.json").write_text('{"a": 1,')
+    (tmp_path / "a.json").write_text('{"a": 1,', encoding="utf-8")
     with pytest.raises(UserError, match="is damaged .* run notebook 3 again"):
         files.read_json(tmp_path / "a.json", "notebook 3")
 

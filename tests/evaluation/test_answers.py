@@ -1,10 +1,14 @@
 """What students write, what is kept of it, and how it is read and shown."""
 
+import dataclasses
+import json
+
 import pandas as pd
 import pytest
 
 from lib.common import files, paths, profile
 from lib.evaluation import answers, transfer
+from lib.questions import splits
 from lib.students import grid, jobs
 from lib.students.model import load_student
 from lib.teacher.texts import write_explanations
@@ -87,6 +91,42 @@ def test_a_new_way_of_reading_reaches_what_is_kept(run, monkeypatch):
     old = {"answered": pd.array([0] * len(table), dtype="Int64"), "correct": True}
     files.write_parquet(path, table.assign(**old, explanation="They bark."))  # as older files were
     pd.testing.assert_frame_equal(answers.predictions(settings, student, folder), now)
+
+
+def test_answers_belong_to_the_weights_and_questions(run, monkeypatch):
+    settings, trained = run
+    student, folder = grid.finished(settings, trained)[0]
+    path, asked = folder / "student.json", []
+    monkeypatch.setattr(answers, "_write", lambda *given: asked.append(given) or 1 / 0)
+    answers.predictions(settings, student, folder)
+    assert not asked
+    record = path.read_bytes()
+    files.write_json(path, json.loads(record) | {"files": {"model.safetensors": "other"}})
+    with pytest.raises(ZeroDivisionError):
+        answers.predictions(settings, student, folder)
+    path.write_bytes(record)
+    questions = splits.load(settings.task, settings.seed)
+    first = dataclasses.replace(questions["test"][0], question="Another?")
+    questions["test"] = [first, *questions["test"][1:]]
+    monkeypatch.setattr(splits, "load", lambda *_: questions)
+    with pytest.raises(ZeroDivisionError):
+        answers.predictions(settings, student, folder)
+
+
+@pytest.mark.parametrize(
+    "text, restored",
+    [
+        ("So the answer is a b.", "So the answer is a < b."),
+        ("Less. So the answer is A b", "Less. So the answer is a < b."),
+        ("So the answer is c.", "So the answer is c."),
+        ("So the answer is (A).", "So the answer is (A)."),
+        ("So the answer is .", "So the answer is <>."),
+        ("a b", "a b"),
+    ],
+)
+def test_a_choice_that_the_tokenizer_cannot_write_is_restored(text, restored):
+    found = answers.restore(text, ("a < b", "c", "<>"), ["a b", "c", ""])
+    assert found == restored
 
 
 def test_answers_in_words():

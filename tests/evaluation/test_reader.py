@@ -166,5 +166,13 @@ def test_readings_belong_to_their_rows(monkeypatch, tmp_path):
     settings = profile.load("smoke")
     first = reader.readings(settings, predictions)
     assert list(first["id"]) == ["a", "c"]
-    assert reader.readings(settings, predictions).equals(first), "read from disk"
+    monkeypatch.setattr(reader, "read", None)  # from now on only what is kept
+    assert reader.readings(settings, predictions).equals(first)
+    for column in ("question", "choices", "explanation", "answered"):
+        other = predictions.assign(**{column: predictions[column][::-1].to_numpy()})
+        with pytest.raises(TypeError):
+            reader.readings(settings, other)
+    monkeypatch.setattr(checkpoints, "identity", lambda reference: {"model": "another"})
+    with pytest.raises(TypeError):
+        reader.readings(settings, predictions)
     assert reader.reader_table(first)["mean"].notna().any()

@@ -1,6 +1,7 @@
 """lib.runner.run: what is left, printed and returned when notebooks succeed, fail or stop."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from lib.common import files, paths, profile
 from lib.common.errors import UserError
+from lib.models import checkpoints
 from lib.runner import report, run, stages
 from lib.teacher import prompt
 
@@ -79,7 +81,9 @@ def test_a_run_then_only_what_changed_then_the_report(write, tmp_path, capsys):
     assert str(tmp_path) not in json.dumps([nb.metadata["papermill"], made])
 
     page = tmp_path / "data/runs/smoke/report" / f"{SIX}.html"
-    assert "&lt;b&gt;six&lt;/b&gt;" in page.read_text() and "<b>six" not in page.read_text()
+    assert "&lt;b&gt;six&lt;/b&gt;" in page.read_text(
+        encoding="utf-8"
+    ) and "<b>six" not in page.read_text(encoding="utf-8")
     written = page.stat().st_mtime_ns
     write(FIVE, cell, "print(2)")
     run.main(["smoke"])
@@ -145,7 +149,7 @@ def test_a_failure_after_a_success_keeps_the_copy_but_does_not_count(write, tmp_
     with pytest.raises(SystemExit, match="^Mend this.$"):
         run.main(["smoke"])
     assert built(tmp_path) == [f"{FIVE}.failed.ipynb", f"{FIVE}.ipynb"]
-    page = report.build(profile.load("smoke")).read_text()
+    page = report.build(profile.load("smoke")).read_text(encoding="utf-8")
     assert f"{FIVE} did not finish the last time" in page
 
 
@@ -170,7 +174,7 @@ run.main(["smoke"])"""
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         preexec_fn=hears,
     ) as process:
         assert "begun\n" in iter(process.stdout.readline, "")
@@ -199,3 +203,56 @@ def test_what_is_wrong_in_a_profile_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setattr(prompt, "read", lambda task: {"examples": []})
     with pytest.raises(UserError, match="0 worked examples; lower it or write more."):
         run.check(smoke)
+
+
+LIMITS = {"max_position_embeddings": 300}
+
+
+@pytest.fixture
+def local(tmp_path):
+    """Function that copies a tiny model, with other settings in its config, and names it."""
+
+    def copy(name: str, **config) -> str:
+        folder = shutil.copytree(checkpoints.fetch(f"tiny:{name}"), tmp_path / name)
+        path = folder / "config.json"
+        path.write_text(
+            json.dumps(json.loads(path.read_text(encoding="utf-8")) | config), encoding="utf-8"
+        )
+        return f"local:{folder}"
+
+    return copy
+
+
+def test_a_student_or_teacher_that_does_not_fit_is_said_before_anything_runs(local, spiece):
+    smoke = profile.load("smoke")
+    teacher = smoke.teacher.model_copy(update={"model": local("llama", **LIMITS)})
+    run.check(changed(smoke, model=local("t5")))
+    with pytest.raises(
+        UserError, match="has 300 positions, but reads and writes up to .* lower te"
+    ):
+        run.check(smoke.model_copy(update={"teacher": teacher}))
+    long = smoke.evaluation.model_copy(update={"explanation_tokens": 300})
+    small = changed(smoke, model=teacher.model)
+    run.check(small)
+    with pytest.raises(UserError, match="lower evaluation.explanation_tokens or choose another st"):
+        run.check(small.model_copy(update={"evaluation": long}))
+    teacher = smoke.teacher.model_copy(update={"model": f"local:{spiece}"})
+    with pytest.raises(UserError, match="is an encoder-decoder; choose a causal model"):
+        run.check(smoke.model_copy(update={"teacher": teacher}))
+
+
+def test_questions_that_a_student_cannot_tell_apart_are_said(spiece, tmp_path):
+    smoke = profile.load("smoke")
+    choices = {"label": ["A", "B"], "text": ["a < b", "a > b"]}
+    for split in ("train", "test"):
+        rows = [
+            {"id": f"{split}{i}", "question": "Which?", "choices": choices, "answerKey": "A"}
+            for i in range(40)
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    task = profile.TaskSettings(name="minicqa", source=f"folder:{tmp_path}")
+    mine = smoke.model_copy(update={"task": task})
+    run.check(mine)
+    with pytest.raises(UserError, match="writes 'a < b' and 'a > b' as one text, 'a b'; choose an"):
+        run.check(changed(mine, model=f"local:{spiece}"))

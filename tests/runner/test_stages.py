@@ -42,7 +42,7 @@ TABLES = {
 
 def write(path, text="x"):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def write_notebook(name: str, code: str) -> None:
@@ -157,9 +157,9 @@ def test_nothing_is_run_twice_and_everything_at_first(empty):
 def test_a_changed_file_makes_its_readers_out_of_date(finished, path, runs, perhaps):
     path = paths.ROOT / path
     path.parent.mkdir(exist_ok=True)
-    text = path.read_text() if path.is_file() else ""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
     harmless = text.replace('["', '["# changed\\n') if path.suffix == ".ipynb" else f"{text}\n# a"
-    path.write_text(harmless)
+    path.write_text(harmless, encoding="utf-8")
     states, name = finished.states(), stages.name_of(path)
     assert [n for n, state in states.items() if state == f"runs: {name} changed"] == runs.split()
     assert [n for n, s in states.items() if s.startswith("runs if the")] == perhaps.split()
@@ -168,9 +168,11 @@ def test_a_changed_file_makes_its_readers_out_of_date(finished, path, runs, perh
 
 def test_outputs_that_jupyterlab_saves_in_a_notebook_change_nothing(finished):
     path = stages.notebook("04_evaluation")
-    saved = json.loads(path.read_text()) | {"metadata": {"kernelspec": {"name": "mine"}}}
+    saved = json.loads(path.read_text(encoding="utf-8")) | {
+        "metadata": {"kernelspec": {"name": "mine"}}
+    }
     saved["cells"][0] |= {"outputs": ["1"], "execution_count": 3}
-    path.write_text(json.dumps(saved))
+    path.write_text(json.dumps(saved), encoding="utf-8")
     assert finished.states() == {}
 
 
@@ -196,7 +198,7 @@ def test_without_a_whole_record_a_stage_counts_as_not_run(finished, text):
     path = finished.records.path("05_human_study")
     path.unlink()
     if text:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     assert finished.states() == {"05": "runs: not run yet, or not to its end"}
 
 
@@ -234,10 +236,11 @@ def test_ones_own_questions_and_models(finished, settings):
         "01", "02", "03", "04",
     ]  # fmt: skip
     write(own / "test.jsonl")
-    write(small / "model.safetensors", "changed")
-    assert [n for n, s in mine.states().items() if s == f"runs: local:{small} changed"] == [
-        "03", "04",
-    ]  # fmt: skip
+    for name in ("model.safetensors", "tokenizer.json", "chat_template.jinja"):
+        mine.run(*stages.STAGES)
+        write(small / name, "changed")
+        told = [n for n, s in mine.states().items() if s == f"runs: local:{small} changed"]
+        assert told == ["03", "04"], name
 
 
 def test_tables_that_come_out_the_same_let_the_others_rest(finished):
@@ -261,7 +264,7 @@ def test_a_parameter_counts_as_an_input(finished):
 
 
 def test_the_record_lists_tables_with_and_figures_without_hashes(finished):
-    record = json.loads(finished.records.path("03_training").read_text())
+    record = json.loads(finished.records.path("03_training").read_text(encoding="utf-8"))
     x = files.sha256_bytes(b"x")
     assert record["outputs"] == {
         "data/runs/smoke/03_training/students.csv": x,

