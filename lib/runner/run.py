@@ -7,7 +7,6 @@ when every cell has succeeded; after a failure the copy as far as it came stands
 """
 
 import argparse
-import itertools
 import logging
 import os
 import re
@@ -59,53 +58,57 @@ def check(settings: Profile) -> None:
     """UserError for what is wrong in a profile's models, questions and prompts: said now, not when
     they are loaded. Models of the hub that are not here yet are checked when they have come."""
     here = {name: checkpoints.check(name) for name in settings.models}
-    here = {name: model for name, model in here.items() if model}
     asked = []
     for task in (settings.task, *settings.evaluation.also):
         if splits.files_of(task.name, task.source):
             asked += [q for part in splits.load(task, settings.seed).values() for q in part]
     if settings.teacher.source == "generate":
-        texts = prompt.read(settings.task.name)
-        prompt.prefixes(texts, settings.teacher.shots, 1, settings.seed)
-        if asked and settings.teacher.model in here and settings.teacher.engine == "local":
-            check_teacher(settings, *here[settings.teacher.model])
-    chosen = settings.evaluation
-    for name in {student.model for student in settings.students} & {*here}:
-        model, tokenizer = here[name]
-        objectives.check_choices(tokenizer, asked, name)
-        new = 0 if model.config.is_encoder_decoder else chosen.explanation_tokens
-        inputs = [objectives.source("explain", q) for q in asked]
-        advice = "lower evaluation.explanation_tokens or choose another student."
-        check_positions(name, model, tokenizer, inputs, new, advice)
+        check_teacher(settings, here.get(settings.teacher.model))
+    new = settings.evaluation.explanation_tokens
+    advice = "lower evaluation.explanation_tokens or choose another student."
+    for name in dict.fromkeys(student.model for student in settings.students):
+        if here[name]:
+            objectives.check_choices(here[name][1], asked, name)
+            inputs = [objectives.source("explain", question) for question in asked]
+            check_positions(name, *here[name], inputs, new, advice)
 
 
-def check_teacher(settings: Profile, model, tokenizer) -> None:
-    """UserError for a teacher that cannot read its prompts (without the texts to be written)."""
-    from lib.teacher import teacher, texts  # they load torch
-
-    name, limits = settings.teacher.model, settings.teacher.max_new_tokens
+def check_teacher(settings: Profile, here: tuple | None) -> None:
+    """UserError for a dataset's file, and for a teacher (if it is ``here``) that cannot read
+    prompts about a worked example."""
+    chosen, texts = settings.teacher, prompt.read(settings.task.name)
+    prefixes = prompt.prefixes(texts, chosen.shots, chosen.prefixes, settings.seed)
+    if not here or not texts["examples"]:
+        return
+    model, tokenizer = here
     if model.config.is_encoder_decoder:
-        raise UserError(f"The teacher {name} is an encoder-decoder; choose a causal model.")
-    corpus, chat = texts.Corpus(settings), teacher.uses_chat(settings.teacher, tokenizer)
-    for kind in ("explanation", "revision"):
-        prompts = [p for batch in corpus.batches(kind) for p in corpus.prompts(kind, batch, {})]
-        prompts.sort(key=lambda p: len(p.tail) + sum(map(len, itertools.chain(*p.head))))
+        raise UserError(f"The teacher {chosen.model} is an encoder-decoder; choose a causal model.")
+    case, request = texts["examples"][0], texts["requests"][0]
+    prompts = {
+        "explanation": [prompt.explain(case, prefix) for prefix in prefixes],
+        "revision": [prompt.revise(case, request, prefix, True) for prefix in prefixes],
+    }
+    chat = prompt.uses_chat(chosen.chat, tokenizer)
+    advice = "lower teacher.shots or choose another teacher."
+    for kind, asked in prompts.items():
         try:
-            rendered = [prompt.render(p, tokenizer, chat) for p in prompts[-20:]]
+            rendered = [prompt.render(one, tokenizer, chat) for one in asked]
         except Exception as error:  # a template fails in words of its own
             raise UserError(
-                f"The chat template of {name} does not take our turns ({error}); set teacher.chat "
-                "to false or choose another teacher."
+                f"The chat template of {chosen.model} does not take our turns ({error}); set "
+                "teacher.chat to false or choose another teacher."
             ) from None
-        advice = "lower teacher.shots or choose another teacher."
-        check_positions(name, model, tokenizer, rendered, getattr(limits, kind), advice)
+        new = getattr(chosen.max_new_tokens, kind)
+        check_positions(chosen.model, model, tokenizer, rendered, new, advice)
 
 
 def check_positions(name, model, tokenizer, texts: list[str], new: int, advice: str) -> None:
     """UserError unless a model has positions for each text and so many new tokens."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     longest = sorted(texts, key=len)[-20:] or [""]
-    need = max(map(len, tokenizer(longest)["input_ids"])) + new
+    need = max(map(len, tokenizer(longest)["input_ids"]))
+    if not model.config.is_encoder_decoder:  # its output counts from 0
+        need += new
     if positions and need > positions:
         raise UserError(
             f"{name} has {positions} positions, but reads and writes up to {need} tokens; {advice}"

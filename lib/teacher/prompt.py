@@ -159,6 +159,11 @@ def _turn(case: dict, *lines: str) -> str:
     return "\n".join([f"Question: {case['question']}", f"Choices: {choices}", *lines])
 
 
+def uses_chat(wanted: bool | None, tokenizer) -> bool:
+    """The profile's choice, else whether the checkpoint has a chat template."""
+    return bool(tokenizer.chat_template) if wanted is None else wanted
+
+
 def render(prompt: Prompt, tokenizer, chat: bool) -> str:
     """The prompt as one string: through the checkpoint's chat template, or as plain text.
 

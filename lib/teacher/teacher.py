@@ -25,7 +25,7 @@ class Teacher:
         model, self.tokenizer = checkpoints.load(
             checkpoints.fetch(settings.model), settings.precision
         )
-        self.chat = uses_chat(settings, self.tokenizer)
+        self.chat = prompt.uses_chat(settings.chat, self.tokenizer)
         self.decoder = decoding.Decoder(model, self.tokenizer)
 
     def texts(self, prompts: list[prompt.Prompt], limit: int) -> list[str]:
@@ -33,11 +33,6 @@ class Teacher:
         rendered = [prompt.render(p, self.tokenizer, self.chat) for p in prompts]
         texts = self.decoder.texts(rendered, limit, f"{prompt.OPENING}|{prompt.CLOSING}")
         return [prompt.clean(text) for text in texts]
-
-
-def uses_chat(settings, tokenizer) -> bool:
-    """The profile's choice, else whether the checkpoint has a chat template."""
-    return bool(tokenizer.chat_template) if settings.chat is None else settings.chat
 
 
 class ServerTeacher:

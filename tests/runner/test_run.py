@@ -239,6 +239,11 @@ def test_a_student_or_teacher_that_does_not_fit_is_said_before_anything_runs(loc
     teacher = smoke.teacher.model_copy(update={"model": f"local:{spiece}"})
     with pytest.raises(UserError, match="is an encoder-decoder; choose a causal model"):
         run.check(smoke.model_copy(update={"teacher": teacher}))
+    folder = Path(small.students[0].model.removeprefix("local:"))
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}", encoding="utf-8")
+    teacher = teacher.model_copy(update={"model": f"local:{folder}"})
+    with pytest.raises(UserError, match="does not take our turns .no.; set teacher.chat to false"):
+        run.check(smoke.model_copy(update={"teacher": teacher}))
 
 
 def test_questions_that_a_student_cannot_tell_apart_are_said(spiece, tmp_path):

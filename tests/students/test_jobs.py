@@ -1,12 +1,16 @@
 """Jobs without training: which student, how many at a time, on which GPU."""
 
+import re
+
 import pandas as pd
 import pytest
 import torch
 
-from lib.common import profile
+from lib.common import paths, profile
 from lib.common.errors import UserError
+from lib.evaluation import answers
 from lib.students import grid, jobs
+from tests.students.examples import teacher_table
 
 
 @pytest.fixture
@@ -56,3 +60,22 @@ def test_students_side_by_side_share_out_cores_and_gpus(
     monkeypatch.setattr(jobs.subprocess, "run", Done)
     jobs.run_side_by_side(smoke, [0, 1, 2, 3], 2)
     assert [given[str(number)] for number in range(4)] == expected and threads == {"3"}
+
+
+def test_a_student_whose_tokenizer_is_sentencepiece_learns_and_answers(
+    smoke, spiece, monkeypatch, tmp_path, capsys
+):
+    """Characters that it cannot write are said before it trains."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    model = smoke.students[0].model_copy(update={"model": f"local:{spiece}"})
+    few = smoke.training.model_copy(update={"steps": 2, "checkpoint_every": None})
+    update = {"students": [model], "seeds": [0], "arms": ["MT:Unrevised"], "training": few}
+    settings = smoke.model_copy(update=update)
+    texts = teacher_table(settings).assign(explanation="It is < 5.")
+    table = jobs.train_all(settings, texts)
+    line = r"its tokenizer changes (\d+) of (\d+) inputs and targets; it lacks (.*)"
+    told = re.search(line, capsys.readouterr().out)
+    assert "<" in told[3] and 0 < int(told[1]) < int(told[2])
+    (trained,) = grid.finished(settings, table)
+    found = answers.predictions(settings, *trained)
+    assert len(found) == 10 and found["likeliest"].between(0, 4).all()

@@ -145,7 +145,7 @@ def test_no_server(pauses):
 )
 def test_chat_template_where_there_is_one_unless_the_profile_says_otherwise(template, wanted, used):
     tokenizer = SimpleNamespace(chat_template=template)
-    assert teacher.uses_chat(SimpleNamespace(chat=wanted), tokenizer) == used
+    assert prompt.uses_chat(wanted, tokenizer) == used
 
 
 def test_thinking_is_switched_off_and_what_is_thought_nevertheless_left_out(monkeypatch):
