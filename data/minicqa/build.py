@@ -1,4 +1,4 @@
-"""MiniCQA's splits from its groups: ``python -m data.minicqa.build`` writes data/minicqa/*.jsonl."""
+"""MiniCQA's splits from its groups: ``python -m data.minicqa.build`` writes the .jsonl files."""
 
 import argparse
 import json

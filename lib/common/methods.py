@@ -10,7 +10,7 @@ PAPER_ARMS = ("CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised"
 def methods(
     alpha: float = 0.5, beta: float = 0.5, gamma: float = 0.5, cf_loss: str = "weighted"
 ) -> dict[str, dict[str, float]]:
-    """Every method as a table: objective -> weight of its mean token loss. A new method is a new line.
+    """Every method as a table: objective -> weight of its mean token loss. A new one is a line.
 
     MT: Hsieh et al. 2023 (Distilling Step-by-Step); CF: Wang et al. 2023 (SCOTT); MT+CF: Hendriks
     et al. 2025. alpha: predict within MT; beta: factual within CF; gamma: MT within MT+CF.
@@ -26,7 +26,7 @@ def methods(
 
 
 def weights(method: str, **how: float | str) -> dict[str, float]:
-    """The objectives of one method with their weights (see ``methods``), without those of weight 0."""
+    """The objectives of one method with their weights (see ``methods``); none of weight 0."""
     table = methods(**how)
     if method not in table:
         raise UserError(f"There is no method '{method}'; choose one of {', '.join(table)}.")

@@ -84,8 +84,9 @@ class StudentModel(Settings):
 class TrainingSettings(Settings):
     """How every student is trained (steps and batches count questions).
 
-    ``alpha``, ``beta``, ``gamma`` (between 0 and 1), ``cf_loss``, ``factual_from``, ``wrong_choice``
-    and ``tags``: see lib.students.objectives. ``share``: the part of the train questions that is used.
+    ``alpha``, ``beta``, ``gamma`` (between 0 and 1) and ``cf_loss``: see lib.common.methods;
+    ``factual_from``, ``wrong_choice`` and ``tags``: see lib.students.objectives. ``share``: the
+    part of the train questions that is used.
     """
 
     steps: int = Field(gt=0)
@@ -113,7 +114,8 @@ class EvaluationSettings(Settings):
 
     Students explain the first ``explained`` test questions (null = all).
     ``reader``: the model that reads the explanations of the first ``reader_questions`` questions
-    (lib.evaluation.reader); none takes a local teacher. ``also``: other tasks that every student answers.
+    (lib.evaluation.reader); none takes a local teacher. ``also``: other tasks that every student
+    answers.
     """
 
     batch_size: int = Field(64, gt=0)
@@ -221,7 +223,7 @@ class Profile(Settings):
 
     @property
     def models(self) -> list[str]:
-        """References of all models that a run loads: teacher (unless a server has it), students, reader."""
+        """All models that a run loads: teacher (unless a server has it), students, reader."""
         teacher = self.teacher.model if self.teacher.engine == "local" else None
         wanted = [teacher, *(s.model for s in self.students), self.evaluation.reader]
         return [name for name in dict.fromkeys(wanted) if name]
@@ -300,7 +302,7 @@ def parse(path: Path) -> Profile:
 
 
 def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
-    """The file's settings; what it does not say, but its name, comes from the one it ``extends``."""
+    """The file's settings; what it does not say (but its name) is that of what it ``extends``."""
     raw, children = files.read_yaml(path), (*children, path.stem)
     parent = raw.pop("extends", None)
     if parent is None:

@@ -42,7 +42,10 @@ def some(row, count):
     return [row | ({key: f"{row[key]}{i}"} if key else {}) for i in range(count)]
 
 
-def strategyqa(folder, train, test=({"qid": "t", "question": "x?", "answer": True},), **more):
+YES = {"qid": "t", "question": "x?", "answer": True}
+
+
+def strategyqa(folder, train, test=(YES,), **more):
     """The task of a folder with these rows."""
     for split, rows in {"train": train, "test": test, **more}.items():
         write(folder, split, rows)

