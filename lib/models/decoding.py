@@ -5,6 +5,8 @@ computed once and attended to by all rows without being copied (each layer multi
 queries with one prefix); only each prompt's own tokens and new tokens are kept per row.
 """
 
+import contextlib
+import functools
 import re
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ import torch
 from transformers import AttentionInterface
 
 from lib.models.batching import common_prefix
+from lib.models.forward import logits_at, mask
 
 NAME = "shared_prefix"
 
@@ -49,12 +52,15 @@ class RowCache:
         self.rows = {layer: (k[index], v[index]) for layer, (k, v) in self.rows.items()}
 
 
-def attention(module, query, key, value, attention_mask, scaling, row_cache, **_):
+def attention(module, query, key, value, attention_mask, scaling, row_cache, **others):
     """Exact attention over the shared prefix and each row's own tokens, in one softmax.
 
     query [rows, heads, new, size]; key, value [rows, key heads, used, size];
     attention_mask additive [rows, 1, new, used]. Returns ([rows, new, heads, size], None).
     """
+    for name in ("softcap", "s_aux", "position_bias"):  # what else families do to their scores
+        if others.get(name) is not None:
+            raise NotImplementedError(f"decoding does not know the attention's {name}")
     rows, heads, new, size = query.shape
     groups = heads // key.shape[1]
     grouped = query.reshape(rows, key.shape[1], groups * new, size)
@@ -81,6 +87,48 @@ def attention(module, query, key, value, attention_mask, scaling, row_cache, **_
 AttentionInterface.register(NAME, attention)
 
 
+@contextlib.contextmanager
+def shared_prefixes(model):
+    """Within it the model attends by ``attention``; yields False where its family can not (its code
+    does not go through transformers' interface), which leaves it as it is."""
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield model.config._attn_implementation == NAME
+    finally:
+        model.set_attn_implementation(usual)
+
+
+def next_logits(model, ids, visible, offset: int, cache: RowCache) -> torch.Tensor:
+    """Logits [rows, vocabulary] of what follows ``ids`` [rows, new].
+
+    ``visible`` [rows, used + new]: what is no padding; ``offset``: tokens in the shared prefix.
+    """
+    ids, visible = ids.to(model.device), visible.to(model.device)
+    new, total = ids.shape[1], visible.shape[1]
+    positions = (visible.cumsum(1) - 1).clamp(min=0)[:, total - new :] + offset
+    causal = torch.ones(new, total, dtype=torch.bool, device=model.device).tril(total - new)
+    logits = logits_at(
+        model,
+        (slice(None), -1),
+        input_ids=ids,
+        attention_mask=mask(model, causal[None] & visible[:, None]),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        row_cache=cache,
+    )
+    cache.used = total
+    return logits
+
+
+def read_prefix(model, tokens: tuple[int, ...]) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values of a prefix by layer, for ``RowCache.prefix``."""
+    cache, ids = RowCache(len(tokens)), torch.tensor([tokens])
+    next_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), 0, cache)
+    return {layer: (keys[0], values[0]) for layer, (keys, values) in cache.rows.items()}
+
+
 class Decoder:
     """A causal LM ready for greedy decoding of prompts that may share a prefix.
 
@@ -89,44 +137,9 @@ class Decoder:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
-        self.model.set_attn_implementation(NAME)
         texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
         self.newline = torch.tensor(["\n" in text for text in texts], device=model.device)
-        self._prefix_tokens: list[int] = []
-        self._prefix: dict = {}
-
-    @torch.inference_mode()
-    def read_prefix(self, tokens: list[int]) -> dict:
-        """Keys and values of the prefix per layer; the last prefix read is kept."""
-        if tokens != self._prefix_tokens:
-            cache = RowCache(len(tokens))
-            self._forward(
-                torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.bool), 0, cache
-            )
-            self._prefix = {layer: (k[0], v[0]) for layer, (k, v) in cache.rows.items()}
-            self._prefix_tokens = list(tokens)
-        return self._prefix
-
-    def _forward(self, ids, visible, offset: int, cache: RowCache) -> torch.Tensor:
-        """Last hidden state [rows, size] of ``ids`` [rows, new]; ``visible`` [rows, used + new]."""
-        device, dtype = self.model.device, self.model.dtype
-        ids, visible = ids.to(device), visible.to(device)
-        new, total = ids.shape[1], visible.shape[1]
-        positions = (visible.cumsum(1) - 1).clamp(min=0)[:, total - new :] + offset
-        causal = torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
-        allowed = causal[None] & visible[:, None]
-        mask = torch.zeros(allowed.shape, dtype=dtype, device=device)
-        mask.masked_fill_(~allowed, torch.finfo(dtype).min)
-        hidden = self.model.base_model(
-            input_ids=ids,
-            attention_mask=mask[:, None],
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            row_cache=cache,
-        ).last_hidden_state
-        cache.used = total
-        return hidden[:, -1]
+        self.read_prefix = functools.lru_cache(maxsize=1)(functools.partial(read_prefix, model))
 
     @torch.inference_mode()
     def decode(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
@@ -135,24 +148,27 @@ class Decoder:
         A row ends at end-of-sequence, at ``limit`` new tokens or at the first line break after its
         first text; ended rows leave the batch.
         """
+        with shared_prefixes(self.model) as shares:
+            return self._decode(prompts, limit, shares and len(prompts) > 1)
+
+    def _decode(self, prompts: list[list[int]], limit: int, shares: bool) -> list[list[int]]:
         # every row keeps a token of its own
-        shared = common_prefix([row[:-1] for row in prompts]) if len(prompts) > 1 else 0
+        shared = common_prefix([row[:-1] for row in prompts]) if shares else 0
         own = [prompt[shared:] for prompt in prompts]
         width = max(map(len, own))
         cache = RowCache(width + limit)
         if shared:
-            cache.prefix = self.read_prefix(prompts[0][:shared])
+            cache.prefix = self.read_prefix(tuple(prompts[0][:shared]))
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in own])
         visible = torch.tensor([[False] * (width - len(row)) + [True] * len(row) for row in own])
         visible = visible.to(self.model.device)
-        head = self.model.get_output_embeddings()
         ends = torch.tensor(sorted(self._ends()), device=self.model.device)
         alive = torch.arange(len(prompts), device=self.model.device)
         begun = torch.zeros(len(prompts), dtype=torch.bool, device=self.model.device)
         texts: list[list[int]] = [[] for _ in prompts]
         for _ in range(limit):
-            token = head(self._forward(ids, visible, shared, cache)).argmax(-1)
+            token = next_logits(self.model, ids, visible, shared, cache).argmax(-1)
             is_line = self.newline[token.clamp(max=len(self.newline) - 1)]
             over = torch.isin(token, ends) | (is_line & begun)
             begun = begun | ~is_line

@@ -5,6 +5,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lib.common.progress import Progress
 from lib.models.batching import by_length, common_prefix
+from lib.models.forward import branches_seen, logits_at, mask
 
 
 @torch.inference_mode()
@@ -24,8 +25,6 @@ def option_scores(
     """
     score = _seq2seq if model.config.is_encoder_decoder else _causal
     scores: list[list[float]] = [[] for _ in prompts]
-    if not model.config.is_encoder_decoder:
-        model.set_attn_implementation("sdpa")  # takes a mask of any shape
     for rows in by_length(prompts, batch_size):
         batch = score(model, [prompts[i] for i in rows], [options[i] for i in rows])
         for i, of_options in zip(rows, batch, strict=True):
@@ -45,42 +44,33 @@ def _causal(model, prompts, options) -> list[list[float]]:
     shared = [common_prefix([option[:-1] for option in row]) for row in options]
     begun = [p + row[0][:k] for p, row, k in zip(prompts, options, shared, strict=True)]
     rests = [[option[k:] for option in row] for row, k in zip(options, shared, strict=True)]
-    width = max(len(p) + sum(len(o) - 1 for o in row) for p, row in zip(begun, rests, strict=True))
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    positions = torch.zeros_like(ids)
-    allowed = torch.eye(width, dtype=torch.bool).repeat(len(prompts), 1, 1)
-    wanted, labels, sizes = [], [], []
+    wanted, labels, sizes, ids, branch, position = [], [], [], [], [], []
     for i, (prompt, row) in enumerate(zip(begun, rests, strict=True)):
         end = len(prompt)
-        ids[i, :end] = torch.tensor(prompt)
-        positions[i, :end] = torch.arange(end)
-        allowed[i, :end, :end] = torch.ones(end, end, dtype=torch.bool).tril()
         wanted += [(i, k) for k in range(end - shared[i] - 1, end - 1)]
         labels += prompt[end - shared[i] :]
         sizes.append(shared[i])
-        for option in row:
+        tokens, branches, positions = list(prompt), [0] * end, list(range(end))
+        for number, option in enumerate(row, 1):
             size = len(option) - 1
-            part = slice(end, end + size)
-            ids[i, part] = torch.tensor(option[:-1], dtype=torch.long)
-            positions[i, part] = torch.arange(len(prompt), len(prompt) + size)
-            allowed[i, part, : len(prompt)] = True
-            allowed[i, part, part] = torch.ones(size, size, dtype=torch.bool).tril()
-            wanted += [(i, len(prompt) - 1), *((i, k) for k in range(end, end + size))]
+            wanted += [(i, end - 1), *((i, len(tokens) + k) for k in range(size))]
             labels += option
             sizes.append(len(option))
-            end += size
-    mask = torch.zeros(allowed.shape, dtype=model.dtype).masked_fill_(
-        ~allowed, torch.finfo(model.dtype).min
-    )
+            tokens += option[:-1]
+            branches += [number] * size
+            positions += range(end, end + size)
+        ids.append(torch.tensor(tokens))
+        branch.append(torch.tensor(branches))
+        position.append(torch.tensor(positions))
     device = model.device
-    hidden = model.base_model(
-        input_ids=ids.to(device),
-        position_ids=positions.to(device),
+    logits = logits_at(
+        model,
+        tuple(torch.tensor(wanted, device=device).T),
+        input_ids=pad_sequence(ids, True, 0).to(device),
+        position_ids=pad_sequence(position, True, 0).to(device),
+        attention_mask=mask(model, branches_seen(pad_sequence(branch, True, -1).to(device))),
         use_cache=False,
-        attention_mask=mask[:, None].to(device),
-    ).last_hidden_state
-    row, column = torch.tensor(wanted, device=device).T
-    logits = model.get_output_embeddings()(hidden[row, column])
+    )
     sums = iter(_sums(logits, torch.tensor(labels, device=device), sizes))
     scores = []
     for row in options:
@@ -95,22 +85,22 @@ def _seq2seq(model, prompts, options) -> list[list[float]]:
     device = model.device
     ids = pad_sequence([torch.tensor(p) for p in prompts], True, 0).to(device)
     lengths = torch.tensor([len(p) for p in prompts], device=device)
-    mask = (torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]).long()
-    state = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+    seen = (torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]).long()
+    state = model.get_encoder()(input_ids=ids, attention_mask=seen).last_hidden_state
     owner = torch.tensor([i for i, row in enumerate(options) for _ in row], device=device)
     flat = [torch.tensor(option) for row in options for option in row]
     targets = pad_sequence(flat, True, -1).to(device)
     start = targets.new_full((len(targets), 1), model.config.decoder_start_token_id)
     inputs = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
-    logits = model(
+    logits = logits_at(
+        model,
+        targets >= 0,
         encoder_outputs=BaseModelOutput(state[owner]),
-        attention_mask=mask[owner],
+        attention_mask=seen[owner],
         decoder_input_ids=inputs,
         use_cache=False,
-    ).logits
-    sums = iter(
-        _sums(logits[targets >= 0], targets[targets >= 0], [len(option) for option in flat])
     )
+    sums = iter(_sums(logits, targets[targets >= 0], [len(option) for option in flat]))
     return [[next(sums) for _ in row] for row in options]
 
 

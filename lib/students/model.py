@@ -9,46 +9,25 @@ from torch import nn
 from lib.common.errors import UserError
 from lib.common.profile import StudentModel
 from lib.models import checkpoints
+from lib.models.forward import branches_seen, logits_at, mask
 from lib.students.data import IGNORE
 
 
-def branch_mask(branch: torch.Tensor) -> torch.Tensor:
-    """Which position sees which, [rows, 1, tokens, tokens] boolean, from the branches of
-    ``Encoder.rows``: what stands before it in the shared part and in its own branch; padding sees
-    itself alone."""
-    size = branch.shape[1]
-    before = torch.ones(size, size, dtype=torch.bool, device=branch.device).tril()
-    seen = (branch[:, None] == 0) | (branch[:, None] == branch[:, :, None])
-    seen = seen & before & (branch >= 0)[:, None] & (branch >= 0)[:, :, None]
-    return (seen | torch.eye(size, dtype=torch.bool, device=branch.device))[:, None]
-
-
 def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Logits only where there is a target: ([targets, vocabulary], [targets]), rows in order.
-
-    A hook picks the target positions before the output layer, so that the large vocabulary product
-    is not computed for prompt and padding; works for both architectures and through wrappers
-    (PEFT, data parallel), since the model's own forward is called.
-    """
+    """Logits only where there is a target: ([targets, vocabulary], [targets]), rows in order."""
     wanted = batch["labels"] != IGNORE
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    inner = getattr(model, "module", model)
     if "branch" in batch:
         inputs |= {
-            "attention_mask": branch_mask(batch["branch"]),
+            "attention_mask": mask(inner, branches_seen(batch["branch"])),
             "position_ids": batch["position"],
         }
-    inner = getattr(model, "module", model)
     if inner.config.is_encoder_decoder:
         labels = batch["labels"].masked_fill(~wanted, inner.config.pad_token_id or 0)
         start = labels.new_full((len(labels), 1), inner.config.decoder_start_token_id)
         inputs["decoder_input_ids"] = torch.cat([start, labels[:, :-1]], 1)
-    head = inner.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, args: (args[0][wanted],))
-    try:
-        logits = model(**inputs, use_cache=False).logits
-    finally:
-        hook.remove()
-    return logits, batch["labels"][wanted]
+    return logits_at(model, wanted, **inputs, use_cache=False), batch["labels"][wanted]
 
 
 def freeze_below(model: nn.Module, layers: int) -> None:

@@ -59,7 +59,6 @@ def main(count: str = "48") -> None:
         inputs, texts = [objectives.source(objective, q) for q in questions], {}
 
         def reference(inputs=inputs, limit=limit, texts=texts):
-            model.set_attn_implementation("sdpa")
             texts["reference"] = one_by_one(model, tokenizer, inputs, limit)
 
         def ours(inputs=inputs, limit=limit, texts=texts):

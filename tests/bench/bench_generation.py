@@ -77,12 +77,10 @@ def main(count: str = "48", precision: str = "float32") -> None:
         found: dict[str, list[str]] = {}
 
         def reference(rendered=rendered, limit=limit, found=found):
-            model.set_attn_implementation("sdpa")
             found["reference"] = naive(model, tokenizer, rendered, limit)
 
         def ours(rendered=rendered, limit=limit, found=found):
-            model.set_attn_implementation(decoding.NAME)
-            decoder._prefix_tokens = []
+            decoder.read_prefix.cache_clear()
             found["ours"] = shared(decoder, rendered, limit)
 
         reference(rendered[:2], 2)  # both ways warm up on two prompts

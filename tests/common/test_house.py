@@ -30,7 +30,7 @@ HEAVY = {  # what may be imported inside functions, as it takes seconds or is no
     "openai", "pooch", "google", "huggingface_hub", "papermill", "nbclient", "nbformat",
     "nbconvert", "accelerate",
 }  # fmt: skip
-TRAINER = "lib.students.train"  # subclasses transformers' Trainer, which is as heavy
+AS_HEAVY = ("lib.students.train", "lib.models.contract")  # import transformers, models of torch
 CORE = {  # what a reader must read to trust the study
     "common": "profile methods intervals",
     "models": "decoding likelihood",
@@ -127,7 +127,7 @@ def test_a_package_imports_only_what_it_may(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_heavy_libraries_are_imported_inside_functions(path):
-    names = {name for name in imports(path, inside=True) if not name.startswith(TRAINER)}
+    names = {name for name in imports(path, inside=True) if not name.startswith(AS_HEAVY)}
     assert {name.split(".")[0] for name in names} <= HEAVY
 
 

@@ -15,7 +15,6 @@ def tiny():
 
 def reference(model, prompt: list[int], limit: int, ends: set[int]) -> list[int]:
     """One prompt at a time, without a cache."""
-    model.set_attn_implementation("sdpa")
     ids, new = list(prompt), []
     with torch.inference_mode():
         for _ in range(limit):
@@ -88,9 +87,11 @@ def test_the_prefix_is_read_once(tiny, monkeypatch):
     model, tokenizer = tiny
     decoder = decoding.Decoder(model, tokenizer)
     calls = []
-    forward = decoder._forward
+    forward = decoding.next_logits
     monkeypatch.setattr(
-        decoder, "_forward", lambda ids, *rest: calls.append(ids.shape) or forward(ids, *rest)
+        decoding,
+        "next_logits",
+        lambda model, ids, *rest: calls.append(ids.shape) or forward(model, ids, *rest),
     )
     decoder.decode(PROMPTS, 1)
     decoder.decode(PROMPTS, 1)
