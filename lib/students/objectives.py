@@ -113,4 +113,5 @@ def lost(tokenizer, texts: list[str]) -> tuple[int, str]:
     """How many texts the tokenizer changes, and characters that it lacks."""
     said = checkpoints.written(tokenizer, texts)
     changed = [(a, b) for a, b in zip(texts, said, strict=True) if " ".join(a.split()) != b]
-    return len(changed), " ".join(sorted({c for text, b in changed for c in {*text} - {*b}}))
+    lacking = sorted({c for text, other in changed for c in {*text} - {*other}})
+    return len(changed), " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in lacking)
