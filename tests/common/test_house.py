@@ -157,8 +157,8 @@ def test_the_library_stays_thin():
     core = [
         LIB / package / f"{name}.py" for package, names in CORE.items() for name in names.split()
     ]
-    assert sum(lines.values()) <= 10_500
-    assert sum(lines[path] for path in core) <= 4_650
+    assert sum(lines.values()) <= 11_150
+    assert sum(lines[path] for path in core) <= 4_850
 
 
 if __name__ == "__main__":
