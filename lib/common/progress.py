@@ -1,6 +1,7 @@
 """Progress of long work as plain lines that read well in a log and in an executed notebook."""
 
 import time
+from collections.abc import Callable
 
 
 def duration(seconds: float) -> str:
@@ -14,10 +15,19 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Prints ``label done/total | rate | ETA`` at most every ``every`` seconds and at the end."""
+    """Prints ``label done/total | rate | note | ETA`` at most every ``every`` seconds and at the
+    end. ``note`` is called for each line; an empty one is left out."""
 
-    def __init__(self, label: str, total: int, unit: str = "items", every: float = 30.0):
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str = "items",
+        every: float = 30.0,
+        note: Callable[[], str] | None = None,
+    ):
         self.label, self.total, self.unit, self.every = label, total, unit, every
+        self.note = note or str
         self.done = self.skipped = 0
         self.started = self.printed = time.monotonic()
 
@@ -44,6 +54,7 @@ class Progress:
             parts.append(f"{self.skipped} found on disk")
         if self.done > self.skipped:
             parts.append(f"{rate:.3g} {self.unit}/s")
+            parts += filter(None, [self.note()])
         if self.done < self.total and rate > 0:
             parts.append(f"ETA {duration((self.total - self.done) / rate)}")
         if self.done >= self.total:

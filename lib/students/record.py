@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import re
 import resource
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ from lib.common.tables import melt_table
 from lib.students import objectives
 from lib.students.grid import Student
 
+PEAKS = {  # dense bf16 arithmetic in 10^12 a second (T4: fp16), from NVIDIA's data sheets
+    "H100 PCIe": 756, "H100 NVL": 835, "H200 NVL": 835, "H100": 989, "H200": 989, "A100": 312,
+    "L40S": 362, "L4": 121, "A10": 125, "RTX 4090": 165, "T4": 65,
+}  # fmt: skip
 CARD = """
 # {label}
 
@@ -104,3 +109,23 @@ def peak_memory_gb(device: torch.device) -> float:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def peak_flops(device: torch.device | str) -> float | None:
+    """The card's peak of dense bf16 arithmetic, operations a second; None on a CPU, on a part of a
+    card (MIG) and where the name says nothing."""
+    if torch.device(device).type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    known = (10**12 * peak for card, peak in PEAKS.items() if re.search(rf"\b{card}\b", name))
+    return None if "MIG" in name else next(known, None)
+
+
+def peak_share(
+    parameters: int, tokens_per_second: float, device: torch.device | str
+) -> float | None:
+    """Model FLOPs utilisation: 6 x parameters x tokens a second over the card's peak (0 to 1), or
+    None without one. PaLM's formula (Chowdhery et al. 2022) without its term for attention; a
+    model whose weights are partly frozen does less than that."""
+    peak = peak_flops(device)
+    return 6 * parameters * tokens_per_second / peak if peak else None

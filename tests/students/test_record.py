@@ -64,3 +64,26 @@ def test_peak_memory_is_of_the_work_since_the_reset():
     bytes_used = torch.ones(50_000_000, dtype=torch.uint8)
     assert record.peak_memory_gb(torch.device("cpu")) > before + 0.04
     del bytes_used
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-40GB", 312e12),
+        ("NVIDIA A10", 125e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("Tesla T4", 65e12),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+        ("Some other card", None),
+    ],
+)
+def test_the_share_of_a_cards_peak(monkeypatch, name, peak):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert record.peak_flops("cuda") == peak and record.peak_flops("cpu") is None
+    share = record.peak_share(134_500_000, 25_000, torch.device("cuda", 0))
+    assert share == (pytest.approx(6 * 134.5e6 * 25e3 / peak) if peak else None)
