@@ -63,41 +63,46 @@ def loss_curves(history: pd.DataFrame):
     return figure, table
 
 
-COSTS = {
-    "seconds": "Training time (minutes)",
-    "peak_memory_gb": "Peak memory (GB)",
-    "tokens_per_second": "Speed (tokens/s)",
+COSTS = {  # column -> its label, and the factor between them
+    "seconds": ("Training time (minutes)", 1 / 60),
+    "peak_memory_gb": ("Peak memory (GB)", 1),
+    "tokens_per_second": ("Speed (tokens/s)", 1),
+    "peak_share": ("Share of peak (%)", 100),
+    "padding_share": ("Padding (%)", 100),
 }
 
 
 def cost_figure(students: pd.DataFrame):
-    """What training costs: time, peak memory and speed of each arm; bars from zero, seeds as dots.
+    """What training costs: time, memory, speed, share of the card's bf16 peak and of padding by
+    arm; bars from zero, seeds as dots.
 
-    students: arm, size, seed, seconds, peak_memory_gb, tokens_per_second. Table: arm, size, cost,
-    seeds, mean, min, max in the units given (the figure shows minutes for seconds).
+    students: arm, size, seed and what there is of COSTS (shares from 0 to 1); a cost that no
+    student has is left out. Table: arm, size, cost, seeds, mean, min, max in the units given.
     """
     arms, sizes = order_arms(students["arm"]), list(dict.fromkeys(students["size"]))
-    long = students.melt(["arm", "size", "seed"], list(COSTS), "cost")
+    costs = [cost for cost in COSTS if cost in students and students[cost].notna().any()]
+    long = students.melt(["arm", "size", "seed"], costs, "cost").astype({"value": float})
     table = (
-        long.groupby(["cost", "size", "arm"], sort=False)["value"]
+        long.dropna()
+        .groupby(["cost", "size", "arm"], sort=False)["value"]
         .agg(seeds="size", mean="mean", min="min", max="max")
         .reset_index()
     )
-    table = arrange(table, {"cost": list(COSTS), "size": sizes, "arm": arms})
+    table = arrange(table, {"cost": costs, "size": sizes, "arm": arms})
     rows = [(arm, size) for size in sizes for arm in arms]
     figure, axes = plt.subplots(
-        1, len(COSTS), sharey=True, figsize=(style.DOUBLE, 0.8 + 0.2 * len(rows))
+        1, len(costs), sharey=True, figsize=(style.DOUBLE, 0.8 + 0.2 * len(rows))
     )
-    for ax, (cost, label) in zip(axes, COSTS.items(), strict=True):
-        unit = 60 if cost == "seconds" else 1
+    for ax, cost in zip(axes, costs, strict=True):
+        label, factor = COSTS[cost]
         for bar in table[table["cost"] == cost].itertuples():
             at = rows.index((bar.arm, bar.size))
-            ax.barh(at, bar.mean / unit, 0.75, **style.bar(bar.arm))
+            ax.barh(at, bar.mean * factor, 0.75, **style.bar(bar.arm))
         if students["seed"].nunique() > 1:
             at = [rows.index(row) for row in zip(students["arm"], students["size"], strict=True)]
             look = {"color": "black", "markersize": 3, "markeredgecolor": "white"}
-            ax.plot(students[cost] / unit, at, "o", markeredgewidth=0.5, **look)
+            ax.plot(students[cost].astype(float) * factor, at, "o", markeredgewidth=0.5, **look)
         ax.set_xlim(left=0)
-        ax.set_xlabel(label)
+        ax.set_xlabel(label if len(costs) < 4 else label.replace(" (", "\n("))
     name_rows(axes, [arm if len(sizes) == 1 else f"{arm}, {size}" for arm, size in rows])
     return figure, table

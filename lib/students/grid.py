@@ -25,6 +25,7 @@ NOT_IN_KEY = {
 }
 RECORD = (  # of a student's record, in notebook 03's table; inputs_cut counts targets, too
     *("steps", "best_step", "seconds", "tokens", "tokens_per_second", "peak_memory_gb"),
+    *("padding_share", "peak_share", "passes", "path"),  # blank in records of earlier commits
     *("trained_parameters", "inputs_cut", "precision", "device"),
 )
 
@@ -177,7 +178,7 @@ def record_table(trained: list[tuple[Student, Path]]) -> pd.DataFrame:
     for student, folder in trained:
         record = files.read_json(folder / "student.json", NOTEBOOK)
         row = {"arm": student.name, "size": student.model.size, "seed": student.seed}
-        row |= {name: record[name] for name in RECORD}
+        row |= {name: record.get(name) for name in RECORD}
         rows.append(row | {"folder": folder.name})
     return pd.DataFrame(rows)
 

@@ -83,7 +83,8 @@ def write_card(folder: Path, settings: Profile, student: Student, record: dict) 
 def cost_statistics(trained: pd.DataFrame) -> pd.DataFrame:
     """Cost of every student (see ``jobs.train_all``) as a long table of statistics."""
     names = trained["arm"] + " " + trained["size"] + " seed " + trained["seed"].astype(str)
-    costs = trained[["seconds", "peak_memory_gb", "tokens_per_second", "best_step"]]
+    kinds = ["seconds", "peak_memory_gb", "tokens_per_second", "best_step"]
+    costs = trained[kinds + [name for name in ("padding_share", "peak_share") if name in trained]]
     return melt_table(costs.assign(student=names), "cost", ["student"], "training")
 
 

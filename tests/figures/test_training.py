@@ -30,8 +30,10 @@ def make_history(students):
 
 @pytest.mark.parametrize("students", [make_students(), make_students(1, ("135M",), style.ARMS[:4])])
 def test_figures_are_readable(students, readable):
-    for figure, _ in (training.loss_curves(make_history(students)), training.cost_figure(students)):
-        readable(figure)
+    on_gpu = students.assign(peak_share=0.2, padding_share=0.06)
+    readable(training.loss_curves(make_history(students))[0])
+    for costs in (students, on_gpu):
+        readable(training.cost_figure(costs)[0])
 
 
 def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
@@ -66,3 +68,16 @@ def test_costs_are_means_over_seeds_and_bars_from_zero():
     assert {bar.get_width() for bar in figure.axes[0].patches} == {2.0}  # minutes
     assert (table["seeds"] == 3).all() and len(table) == 3 * 2 * len(style.ARMS)
     assert all(ax.get_xlim()[0] == 0 for ax in figure.axes)
+
+
+def test_shares_are_shown_where_students_have_them():
+    """Records of earlier commits have no shares, students on a CPU none of a card's peak."""
+    blank = {"peak_share": None, "padding_share": None}
+    for old in (make_students(), make_students().assign(**blank)):
+        assert len(training.cost_figure(old)[0].axes) == 3
+    students = make_students(seeds=1).assign(padding_share=0.06)
+    students["peak_share"] = [0.25] + [None] * (len(students) - 1)
+    figure, table = training.cost_figure(students)
+    assert [ax.get_xlabel() for ax in figure.axes[3:]] == ["Share of peak\n(%)", "Padding\n(%)"]
+    assert [bar.get_width() for bar in figure.axes[3].patches] == [25.0]
+    assert table.query("cost == 'peak_share'")["mean"].tolist() == [0.25]

@@ -56,6 +56,8 @@ def test_costs_are_a_long_table():
     assert set(table["group"]) == {"MT x seed 0"} and set(table["analysis"]) == {"training"}
     costs = {"seconds": 2, "peak_memory_gb": 3, "tokens_per_second": 4.5, "best_step": 2}
     assert table.set_index("term")["value"].to_dict() == costs
+    table = record.cost_statistics(trained.assign(padding_share=0.06, peak_share=None))
+    assert table.set_index("term")["value"].to_dict() == costs | {"padding_share": 0.06}
 
 
 def test_peak_memory_is_of_the_work_since_the_reset():
