@@ -83,7 +83,7 @@ plan: check ## say what reproduce would do: texts, trainings, downloads, and whi
 	$(RUN) lib.runner.plan "$$PROFILE"
 
 test: setup ## run the tests, the quick ones first; PART=evaluation for one folder of tests
-	$(RUN) pytest $(addprefix tests/,$(or $(PART),$(PARTS)))
+	$(RUN) pytest -n 2 --dist worksteal $(addprefix tests/,$(or $(PART),$(PARTS)))
 
 bench: setup ## measure speed and memory; WHAT=name for one benchmark
 	$(if $(filter-out all $(BENCHMARKS),$(WHAT)),\

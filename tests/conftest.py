@@ -1,11 +1,15 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests. ``make test`` runs them in two processes, of one thread each."""
 
+import fcntl
 import os
 import re
 import string
 import subprocess
 import sys
 from pathlib import Path
+
+if os.environ.get("PYTEST_XDIST_WORKER"):  # two threads each on two cores are far slower
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 import matplotlib
 import numpy as np
@@ -30,14 +34,19 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_run() -> Path:
-    """The folder data/runs/smoke with a finished run; what is out of date in it is run now."""
-    done = subprocess.run(
-        ["make", "reproduce", "PROFILE=smoke"],
-        cwd=ROOT,
-        env={k: v for k, v in os.environ.items() if "MAKE" not in k} | {"PYTHON": sys.executable},
-        encoding="utf-8",
-        capture_output=True,
-    )
+    """The folder data/runs/smoke with a finished run; what is out of date in it is run now, by one
+    of the processes of tests, while the others wait."""
+    paths.RUNS.mkdir(parents=True, exist_ok=True)
+    with open(paths.RUNS / ".smoke-of-tests", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "reproduce", "PROFILE=smoke"],
+            cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if "MAKE" not in k}
+            | {"PYTHON": sys.executable},
+            encoding="utf-8",
+            capture_output=True,
+        )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return paths.RUNS / "smoke"
 

@@ -147,20 +147,6 @@ def test_a_finished_run_is_not_run_again_and_that_is_said_soon(smoke_run):
     assert time.monotonic() - started < 10, "5 s on an idle machine"
 
 
-def test_killed_while_texts_are_written_it_goes_on(home, smoke_run):
-    """Then 02, whose inputs come out the same, is not run again."""
-    run = home / "data/runs/smoke"
-    for path in (home / "data/texts", run / "01_generation"):
-        shutil.rmtree(path)
-    kill_when(lambda: any(home.glob("data/texts/explanation-*/shard-*")), home, "01")
-    assert not (run / "stages/01_generation.json").exists()
-    assert finish(home, "02") == ["01_generation"]
-    again = run / "01_generation/texts.csv"
-    assert again.read_text(encoding="utf-8") == (smoke_run / "01_generation/texts.csv").read_text(
-        encoding="utf-8"
-    )
-
-
 def test_killed_while_students_are_trained_it_goes_on(home, smoke_run):
     run = home / "data/runs/smoke"
     students = sorted(run.glob("03_training/students/[!.]*"))

