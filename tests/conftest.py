@@ -23,6 +23,17 @@ matplotlib.use("Agg")  # draws without a screen
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Tests marked gpu are skipped where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="needs a GPU (CUDA); see make gpu"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with the authors' raw files (published/), or skip: they are not in the repository."""
