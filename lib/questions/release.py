@@ -4,10 +4,11 @@
 All come from the authors' repository at a pinned commit: data/published/sources.json names each
 file's path and SHA-256. They are kept in data/raw, never committed. The environment variable
 HONEY_SOURCE names another place with the same paths: an http(s) address, or a folder, which may
-also hold a finished ``<name>.parquet``.
+also hold a finished ``<name>.parquet``. Texts are cleaned once and kept in data/raw/cleaned.
 """
 
 import functools
+import io
 import json
 import logging
 import math
@@ -26,6 +27,7 @@ import pyarrow.parquet as pq
 from lib.common import files, paths
 from lib.common.errors import UserError, command_line
 from lib.common.progress import Progress
+from lib.questions import question
 from lib.questions.question import FINAL, describe, parse
 
 FILES = {name: f"misc/statistical_analysis/{name}.csv" for name in ("study", "experiment")}
@@ -211,11 +213,28 @@ def load(dataset: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     usable, and REASONS (several may apply to a text). What is not in data/raw is fetched.
     """
     data = describe(dataset).get("published")
-    if f"{data}-llama-{split}" not in TABLES:
+    name = f"{data}-llama-{split}"
+    if name not in TABLES:
         raise UserError(
             f"The authors published no texts for {dataset} {split}; there are train and test of "
             "commonsenseqa, strategyqa and esnli."
         )
+    code = [Path(__file__), Path(question.__file__)]  # what cleans; a change of it cleans anew
+    key = files.key_of([files.sha256_file(path) for path in (*code, *fetch(name))])
+    kept = paths.RAW / "cleaned" / f"{name}-{key}.parquet"
+    try:
+        table = pq.read_table(kept, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):  # not there, or damaged
+        table = _clean_table(data, split)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, write_page_checksum=True)
+        files.write_bytes(kept, buffer.getvalue())
+    texts = pd.DataFrame(table.to_pylist(), dtype=object).astype({"answer": int})  # None stays
+    return texts, pd.DataFrame(json.loads(table.schema.metadata[b"counts"]))
+
+
+def _clean_table(data: str, split: str) -> pa.Table:
+    """The rows of ``load``; their schema's metadata holds the counts."""
     counts = {kind: Counter() for kind in TEXTS}
 
     def take(raw: dict, kind: str, question: str, number: int = 0) -> str | None:
@@ -233,13 +252,11 @@ def load(dataset: str, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             for number in range(1, len(asked.choices) + 1)
         ]
         rows.append(row)
-    table = pd.DataFrame(
-        [
-            {"text": kind} | {name: of_kind[name] for name in ("texts", "usable", *REASONS)}
-            for kind, of_kind in counts.items()
-        ]
-    )
-    return pd.DataFrame(rows, dtype=object).astype({"answer": int}), table  # object keeps None
+    counted = [
+        {"text": kind} | {name: of_kind[name] for name in ("texts", "usable", *REASONS)}
+        for kind, of_kind in counts.items()
+    ]
+    return pa.Table.from_pylist(rows).replace_schema_metadata({"counts": json.dumps(counted)})
 
 
 def why_unusable(row: pd.Series) -> str:

@@ -335,6 +335,34 @@ def test_load_gives_questions_texts_and_counts(server):
     assert table["question"][0] == "Is it?" and table["choices"][0] == ["yes", "no"]
 
 
+def test_texts_are_cleaned_once(server, monkeypatch):
+    first = release.load("commonsenseqa", "train")
+    (kept,) = (paths.RAW / "cleaned").glob("cqa-llama-train-*.parquet")
+    whole, clean_table = kept.read_bytes(), release._clean_table
+    cleaned = []
+    monkeypatch.setattr(
+        release, "_clean_table", lambda *which: cleaned.append(which) or clean_table(*which)
+    )
+    for again, times in ((whole, 0), (whole[:-9], 1), (b"", 2), (whole.replace(b"row", b"cow"), 3)):
+        kept.write_bytes(again)  # as it is; half-written; empty; damaged
+        for a, b in zip(first, release.load("commonsenseqa", "train"), strict=True):
+            pd.testing.assert_frame_equal(a, b)
+        assert len(cleaned) == times and kept.read_bytes() == whole
+    monkeypatch.setattr(release.question, "__file__", __file__)  # other code
+    release.load("commonsenseqa", "train")
+    assert len(cleaned) == 4 and len(list(kept.parent.glob("cqa-llama-train-*"))) == 2
+
+
+def test_a_text_that_cannot_be_used_stays_none(server):
+    release.load("strategyqa", "test")
+    (kept,) = (paths.RAW / "cleaned").glob("strategyqa-llama-test-*.parquet")
+    rows = release.pq.read_table(kept)
+    lacking = rows.set_column(4, "explanation", pa.array([None, "No."]))
+    release.pq.write_table(lacking, kept)
+    table = release.load("strategyqa", "test")[0]
+    assert table["explanation"].tolist() == [None, "No."]
+
+
 def test_why_unusable():
     row = {
         "answer": 0,
