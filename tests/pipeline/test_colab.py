@@ -46,7 +46,8 @@ def colab(tmp_path_factory):
         if (ROOT / name).is_file():  # else removed, not yet committed
             (origin / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, origin / name)
-    seds = re.findall(r"^sed -i .*", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    page = (ROOT / "notebooks/COLAB.md").read_text(encoding="utf-8")
+    seds = re.findall(r"^sed -i .*", page, re.M)
     assert len(seds) == 2
     subprocess.run(["bash", "-ec", "\n".join(seds)], cwd=origin, check=True)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
@@ -96,7 +97,7 @@ def enter(code: str, folder: Path, environment: dict, profile: str = "cpu"):
     )
 
 
-def test_readme_writes_the_address_into_all_notebooks_and_its_table(colab):
+def test_two_lines_write_the_address_into_all_notebooks_and_its_table(colab):
     for notebook in sorted((colab.origin / "notebooks").glob("*.ipynb")):
         door = code_cells(notebook)[1]
         assert f"-b v1 {ADDRESS} honey" in door and len(door.splitlines()) <= 3

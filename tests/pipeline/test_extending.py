@@ -1,4 +1,4 @@
-"""README's examples of a new task, a new method and a new student, taken from README and run."""
+"""The examples of notebooks/EXTENDING.md (a new task, method, student), each run."""
 
 import io
 import json
@@ -26,17 +26,17 @@ from lib.runner import plan
 from lib.students import grid, jobs, objectives
 from lib.teacher import prompt
 
-README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (paths.NOTEBOOKS / "EXTENDING.md").read_text(encoding="utf-8")
 
 
 def example(name: str) -> str:
-    """The code of README whose first line is a comment that begins with ``name``."""
-    (found,) = re.findall(rf"^```\w+\n(# {re.escape(name)}\b.*?)^```$", README, re.M | re.S)
+    """The code of EXTENDING.md whose first line is a comment that begins with ``name``."""
+    (found,) = re.findall(rf"^```\w+\n(# {re.escape(name)}\b.*?)^```$", PAGE, re.M | re.S)
     return found
 
 
 def write_profile(folder, name: str, **changed) -> profile.Profile:
-    """README's profile, in few steps on the CPU in float32 and with what a test changes."""
+    """EXTENDING.md's profile, in few steps on the CPU in float32 and with what a test changes."""
     path = folder / f"{name}.yaml"
     path.write_text(example(f"notebooks/profiles/{name}.yaml"), encoding="utf-8")
     parsed = profile.parse(path)
