@@ -111,13 +111,23 @@ def differences(model) -> dict[str, float]:
         shared = len(BEGUN) if shares else 0
         rows = [(BEGUN + end)[shared:] for end in ENDS]
         width, missing = len(rows[1]), len(rows[1]) - len(rows[0])
-        cache = decoding.RowCache(width)
-        cache.prefix = decoding.read_prefix(model, BEGUN) if shares else {}
         ids = torch.tensor([[0] * missing + rows[0], rows[1]])
         visible = torch.tensor([[False] * missing + [True] * len(rows[0]), [True] * width])
-        steps = [  # all but the last tokens at once, then the last
-            decoding.next_logits(model, ids[:, :-1], visible[:, :-1], shared, cache),
-            decoding.next_logits(model, ids[:, -1:], visible, shared, cache),
-        ]
-    off = torch.stack(steps) - torch.stack([logits[-2:] for logits in plain], 1)
+        prefix = decoding.read_prefix(model, BEGUN) if shares else {}
+        caches = [decoding.RowCache(width, prefix)]
+        if shares:  # as on CUDA
+            caches.append(decoding.FixedCache(width, prefix, most=2, part=slice(2)))
+        steps = [_steps(model, cache, ids, visible, shared) for cache in caches]
+    off = torch.stack(steps) - torch.stack([logits[-3:] for logits in plain], 1)
     return found | {"Decoding": off.abs().max().item() / spread}
+
+
+def _steps(model, cache, ids, visible, shared: int) -> torch.Tensor:
+    """Logits [3, rows, vocabulary]: all but two tokens are read at once, then one and one."""
+    found, width = [], ids.shape[1]
+    for start, end in ((0, width - 2), (width - 2, width - 1), (width - 1, width)):
+        window = width if start and isinstance(cache, decoding.FixedCache) else end
+        cache.at, cache.window = torch.arange(start, end), window
+        seen = visible[:, :window] & (torch.arange(window) < end)
+        found.append(decoding.next_logits(model, ids[:, start:end], seen, shared, cache))
+    return torch.stack(found)

@@ -105,7 +105,7 @@ def test_a_family_is_computed_as_its_plain_forward_does(name, tokenizer):
     if not seq2seq:
         decoder = test_decoding.of_many_lines(model, tokenizer)
         found = decoder.decode(test_decoding.PROMPTS, 6)
-        ends = decoder._ends()
+        ends = set(decoder.ends.tolist())
         assert found == [
             test_decoding.reference(model, prompt, 6, ends) for prompt in test_decoding.PROMPTS
         ]
