@@ -160,7 +160,7 @@ def generate(
 ) -> list[str]:
     """Greedy texts of at most ``limit`` new tokens for inputs, in their order; any architecture."""
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    prompts = [encoder.prompt(text) for text in inputs]
+    prompts = encoder.prompts(inputs)
     if encoder.seq2seq:
         decode = functools.partial(_seq2seq_decode, model, encoder)
     else:
@@ -195,10 +195,10 @@ def likeliest(
     """The choice whose answer sentence is most likely after the lead (an explanation, or "")."""
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     options = [
-        [encoder.target(lead + objectives.answer(choice)) for choice in q.choices]
+        encoder.targets([lead + objectives.answer(choice) for choice in q.choices])
         for q, lead in zip(questions, leads, strict=True)
     ]
-    prompts = [encoder.prompt(text) for text in inputs]
+    prompts = encoder.prompts(inputs)
     return likelihood.best(likelihood.option_scores(model, prompts, options))
 
 

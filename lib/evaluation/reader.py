@@ -220,14 +220,14 @@ def following(
         for i in q.wrong
         if i < len(texts) and texts[i]
     ]
-    answers = [[encoder.target(objectives.answer(c)) for c in q.choices] for q, _, _ in cases]
+    answers = [encoder.targets([objectives.answer(c) for c in q.choices]) for q, _, _ in cases]
     table = pd.DataFrame({"id": [q.id for q, _, _ in cases], "choice": [i for _, i, _ in cases]})
     for column, given in (("followed", True), ("anyway", False)):
         inputs = [
             objectives.source("counterfactual", q, text if given else "", tags)
             for q, _, text in cases
         ]
-        prompts = [encoder.prompt(text) for text in inputs]
+        prompts = encoder.prompts(inputs)
         progress = Progress(f"rationales {'given' if given else 'empty'}", len(cases), "prompts")
         scores = likelihood.option_scores(model, prompts, answers, progress=progress)
         table[column] = np.array(likelihood.best(scores)) == table["choice"]

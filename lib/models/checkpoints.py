@@ -84,8 +84,24 @@ def written(tokenizer, texts: list[str]) -> list[str]:
     """The texts as a model with this tokenizer writes them, without what its vocabulary lacks."""
     if not texts:
         return []
-    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    ids = token_ids(tokenizer, texts)
     return [" ".join(t.split()) for t in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def token_ids(tokenizer, texts: list[str], **options) -> list[list[int]]:
+    """Token ids of each text, without special tokens unless ``options`` say so; each different text
+    is tokenised once, on all cores."""
+    options = {"add_special_tokens": False, "return_attention_mask": False} | options
+    different, known = list(dict.fromkeys(texts)), {}
+    usual = os.environ.get("TOKENIZERS_PARALLELISM")  # off, for processes that are forked
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        for first in range(0, len(different), 4096):  # what a tokenizer keeps of a text is large
+            part = different[first : first + 4096]
+            known.update(zip(part, tokenizer(part, **options)["input_ids"], strict=True))
+    finally:
+        os.environ["TOKENIZERS_PARALLELISM"] = usual or "false"
+    return [known[text] for text in texts]
 
 
 def identity(reference: str) -> dict:

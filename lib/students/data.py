@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from lib.common.errors import UserError
 from lib.common.methods import OBJECTIVES
 from lib.models.batching import common_prefix
+from lib.models.checkpoints import token_ids
 
 IGNORE = -100
 LONGEST = 512  # tokens of input (as T5 was trained) and of target
@@ -28,38 +29,56 @@ class Encoder:
             raise UserError("The student's tokenizer has no end-of-sequence token; choose another.")
         self.pad = tokenizer.pad_token_id or 0
 
-    def prompt(self, text: str) -> list[int]:
-        """Input ids; an over-long input is cut (its question is kept) and counted.
+    def prompts(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each input; an over-long input is cut (its question is kept) and counted.
 
         A decoder-only student reads its tag last, right before it writes, so that all objectives
         of a question share their beginning (see ``rows``). With the tag in front it would also take
         far more steps to tell the objectives apart.
         """
         if self.seq2seq:
-            ids, end = self.tokenizer(text)["input_ids"], []
+            heads = token_ids(self.tokenizer, texts, add_special_tokens=True)
+            ends = [[]] * len(texts)
         else:
-            tag = re.match(r"(\[\w+\] )?", text)[0]
-            ids = self._ids(text[len(tag) :])
-            end = self._ids(f"\n{tag.strip()}\n" if tag else "\n")
-        self.cut += len(ids) + len(end) > LONGEST
-        return ids[: LONGEST - len(end)] + end
+            tags = [re.match(r"(\[\w+\] )?", text)[0] for text in texts]
+            bodies = [text[len(tag) :] for text, tag in zip(texts, tags, strict=True)]
+            heads = token_ids(self.tokenizer, bodies)
+            lines = [f"\n{tag.strip()}\n" if tag else "\n" for tag in tags]
+            ends = token_ids(self.tokenizer, lines)
+        self.cut += sum(len(a) + len(b) > LONGEST for a, b in zip(heads, ends, strict=True))
+        return [a[: LONGEST - len(b)] + b for a, b in zip(heads, ends, strict=True)]
 
-    def target(self, text: str) -> list[int]:
-        """Target ids, always closed by end-of-sequence."""
-        ids = self._ids(text)
-        self.cut += len(ids) >= LONGEST
-        return ids[: LONGEST - 1] + [self.tokenizer.eos_token_id]
+    def targets(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each target, always closed by end-of-sequence."""
+        found = token_ids(self.tokenizer, texts)
+        self.cut += sum(len(ids) >= LONGEST for ids in found)
+        return [ids[: LONGEST - 1] + [self.tokenizer.eos_token_id] for ids in found]
 
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def examples(self, pairs: list[tuple[str, str]]) -> list[dict[str, list[int]]]:
+        """Ids and labels of each (input, target); a label stands where its token is predicted."""
+        prompts = self.prompts([source for source, _ in pairs])
+        found = []
+        for prompt, wanted in zip(prompts, self.targets([text for _, text in pairs]), strict=True):
+            if self.seq2seq:
+                found.append({"input_ids": prompt, "labels": wanted})
+            else:
+                labels = [IGNORE] * (len(prompt) - 1) + wanted
+                found.append({"input_ids": prompt + wanted[:-1], "labels": labels})
+        return found
 
     def example(self, source: str, target: str) -> dict[str, list[int]]:
-        """Ids and labels of one example; a label stands where its token is predicted."""
-        prompt, wanted = self.prompt(source), self.target(target)
-        if self.seq2seq:
-            return {"input_ids": prompt, "labels": wanted}
-        labels = [IGNORE] * (len(prompt) - 1) + wanted
-        return {"input_ids": prompt + wanted[:-1], "labels": labels}
+        """One of ``examples``."""
+        return self.examples([(source, target)])[0]
+
+    def encode(self, pairs: dict[str, dict[str, list]]) -> dict[str, dict[str, list[dict]]]:
+        """Split -> objective -> examples, from pairs in the same order: all at once, since many
+        texts stand in several objectives."""
+        rows = [pair for part in pairs.values() for listed in part.values() for pair in listed]
+        examples = iter(self.examples(rows))
+        return {
+            split: {name: [next(examples) for _ in listed] for name, listed in part.items()}
+            for split, part in pairs.items()
+        }
 
     def rows(self, examples: dict[int, dict]) -> list[dict[str, list[int]]]:
         """The examples of one question (objective's number -> example) as rows of a batch.

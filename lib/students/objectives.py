@@ -95,23 +95,36 @@ PAIRS = {  # objective -> rationale in the input, and target
 def check_choices(tokenizer, questions: list[Question], model: str) -> None:
     """UserError if a model would write two choices of a question as one text, since neither its
     answers nor their likelihoods would tell them apart."""
-    choices = list(dict.fromkeys(choice for q in questions for choice in q.choices))
-    written = dict(zip(choices, checkpoints.written(tokenizer, choices), strict=True))
+    changed = changed_words(tokenizer, [choice for q in questions for choice in q.choices])
+    if not changed:
+        return
     for question in questions:
         first: dict[str, str] = {}
         for choice in question.choices:
-            other = first.setdefault(written[choice], choice)
+            words = [changed.get(word, word) for word in choice.split()]
+            written = " ".join(word for word in words if word)
+            other = first.setdefault(written, choice)
             if other.split() != choice.split():
                 raise UserError(
                     f"Question {question.id}: the tokenizer of {model} writes '{other}' and "
-                    f"'{choice}' as one text, '{written[choice]}'; choose another student or take "
+                    f"'{choice}' as one text, '{written}'; choose another student or take "
                     "the question out."
                 )
 
 
 def lost(tokenizer, texts: list[str]) -> tuple[int, str]:
     """How many texts the tokenizer changes, and characters that it lacks."""
-    said = checkpoints.written(tokenizer, texts)
-    changed = [(a, b) for a, b in zip(texts, said, strict=True) if " ".join(a.split()) != b]
-    lacking = sorted({c for text, other in changed for c in {*text} - {*other}})
-    return len(changed), " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in lacking)
+    changed = changed_words(tokenizer, texts)
+    count = sum(not changed.keys().isdisjoint(text.split()) for text in texts) if changed else 0
+    lacking = sorted({c for word, other in changed.items() for c in {*word} - {*other}})
+    return count, " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in lacking)
+
+
+def changed_words(tokenizer, texts: list[str]) -> dict[str, str]:
+    """Words of the texts that a model with this tokenizer writes otherwise, and how.
+
+    Word by word, since there are far fewer of them; a tokenizer splits at blanks first.
+    """
+    words = list({word: None for text in texts for word in text.split()})
+    said = zip(words, checkpoints.written(tokenizer, words), strict=True)
+    return {word: other for word, other in said if word != other}

@@ -1,8 +1,10 @@
 """Training one student: fused weighted losses through transformers' Trainer, resumable, exact."""
 
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -16,58 +18,89 @@ from lib.common.methods import OBJECTIVES
 from lib.common.profile import TrainingSettings
 from lib.common.progress import Progress
 from lib.models import checkpoints
-from lib.students import record
-from lib.students.data import IGNORE, Encoder, Steps
+from lib.students import fast, record
+from lib.students.data import Encoder, Steps
 from lib.students.grid import Student, is_whole
-from lib.students.model import adapt, base_precision, target_logits
-
-
-def losses(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted loss of a micro-batch; by objective its summed loss and target tokens [2, 4]."""
-    logits, labels = target_logits(model, batch)
-    nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-    objective = batch["objective"][batch["labels"] != IGNORE]
-    sums = torch.zeros(len(OBJECTIVES), device=nll.device).index_add_(0, objective, nll.detach())
-    counts = torch.bincount(objective, minlength=len(OBJECTIVES))
-    return (nll * batch["weight"][objective]).sum(), torch.stack([sums, counts]).cpu()
+from lib.students.model import adapt, base_precision, losses
 
 
 def means(totals: torch.Tensor) -> dict[str, float]:
     """Objective -> mean token loss, of those with target tokens, from sums and counts [2, 4]."""
     return {
         name: float(total / count)
-        for name, total, count in zip(OBJECTIVES, *totals, strict=True)
+        for name, total, count in zip(OBJECTIVES, *totals.cpu(), strict=True)
         if count
     }
 
 
 class StudentTrainer(Trainer):
-    """Trainer whose loss is the weighted sum of the objectives' and whose data are ``Steps``."""
+    """Trainer whose data are ``Steps``, each item a whole optimiser step in passes, and whose loss
+    is the weighted sum of the objectives' (``losses``, or another way to compute it)."""
 
-    loss_is_scaled_for_ga = True  # the weights already count the whole step
-
-    def __init__(self, *, dev: Steps, **options):
+    def __init__(self, *, dev: Steps, diary: "Diary", losses: Callable, **options):
         super().__init__(**options)
-        self.dev, self.totals = dev, torch.zeros(2, len(OBJECTIVES))
+        self.dev, self.diary, self.losses = dev, diary, losses
+        self.totals = torch.zeros(2, len(OBJECTIVES), device=self.args.device)
 
     def get_train_dataloader(self) -> DataLoader:
-        return DataLoader(self.train_dataset, batch_size=None)
+        """On a GPU a process of its own collates the next steps meanwhile."""
+        if self.args.device.type != "cuda":
+            return DataLoader(self.train_dataset, batch_size=None)
+        self.train_dataset.parts.share_memory_()
+        return DataLoader(self.train_dataset, batch_size=None, num_workers=1, pin_memory=True)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss, totals = losses(model, inputs)
+    def floating_point_ops(self, inputs) -> int:
+        """Not counted here."""
+        return 0
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        """Gradients of a step; in more passes and once again if memory runs out for them."""
+        model.train()
+        while True:
+            if inputs["parts"] != int(self.train_dataset.parts):  # collated before there were more
+                inputs = self.train_dataset[self.state.global_step - self.train_dataset.start]
+            try:
+                loss, totals = self.gradients(model, inputs["passes"])
+            except torch.OutOfMemoryError:
+                if not self.can_split(inputs):
+                    raise
+            else:
+                break
+            fast.free(model)
+            self.train_dataset.parts *= 2
+            told = f"memory runs out: a step in {int(self.train_dataset.parts)} parts from here on"
+            print(f"{self.diary.label} | {told}", flush=True)
         self.totals += totals
-        self.state.num_input_tokens_seen += int(inputs["attention_mask"].sum())
-        return loss * self.args.world_size  # data parallel averages gradients over processes
+        self.state.num_input_tokens_seen += inputs["tokens"]
+        self.diary.count(inputs)
+        return loss
+
+    def gradients(self, model, passes: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add up the gradients of all passes; their loss and ``losses``' totals, on the device."""
+        total, totals = 0.0, torch.zeros_like(self.totals)
+        for number, batch in enumerate(passes, 1):
+            last = number == len(passes)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                loss, counted = self.losses(model, fast.moved(batch, self.args.device))
+                # data parallel averages gradients over processes
+                self.accelerator.backward(loss * self.args.world_size)
+            total, totals = total + loss.detach(), totals + counted
+        return total, totals
+
+    def can_split(self, inputs: dict) -> bool:
+        """Whether a step can be done in twice as many parts."""
+        rows = len(self.train_dataset.rows_of(self.state.global_step)[0])
+        return self.args.world_size == 1 and inputs["parts"] * 2 <= rows
 
     @torch.no_grad()
     def evaluate(self, *_, **__) -> dict[str, dict[str, float]]:
         """Mean token losses by objective: train since the last evaluation, and dev, whose ``loss``
         is their weighted sum."""
         self.model.eval()
-        totals = torch.zeros(2, len(OBJECTIVES))
+        totals = torch.zeros_like(self.totals)
         for item in range(len(self.dev)):
-            with self.compute_loss_context_manager():
-                totals += losses(self.model, self._prepare_inputs(self.dev[item]))[1]
+            for batch in self.dev[item]["passes"]:
+                totals += self.losses(self.model, fast.moved(batch, self.args.device))[1]
         self.model.train()
         dev = means(totals)
         dev["loss"] = sum(self.dev.weights[name] * value for name, value in dev.items())
@@ -82,15 +115,41 @@ class StudentTrainer(Trainer):
 class Diary(TrainerCallback):
     """Keeps the loss history and the best weights, and prints how training goes on."""
 
-    def __init__(self, folder: Path, label: str, steps: int, done: int):
-        """``done``: step of the checkpoint that training goes on from; later rows are dropped."""
-        self.folder, self.label = folder, label
+    def __init__(self, folder: Path, label: str, steps: int, done: int, parameters: int):
+        """``done``: step of the checkpoint that training goes on from; later rows are dropped.
+        ``parameters``: how many the model has, for its share of the device's arithmetic."""
+        self.folder, self.label, self.parameters = folder, label, parameters
         self.path = folder / "history.csv"
         rows = pd.read_csv(self.path).to_dict("records") if self.path.is_file() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self.before = max((row["seconds"] for row in self.rows), default=0.0)  # earlier sessions
-        self.progress = Progress(label, steps, "steps")
+        self.tokens = self.slots = self.passes = 0  # of this session
+        self.progress = Progress(label, steps, "steps", note=self.note)
         self.progress.skip(done)
+
+    def count(self, inputs: dict) -> None:
+        """Count a step of ``Steps``."""
+        self.tokens += inputs["tokens"]
+        self.slots += inputs["slots"]
+        self.passes = max(self.passes, len(inputs["passes"]))
+
+    def padding_share(self) -> float:
+        """The part of what was read in this session that is padding."""
+        return 1 - self.tokens / max(1, self.slots)
+
+    def note(self) -> str:
+        """Tokens a second since the last note, padding; on a GPU its use and memory, too."""
+        now, tokens = time.monotonic(), self.tokens
+        since, before = self.noted
+        self.noted = now, tokens
+        rate = (tokens - before) / max(1e-9, now - since)
+        parts = [f"{rate:,.0f} tokens/s", f"{self.padding_share():.0%} padding"]
+        share = record.peak_share(self.parameters, rate, self.device)
+        if share is not None:
+            parts.append(f"{share:.0%} of its peak")
+        if self.device.type == "cuda":
+            parts.append(f"{record.peak_memory_gb(self.device):.1f} GB")
+        return " | ".join(parts)
 
     def best(self) -> tuple[float, int]:
         """Dev loss and step of the best evaluation so far."""
@@ -101,7 +160,8 @@ class Diary(TrainerCallback):
         )
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.tokens_before, self.started = state.num_input_tokens_seen, time.monotonic()
+        self.device, self.started = args.device, time.monotonic()
+        self.noted = self.started, self.tokens
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
@@ -162,7 +222,7 @@ def train(
     order for every objective; ``weights``: objective -> weight. Goes on from the newest whole
     checkpoint in the folder. The weights that did best on dev are saved as safetensors with the
     tokenizer; checkpoints are then removed. Under ``accelerate launch`` each process takes its part
-    of every micro-batch, and the first one writes.
+    of every pass, and the first one writes.
     """
     record.reset_peak_memory()
     set_seed(student.seed)
@@ -170,10 +230,7 @@ def train(
     model, tokenizer = checkpoints.load(source, base_precision(student.model))
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     model = adapt(model, student.model)
-    examples = {
-        split: {name: [encoder.example(*pair) for pair in rows] for name, rows in part.items()}
-        for split, part in pairs.items()
-    }
+    examples = encoder.encode(pairs)
     precision = settings.precision if settings.precision != "auto" else checkpoints.best_precision()
     checkpoint, done = last_checkpoint(folder)
     os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # a launcher's; the profile says it
@@ -181,7 +238,6 @@ def train(
         output_dir=str(folder),
         max_steps=settings.steps,
         seed=student.seed,
-        gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps,
@@ -195,6 +251,7 @@ def train(
         save_steps=settings.checkpoint_every or settings.steps,
         save_total_limit=1,
         logging_strategy="no",
+        logging_nan_inf_filter=False,  # it would wait for every loss
         disable_tqdm=True,
         ignore_data_skip=True,  # Steps begins at the step that is to do
         ddp_find_unused_parameters=False,
@@ -205,26 +262,38 @@ def train(
         encoder,
         steps=settings.steps,
         batch_size=settings.batch_size,
-        accumulation=settings.accumulation,
+        accumulation=1 if settings.accumulation == "auto" else settings.accumulation,
         seed=student.seed,
         start=done,
         rank=arguments.process_index,
         world=arguments.world_size,
     )
+    way, reason = None, ""
+    if settings.fast and arguments.device.type == "cuda" and arguments.world_size == 1:
+        way, reason = fast.choose(model, train_steps, precision)
+        if reason:
+            print(f"{student.label} | training without all of the fast path: {reason}", flush=True)
     questions = len(next(iter(examples["dev"].values())))
-    batch = min(20, questions)
+    batch = min(settings.batch_size if way else 20, questions)
     count = -(-questions // batch)
     dev_steps = Steps(examples["dev"], weights, encoder, count, batch, once=True)
-    diary = Diary(folder, student.label, settings.steps, done)
+    if way:
+        dev_steps.layout, dev_steps.parts = train_steps.layout, train_steps.parts
+    parameters = sum(p.numel() for p in model.parameters())
+    if model.config.is_encoder_decoder:  # a token passes one of the two halves
+        parameters //= 2
+    diary = Diary(folder, student.label, settings.steps, done, parameters)
     data = {"train_dataset": train_steps, "eval_dataset": [], "dev": dev_steps}
-    trainer = StudentTrainer(model=model, args=arguments, callbacks=[diary], **data)
+    ways = {"losses": way or losses, "diary": diary}
+    trainer = StudentTrainer(model=model, args=arguments, callbacks=[diary], **data, **ways)
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not diary.rows or diary.rows[-1]["step"] < settings.steps:
         trainer.evaluate()
     dev_loss, best_step = diary.best()
     seconds, tokens = diary.rows[-1]["seconds"], trainer.state.num_input_tokens_seen
-    rate = (tokens - diary.tokens_before) / max(1e-9, seconds - diary.before)
+    rate = diary.tokens / max(1e-9, seconds - diary.before)
+    share = record.peak_share(parameters, rate, arguments.device)
     summary = {
         "label": student.label,
         "seed": student.seed,
@@ -233,6 +302,11 @@ def train(
         "precision": precision,
         "seconds": seconds,
         "tokens_per_second": round(rate, 1),
+        "padding_share": round(diary.padding_share(), 4),
+        "peak_share": None if share is None else round(share, 4),
+        "passes": diary.passes,
+        "path": "fast" if way else "plain",
+        "path_reason": reason,
         "tokens": tokens * arguments.world_size,
         "peak_memory_gb": round(record.peak_memory_gb(model.device), 3),
         "inputs_cut": encoder.cut,

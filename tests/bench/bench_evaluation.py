@@ -33,7 +33,7 @@ def a_student() -> tuple:
 def one_by_one(model, tokenizer, inputs: list[str], limit: int) -> list[str]:
     """Each input alone, left-padded to the longest."""
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
-    rows = [encoder.prompt(text) for text in inputs]
+    rows = encoder.prompts(inputs)
     width, texts = max(map(len, rows)), []
     for row in rows:
         ids = torch.tensor([[encoder.pad] * (width - len(row)) + row], device=model.device)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from lib.common.errors import UserError
+from lib.models import checkpoints
 from lib.students import objectives
-from lib.students.data import IGNORE
+from lib.students.data import IGNORE, Encoder
 from tests.students.examples import PAIRS, QUESTIONS, WEIGHTS, load, steps
 
 
@@ -44,8 +46,31 @@ def test_what_is_too_long_is_cut_and_counted(encoder):
     assert max(map(len, example.values())) <= (512 if encoder.seq2seq else 1023)
     assert example["labels"][-1] == encoder.tokenizer.eos_token_id
     if not encoder.seq2seq:
-        prompt = encoder.tokenizer.decode(encoder.prompt(f"[predict] {'why ' * 600}"))
+        prompt = encoder.tokenizer.decode(encoder.prompts([f"[predict] {'why ' * 600}"])[0])
         assert prompt.endswith("\n[predict]\n")
+
+
+@pytest.mark.parametrize("reference", ["tiny:llama", "tiny:t5", "embedded:smollm2-135m-instruct"])
+def test_encoding_all_at_once_is_encoding_one_by_one(reference):
+    folder = checkpoints.fetch(reference)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    both = [Encoder(tokenizer, reference == "tiny:t5") for _ in range(2)]
+    long = [("[explain] " + "why so? " * 600, "So be it. " * n) for n in (200, 300, 600)]
+    pairs = PAIRS | {"dev": {"explain": [("no tag", ""), *long, *long[:1]], "factual": long}}
+    found = both[0].encode(pairs)
+    for split, part in pairs.items():
+        for name, rows in part.items():
+            assert found[split][name] == [both[1].example(*pair) for pair in rows]
+    assert both[0].cut == both[1].cut > 7
+    source, target = "[explain] Why? Choices: (A) naïve", "½ of it, 日本 <b>."
+    (ids,), (label,) = both[0].prompts([source]), both[0].targets([target])
+    plain = tokenizer(target, add_special_tokens=False)["input_ids"]
+    assert label == [*plain, tokenizer.eos_token_id]
+    asked = source if both[0].seq2seq else source.removeprefix("[explain] ")
+    end = (
+        [] if both[0].seq2seq else tokenizer("\n[explain]\n", add_special_tokens=False)["input_ids"]
+    )
+    assert ids == tokenizer(asked, add_special_tokens=both[0].seq2seq)["input_ids"] + end
 
 
 def test_objectives_of_a_question_share_its_prompt(decoder_only):
@@ -67,7 +92,7 @@ def test_objectives_of_a_question_share_its_prompt(decoder_only):
 def test_the_tag_stands_at_the_end_and_one_asked_for_twice_in_front_too(decoder_only, tags, front):
     text = objectives.source("explain", QUESTIONS[0], tags=tags)
     asked = f"{QUESTIONS[0].question} Choices: {QUESTIONS[0].lettered()}"
-    said = decoder_only.tokenizer.decode(decoder_only.prompt(text))
+    said = decoder_only.tokenizer.decode(decoder_only.prompts([text])[0])
     assert said == f"{front}{asked}\n[explain]\n"
 
 
