@@ -1,14 +1,18 @@
 """Accuracy as tables: by student, by reading rule, by the letter of the answer, by variant."""
 
+import itertools
+
 import pandas as pd
 
 from lib.common import paths
 from lib.common.intervals import wilson
 from lib.common.profile import Profile
+from lib.evaluation import comparisons
 from lib.evaluation.extraction import RULES, is_right
 from lib.questions.question import LETTERS
 
 STUDENT = ["arm", "size", "seed"]
+BIAS = ["questions", "arm", "size", "letter", "n", "seeds", "share", "low", "high", "gold"]
 VARIANTS = ["source", *STUDENT, "variant", "value", "accuracy", "low", "high"]
 
 
@@ -58,6 +62,25 @@ def letter_table(predictions: pd.DataFrame) -> pd.DataFrame:
         .join(table, on=["arm", "size"])
         .reset_index(drop=True)
     )
+
+
+def position_bias(answers: pd.DataFrame) -> pd.DataFrame:
+    """How often (A) and (B) are the most likely choice, against the number of questions that
+    students learned from: questions, arm, size, letter, n, seeds, share, low, high (bootstrap
+    interval), and gold, the letter's share among the right answers (all percent).
+
+    answers: arm, size, seed, id, gold, likeliest (both count from 0), and questions, how many the
+    student was trained on.
+    """
+    parts = []
+    for (questions, part), index in itertools.product(answers.groupby("questions"), (0, 1)):
+        chosen = part.assign(chosen=part["likeliest"] == index)
+        table = comparisons.bootstrap_accuracy(chosen, "chosen")
+        gold = (part.drop_duplicates("id")["gold"] == index).mean()
+        table = table.rename(columns={"accuracy": "share"}).assign(gold=gold, letter=LETTERS[index])
+        table[["share", "low", "high", "gold"]] *= 100
+        parts.append(table.assign(questions=questions))
+    return pd.concat(parts, ignore_index=True)[BIAS]
 
 
 def chance(predictions: pd.DataFrame) -> float:

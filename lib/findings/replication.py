@@ -1,53 +1,64 @@
-"""Does a run show what the paper reports? Its students beside the paper's, and the paper's claims
-one by one, each as a difference with its interval."""
+"""Does a run show what the paper reports? Its claims one by one, ours beside the paper's."""
 
+import math
 import re
 
-import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lib.evaluation import comparisons
 from lib.human_study import published, runs
 
 NAMED = "mentions_other_choices"
-REVISED = "MT+CF:Revised - MT+CF:Unrevised"
-CLAIMS = (  # claim, difference, what differs, its sign if the claim holds
-    ("CF answers worst: MT is ahead of it", "MT:Unrevised - CF:Unrevised", "correct", 1),
-    ("CF answers worst: MT+CF is ahead of it", "MT+CF:Unrevised - CF:Unrevised", "correct", 1),
-    ("MT is ahead of MT+CF", "MT:Unrevised - MT+CF:Unrevised", "correct", 1),
-    ("revised texts cost a little accuracy", REVISED, "correct", -1),
-    ("revised texts make explanations name more of the other choices", REVISED, NAMED, 1),
+CLAIMS = (  # claim, the pair whose difference is above zero where it holds, what differs
+    ("CF answers worst: MT is ahead of it", "MT:Unrevised - CF:Unrevised", "correct"),
+    ("CF answers worst: MT+CF is ahead of it", "MT+CF:Unrevised - CF:Unrevised", "correct"),
+    ("MT is ahead of MT+CF", "MT:Unrevised - MT+CF:Unrevised", "correct"),
+    ("revised texts cost a little accuracy", "MT+CF:Unrevised - MT+CF:Revised", "correct"),
     (
-        "(not asked in the paper) explanations help to answer",
+        "revised texts make explanations name more of the other choices",
+        "MT+CF:Revised - MT+CF:Unrevised",
+        NAMED,
+    ),
+    (
+        "explanations help to answer (not asked in the paper)",
         "MT:Unrevised - label-only",
         "correct",
-        1,
     ),
 )
-WRITTEN = ["difference", "low", "high"]
-LIKELY = ["likely_difference", "likely_low", "likely_high"]
+OURS = ["ours", "low", "high", "verdict"]
+LIKELY = ["likely", "likely_low", "likely_high", "likely_verdict"]
+THEIRS = ["paper", "paper_low", "paper_high"]
 PAPER = ["paper_220M", "paper_770M"]
-SUMMARY = {  # README's heading of a column -> what stands in a cell
+SUMMARY = {  # heading of a column -> what stands in a cell
     "student": "{arm}",
     "seeds x questions": "{seeds} x {n}",
     "accuracy, %": "{accuracy:.1f} [{low:.1f}, {high:.1f}]",
-    "likeliest choice, %": "{likeliest:.1f} [{likeliest_low:.1f}, {likeliest_high:.1f}]",
+    "most likely choice, %": "{likeliest:.1f} [{likeliest_low:.1f}, {likeliest_high:.1f}]",
     "of these (A), %": "{first:.0f}",
     "no answer read, %": "{unanswered:.1f}",
+    "paper, T5-base, %": "{paper_220M:.1f}",
+    "paper, T5-large, %": "{paper_770M:.1f}",
+}
+COSTS = {
+    "student": "{arm}",
     "explanation, characters": "{characters:.0f}",
     "other choices named, %": "{named:.1f} [{named_low:.1f}, {named_high:.1f}]",
+    "tokens read, thousand": "{tokens:.0f}",
     "training, s": "{seconds:.0f}",
     "peak memory, GB": "{peak_memory_gb:.1f}",
-    "T5 220M, %": "{paper_220M:.1f}",
-    "T5 770M, %": "{paper_770M:.1f}",
+}
+UNTRAINED = {
+    "reading": "{reading}",
+    "accuracy, %": "{accuracy:.1%} [{low:.1%}, {high:.1%}]",
 }
 VERDICTS = {
     "claim": "{claim}",
-    "difference": "{difference of}",
-    "points [95 % interval]": "{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
-    "by likeliest choice": "{likely_difference:+.1f} [{likely_low:+.1f}, {likely_high:+.1f}]",
-    "paper, T5-large": "{paper:+.1f}",
-    "holds here": "{holds}",
+    "difference": "{pair}",
+    "points [95 % interval]": "{ours:+.1f} [{low:+.1f}, {high:+.1f}]",
+    "by most likely choice": "{likely:+.1f} [{likely_low:+.1f}, {likely_high:+.1f}]",
+    "paper, T5-large": "{paper:+.1f} [{paper_low:+.1f}, {paper_high:+.1f}]",
+    "verdict": "{said}",
 }
 
 
@@ -57,11 +68,22 @@ def paper_accuracy() -> pd.DataFrame:
     return cells.pivot(index="method", columns="size", values="mean").add_prefix("paper_")[PAPER]
 
 
+def paper_difference(pair: str) -> tuple[float, float, float]:
+    """A pair's difference in the paper (T5-large, percentage points) with Welch's 95 % interval
+    over its five or six runs an arm; NaN where the paper lacks an arm."""
+    cells = runs.expand_cells(published.load_cells("before").query("size == '770M'"))
+    one, other = (cells.loc[cells["method"] == arm, "accuracy"] for arm in pair.split(" - "))
+    if one.empty or other.empty:
+        return math.nan, math.nan, math.nan
+    limits = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+    return one.mean() - other.mean(), *limits
+
+
 def summary(tables: dict[str, pd.DataFrame], training: pd.DataFrame) -> pd.DataFrame:
     """A row a method and size: accuracy as written and by the most likely choice (percent,
     bootstrap intervals), texts without an answer, what the explanations are like, cost of one
-    student (means over seeds), and, beside students of CommonsenseQA, the paper's T5 accuracies.
-    ``first``: how often the first choice is the most likely (percent).
+    student (means over seeds; tokens in thousands), and, beside students of CommonsenseQA, the
+    paper's T5 accuracies. ``first``: how often the first choice is the most likely (percent).
 
     ``tables``: accuracy, likelihood, letters, students, measures, named, transfer of
     lib.runner.results; ``training``: its runs.csv.
@@ -81,6 +103,7 @@ def summary(tables: dict[str, pd.DataFrame], training: pd.DataFrame) -> pd.DataF
         )
         .join(_percent(tables["named"], "named", "named_low", "named_high"))
         .join(training.groupby(keys)[["seconds", "tokens", "peak_memory_gb"]].mean())
+        .assign(tokens=lambda t: t["tokens"] / 1000)
         .reset_index()
     )
     own = set(tables["transfer"]["trained_on"])  # the paper's students answer CommonsenseQA
@@ -93,58 +116,53 @@ def _percent(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     return (100 * values).set_axis(names, axis=1)
 
 
-def verdicts(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
-    """The paper's claims: difference (percentage points) with its 95 % interval, the same by the
-    most likely choice, the paper's own difference for T5-large, and ``holds``: yes, no (the
-    reverse) or open, as the interval lies above, below or around zero, with a note where the most
-    likely choice says otherwise. Claims whose methods a run lacks are left out.
+def claims(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
+    """The paper's claims on a run, a row a claim: claim, pair, ``OURS`` (the difference in
+    percentage points, its 95 % interval and the verdict), ``LIKELY`` (the same by the most likely
+    choice) and ``THEIRS`` (``paper_difference``).
 
-    All intervals: comparisons.differences (of several sizes: the last).
+    A claim holds where its interval lies above zero, fails where it lies below, and is open where
+    zero is in it. Claims whose methods a run lacks are left out. Our intervals:
+    comparisons.differences (of several sizes: the last).
     """
-    paper = paper_accuracy()["paper_770M"].to_dict()
     found = {column: _differences(answers, column) for column in ("correct", "likely")}
     found[NAMED] = _differences(explanations, NAMED)
     rows = []
-    for claim, pair, column, sign in CLAIMS:
+    for claim, pair, column in CLAIMS:
         if pair not in found[column]:
             continue
-        written = found[column][pair]
-        row = {"claim": claim, "difference of": pair, **dict(zip(WRITTEN, written, strict=True))}
-        row["holds"] = _holds(sign, *written)
+        row = {"claim": claim, "pair": pair, **dict(zip(OURS, found[column][pair], strict=True))}
         if column == "correct":
-            one, other = (paper.get(arm, np.nan) for arm in pair.split(" - "))
-            likely = found["likely"][pair]
-            row |= {"paper": one - other, **dict(zip(LIKELY, likely, strict=True))}
-            if _holds(sign, *likely) != row["holds"]:
-                row["holds"] += f"; by likeliest choice {_holds(sign, *likely)}"
+            row |= dict(zip(LIKELY, found["likely"][pair], strict=True))
+            row |= dict(zip(THEIRS, paper_difference(pair), strict=True))
         rows.append(row)
-    columns = ["claim", "difference of", *WRITTEN, *LIKELY, "paper", "holds"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["claim", "pair", *OURS, *LIKELY, *THEIRS])
 
 
-def _differences(table: pd.DataFrame, column: str) -> dict[str, tuple[float, float, float]]:
-    """ "b - a" -> b minus a with its interval, for both orders of every pair of arms."""
+def _differences(table: pd.DataFrame, column: str) -> dict[str, tuple[float, float, float, str]]:
+    """ "b - a" -> b minus a, its interval and verdict, for both orders of every pair of arms."""
     found = {}
     for row in comparisons.differences(table, column).itertuples():
-        found[f"{row.b} - {row.a}"] = row.difference, row.low, row.high
-        found[f"{row.a} - {row.b}"] = -row.difference, -row.high, -row.low
+        for pair, sign in ((f"{row.b} - {row.a}", 1), (f"{row.a} - {row.b}", -1)):
+            low, high = sorted((sign * row.low, sign * row.high))
+            verdict = "holds" if low > 0 else "fails" if high < 0 else "open"
+            found[pair] = sign * row.difference, low, high, verdict
     return found
 
 
-def _holds(sign: int, difference: float, low: float, high: float) -> str:
-    if min(sign * low, sign * high) > 0:
-        return "yes"
-    return "no" if max(sign * low, sign * high) < 0 else "open"
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table of ``summary`` or ``verdicts`` as README shows it; a dash where a number is not."""
-    cells = VERDICTS if "claim" in table else SUMMARY
+def markdown(table: pd.DataFrame, cells: dict[str, str]) -> str:
+    """A table of ``summary`` (cells: SUMMARY, COSTS), of the untrained student (UNTRAINED) or of
+    ``claims`` (VERDICTS) as text; a dash where a number is not there, and no column of the paper's
+    where none of them is."""
+    if cells is VERDICTS:
+        other = table["likely_verdict"].fillna(table["verdict"])
+        noted = table["verdict"] + "; by most likely choice " + other
+        table = table.assign(said=table["verdict"].where(table["verdict"] == other, noted))
     if cells is SUMMARY and not {*PAPER} <= {*table}:
         cells = {heading: form for heading, form in cells.items() if "paper" not in form}
     lines = [list(cells), ["---"] * len(cells)]
     for row in table.to_dict("records"):
-        texts = [form.format(**row) for form in cells.values()]
+        texts = [form.format(**row).replace("%", "") for form in cells.values()]
         lines.append(["–" if re.match(r"\+?nan\b", text) else text for text in texts])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

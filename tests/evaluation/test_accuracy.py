@@ -80,3 +80,20 @@ def test_variants_in_words_have_no_value():
     assert accuracy.varied(settings) is None
     table = accuracy.variant_table(settings, students(variants))
     assert list(table["variant"]) == ["words", "none"] and "value" not in table
+
+
+def test_position_bias_against_the_number_of_questions():
+    """Of four questions CF takes (A) always after 10 questions, twice after 100."""
+    one = pd.DataFrame({"id": list("abcd"), "gold": [0, 1, 1, 2], "arm": "CF", "size": "135M"})
+    few = one.assign(seed=0, questions=10, likeliest=0)
+    more = one.assign(seed=0, questions=100, likeliest=[0, 0, 1, 3])
+    table = accuracy.position_bias(pd.concat([few, more]))
+    assert list(table) == accuracy.BIAS
+    assert table[["questions", "letter", "share", "gold"]].values.tolist() == [
+        [10, "A", 100, 25],
+        [10, "B", 0, 50],
+        [100, "A", 50, 25],
+        [100, "B", 25, 50],
+    ]
+    assert table.loc[0, ["low", "high"]].tolist() == [100, 100]
+    assert table.loc[2, "low"] < 50 < table.loc[2, "high"]

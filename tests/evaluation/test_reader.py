@@ -136,7 +136,7 @@ def test_following_asks_for_each_wrong_choice_with_a_rationale(reference):
 
 
 def test_without_a_reader_nobody_reads(capsys):
-    settings = profile.load("smollm2").model_copy(
+    settings = profile.load("smollm2_gpu").model_copy(
         update={"evaluation": profile.EvaluationSettings()}
     )
     assert reader.reader_name(settings) is None

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lib.findings import replication
 
@@ -28,34 +29,49 @@ def make_explanations():
 
 
 def test_claims_with_intervals_and_verdicts():
-    found = replication.verdicts(make_answers(), make_explanations()).set_index("difference of")
+    found = replication.claims(make_answers(), make_explanations()).set_index("pair")
     ahead = found.loc["MT:Unrevised - CF:Unrevised"]
-    assert ahead["difference"] == pytest.approx(37.5) and ahead["low"] > 0
-    assert ahead["holds"] == "yes; by likeliest choice open"
-    assert ahead[replication.LIKELY].tolist() == [0, 0, 0]
-    assert found.loc["MT:Unrevised - MT+CF:Unrevised", "difference"] == 12.5
-    revised = found.loc["MT+CF:Revised - MT+CF:Unrevised"]
-    assert revised["difference"].tolist() == pytest.approx([0, 50])
-    assert revised["holds"].tolist() == ["open", "yes"]
-    assert revised["paper"].iloc[0] == pytest.approx(-1.0511802)
-    assert np.isnan(revised["paper"].iloc[1])
+    assert ahead["ours"] == pytest.approx(37.5) and ahead["low"] > 0
+    assert (ahead["verdict"], ahead["likely_verdict"]) == ("holds", "open")
+    assert ahead[["likely", "likely_low", "likely_high"]].tolist() == [0, 0, 0]
+    assert found.loc["MT:Unrevised - MT+CF:Unrevised", "ours"] == 12.5
+    cost, named = found.loc["MT+CF:Unrevised - MT+CF:Revised"], found.iloc[4]
+    assert (cost["ours"], cost["verdict"]) == (0, "open")
+    assert (named["ours"], named["verdict"]) == (pytest.approx(50), "holds")
+    assert cost["paper"] == pytest.approx(1.0511802)
+    assert named[[*replication.LIKELY, *replication.THEIRS]].isna().all()
 
 
-def test_a_reversed_claim_is_called_no_and_missing_methods_are_left_out():
+def test_the_papers_intervals_are_welchs():
+    """By hand from n, mean and sd of the cells: MT 6, 75.56, 0.9077; CF 6, 66.28, 7.51."""
+    cells = replication.published.load_cells().query("size == '770M'").set_index("method")
+    one, other = cells.loc["MT:Unrevised"], cells.loc["CF:Unrevised"]
+    a, b = one["sd"] ** 2 / one["n"], other["sd"] ** 2 / other["n"]
+    df = (a + b) ** 2 / (a**2 / (one["n"] - 1) + b**2 / (other["n"] - 1))
+    half = stats.t.ppf(0.975, df) * np.sqrt(a + b)
+    difference = one["mean"] - other["mean"]
+    assert replication.paper_difference("MT:Unrevised - CF:Unrevised") == pytest.approx(
+        (difference, difference - half, difference + half)
+    )
+    assert np.isnan(replication.paper_difference("MT:Unrevised - label-only")).all()
+
+
+def test_a_reversed_claim_fails_and_missing_methods_are_left_out():
     swapped = {"CF:Unrevised": "MT:Unrevised", "MT:Unrevised": "CF:Unrevised"}
     answers = make_answers().replace({"arm": swapped})
     answers = answers[answers["arm"].isin(list(swapped))].assign(likely=lambda t: t["correct"])
-    found = replication.verdicts(answers, make_explanations().head(0))
-    said = found[["difference of", "holds"]].to_numpy().tolist()
-    assert said == [["MT:Unrevised - CF:Unrevised", "no"]]
+    found = replication.claims(answers, make_explanations().head(0))
+    said = found[["pair", "verdict"]].to_numpy().tolist()
+    assert said == [["MT:Unrevised - CF:Unrevised", "fails"]]
 
 
 def test_markdown_has_a_dash_where_there_is_no_number():
-    text = replication.markdown(replication.verdicts(make_answers(), make_explanations()))
-    lines = text.splitlines()
+    claims = replication.claims(make_answers(), make_explanations())
+    lines = replication.markdown(claims, replication.VERDICTS).splitlines()
     assert len(lines) == 2 + len(replication.CLAIMS)
     assert len({line.count("|") for line in lines}) == 1
-    named = "| MT+CF:Revised - MT+CF:Unrevised | +50.0 [+50.0, +50.0] | – | – | yes |"
+    assert lines[2].endswith("| holds; by most likely choice open |")
+    named = "| MT+CF:Revised - MT+CF:Unrevised | +50.0 [+50.0, +50.0] | – | – | holds |"
     assert lines[6].endswith(named)
 
 
