@@ -86,12 +86,15 @@ class TrainingSettings(Settings):
 
     ``alpha``, ``beta``, ``gamma`` (between 0 and 1) and ``cf_loss``: see lib.common.methods;
     ``factual_from``, ``wrong_choice`` and ``tags``: see lib.students.objectives. ``share``: the
-    part of the train questions that is used.
+    part of the train questions that is used. ``accumulation``: passes of a step (auto: as few as
+    memory holds). ``fast`` takes the fast path on a GPU (lib.students.fast) if it computes the
+    same; it is in no key.
     """
 
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)
-    accumulation: int = Field(1, gt=0)
+    accumulation: Annotated[int, Field(gt=0)] | Literal["auto"] = 1
+    fast: bool = Field(True, exclude=True)
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(0, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -130,7 +133,8 @@ class EvaluationSettings(Settings):
 class Needs(Settings):
     """What a run takes: GB (1e9 bytes) of memory, disk and GPU memory; minutes on two CPU cores.
 
-    For ``make doctor`` alone: no result depends on it, so it is in no key and no ``model_dump``.
+    For ``make doctor`` and for students side by side (lib.students.cards): no result depends on it,
+    so it is in no key and no ``model_dump``.
     """
 
     memory_gb: float | None = Field(None, gt=0)
@@ -214,7 +218,7 @@ class Profile(Settings):
                 raise ValueError(
                     f"{where}: {name} must be above 0 and below 1, as all tasks are asked"
                 )
-        if training.batch_size % training.accumulation:
+        if training.accumulation != "auto" and training.batch_size % training.accumulation:
             raise ValueError(f"{where}: batch_size must be a multiple of accumulation")
         if self.teacher.source == "generate" and self.teacher.counterfactuals == "first":
             for name, value in (("wrong_choice", "random"), ("factual_from", "counterfactual")):
@@ -230,7 +234,8 @@ class Profile(Settings):
 
     def training_of(self, variant: str = "") -> TrainingSettings:
         """The training settings of a variant (none: the profile's own)."""
-        return TrainingSettings(**self.training.model_dump() | self.variants.get(variant, {}))
+        own = self.training.model_dump() | {"fast": self.training.fast}
+        return TrainingSettings(**own | self.variants.get(variant, {}))
 
 
 def task_names() -> list[str]:

@@ -1,8 +1,9 @@
-"""What a student reads: token ids of examples, and micro-batches in a seeded order."""
+"""What a student reads: token ids of examples, and training steps in a seeded order."""
 
 import functools
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -131,18 +132,18 @@ def epoch_order(seed: int, epoch: int, questions: int) -> list[int]:
 
 @dataclass(eq=False)
 class Steps(Dataset):
-    """Micro-batches in training order: item i is micro-batch i % accumulation of step
-    start + i // accumulation.
+    """Training steps in order: item i is step ``start`` + i, in passes (see ``__getitem__``).
 
     Each step takes ``batch_size`` questions (every epoch in a new seeded order), all objectives of
-    each, sorts the rows by length and splits them into ``accumulation`` micro-batches, each of
-    these among ``world`` processes. A target token weighs its objective's weight / target tokens of
-    that objective in the whole step: the sum over micro-batches and processes is exactly the
-    weighted sum of the objectives' means.
+    each, sorts the rows by length and splits them into ``accumulation`` passes, each of these among
+    ``world`` processes. A target token weighs its objective's weight / target tokens of that
+    objective in the whole step: the sum over passes and processes is exactly the weighted sum of
+    the objectives' means.
 
     ``examples``: objective -> encoded examples, the same questions in each. ``start``: the first
     step that is still to do. With ``once`` (dev) every question comes once, and the last step may
-    be smaller.
+    be smaller. ``parts``: passes of a step from now on; shared with the process that collates.
+    ``layout``: how rows become passes where not each is padded (see ``lib.students.fast``).
     """
 
     examples: dict[str, list[dict]]
@@ -156,18 +157,37 @@ class Steps(Dataset):
     rank: int = 0
     world: int = 1
     once: bool = False
+    layout: Callable[[list[dict], int], list[dict]] | None = None
+
+    def __post_init__(self):
+        self.parts = torch.tensor(self.accumulation)
+        self.targets = {  # objective -> target tokens of each question
+            name: [len(e["labels"]) - e["labels"].count(IGNORE) for e in self.examples[name]]
+            for name in self.weights
+        }
 
     def __len__(self) -> int:
-        return (self.steps - self.start) * self.accumulation
+        return self.steps - self.start
 
-    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
-        """A batch of ``Encoder.collate`` with the weight of a target token by objective [4]."""
-        step, micro_batch = divmod(item, self.accumulation)
-        rows, tokens = self.rows_of(self.start + step)
-        first, end = self.slice_of(len(rows), micro_batch)
-        batch = self.encoder.collate(rows[first:end])
-        weights = [self.weights.get(name, 0.0) / max(1, tokens[name]) for name in OBJECTIVES]
-        return batch | {"weight": torch.tensor(weights)}
+    def __getitem__(self, item: int) -> dict:
+        """A step: ``passes``, batches of ``Encoder.collate`` (or ``layout``) with the weight of a
+        target token by objective [4]; its ``tokens`` (inputs, and an encoder-decoder's targets),
+        its ``slots`` (those and padding), and the ``parts`` that were asked for."""
+        rows, counts = self.rows_of(self.start + item)
+        weights = [self.weights.get(name, 0.0) / max(1, counts[name]) for name in OBJECTIVES]
+        weight, parts = torch.tensor(weights), int(self.parts)
+        if self.layout:
+            batches = self.layout(rows, parts)
+        else:
+            parted = [rows[slice(*self.slice_of(len(rows), part))] for part in range(parts)]
+            rows, batches = sum(parted, []), [self.encoder.collate(part) for part in parted]
+        read = ("input_ids", "labels") if self.encoder.seq2seq else ("input_ids",)
+        return {
+            "passes": [batch | {"weight": weight} for batch in batches],
+            "tokens": sum(len(row[name]) for row in rows for name in read),
+            "slots": sum(batch[name].numel() for batch in batches for name in read),
+            "parts": parts,
+        }
 
     def questions_of(self, step: int) -> list[int]:
         """Indices of the questions of a step."""
@@ -179,20 +199,22 @@ class Steps(Dataset):
 
     def rows_of(self, step: int) -> tuple[list[dict], dict[str, int]]:
         """All rows of a step, and the target tokens of each objective."""
-        rows, tokens = [], dict.fromkeys(OBJECTIVES, 0)
-        for i in self.questions_of(step):
-            examples = {}
-            for name in self.weights:
-                examples[OBJECTIVES.index(name)] = self.examples[name][i]
-                tokens[name] += sum(label >= 0 for label in self.examples[name][i]["labels"])
-            rows += self.encoder.rows(examples)
+        questions, rows = self.questions_of(step), []
+        for i in questions:
+            named = {OBJECTIVES.index(name): self.examples[name][i] for name in self.weights}
+            rows += self.encoder.rows(named)
         # alike in length together; an encoder-decoder pays most for its targets
         rows.sort(key=lambda row: (len(row["labels"]), len(row["input_ids"])))
+        tokens = dict.fromkeys(OBJECTIVES, 0)
+        tokens |= {
+            name: sum(map(each.__getitem__, questions)) for name, each in self.targets.items()
+        }
         return rows, tokens
 
-    def slice_of(self, rows: int, micro_batch: int) -> tuple[int, int]:
-        """The first row and the row after the last of this process's share of a micro-batch."""
-        shares, share = self.accumulation * self.world, micro_batch * self.world + self.rank
+    def slice_of(self, rows: int, part: int) -> tuple[int, int]:
+        """The first row and the row after the last of this process's share of a pass."""
+        parts = int(self.parts)
+        shares, share = parts * self.world, part * self.world + self.rank
         if rows < shares:
             raise UserError(
                 f"A step has {rows} rows, too few for {shares} parts; lower training.accumulation "

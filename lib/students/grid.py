@@ -21,7 +21,7 @@ NOTEBOOK = "notebooks/03_training.ipynb"
 NOT_IN_KEY = {
     *("alpha", "beta", "gamma", "cf_loss"),
     *("tags", "share", "wrong_choice", "factual_from"),
-    "checkpoint_every",
+    *("checkpoint_every", "fast"),
 }
 RECORD = (  # of a student's record, in notebook 03's table; inputs_cut counts targets, too
     *("steps", "best_step", "seconds", "tokens", "tokens_per_second", "peak_memory_gb"),

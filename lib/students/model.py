@@ -1,4 +1,4 @@
-"""The student model: what it sees, its logits at the targets, what is trained, and loading it."""
+"""The student model: what it sees, its loss at the targets, what is trained, and loading it."""
 
 import functools
 from pathlib import Path
@@ -7,27 +7,65 @@ import torch
 from torch import nn
 
 from lib.common.errors import UserError
+from lib.common.methods import OBJECTIVES
 from lib.common.profile import StudentModel
 from lib.models import checkpoints
-from lib.models.forward import branches_seen, logits_at, mask
+from lib.models.forward import blocks_seen, branches_seen, logits_at, mask
 from lib.students.data import IGNORE
+
+
+def inputs_of(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict:
+    """What the model is given of a batch: token ids, who sees whom, and at which position."""
+    inner = getattr(model, "module", model)
+    inputs = {"input_ids": batch["input_ids"], "use_cache": False}
+    if "branch" not in batch:
+        inputs["attention_mask"] = batch["attention_mask"]
+    elif "first" in batch and "flex" in inner.config._attn_implementation:
+        seen = blocks_seen(batch["branch"], batch["document"], batch["first"])
+        inputs |= {"attention_mask": seen, "position_ids": batch["position"]}
+    else:
+        seen = mask(inner, branches_seen(batch["branch"], batch.get("document")))
+        inputs |= {"attention_mask": seen, "position_ids": batch["position"]}
+    if inner.config.is_encoder_decoder:
+        padding = batch["labels"] == IGNORE
+        labels = batch["labels"].masked_fill(padding, inner.config.pad_token_id or 0)
+        start = labels.new_full((len(labels), 1), inner.config.decoder_start_token_id)
+        inputs["decoder_input_ids"] = torch.cat([start, labels[:, :-1]], 1)
+    return inputs
 
 
 def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """Logits only where there is a target: ([targets, vocabulary], [targets]), rows in order."""
     wanted = batch["labels"] != IGNORE
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-    inner = getattr(model, "module", model)
-    if "branch" in batch:
-        inputs |= {
-            "attention_mask": mask(inner, branches_seen(batch["branch"])),
-            "position_ids": batch["position"],
-        }
-    if inner.config.is_encoder_decoder:
-        labels = batch["labels"].masked_fill(~wanted, inner.config.pad_token_id or 0)
-        start = labels.new_full((len(labels), 1), inner.config.decoder_start_token_id)
-        inputs["decoder_input_ids"] = torch.cat([start, labels[:, :-1]], 1)
-    return logits_at(model, wanted, **inputs, use_cache=False), batch["labels"][wanted]
+    return logits_at(model, wanted, **inputs_of(model, batch)), batch["labels"][wanted]
+
+
+def losses(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted loss of a pass; by objective its summed loss and target tokens [2, 4]."""
+    logits, labels = target_logits(model, batch)
+    nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    return weighted(nll, batch["objective"][batch["labels"] != IGNORE], batch["weight"])
+
+
+def weighted(
+    nll: torch.Tensor, objective: torch.Tensor, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``losses`` from the loss and the objective of each target; nothing waits for the device."""
+    zeros, nlls = torch.zeros(len(OBJECTIVES), device=nll.device), nll.detach()
+    totals = [zeros.index_add(0, objective, each) for each in (nlls, torch.ones_like(nlls))]
+    return (nll * weight[objective]).sum(), torch.stack(totals)
+
+
+def blocks_of(model: nn.Module) -> list[tuple[nn.Module, list[nn.Module]]]:
+    """The stacks of a model (encoder and decoder, or the one) with their blocks: the longest
+    ModuleList among a stack's parts."""
+    both = model.config.is_encoder_decoder
+    stacks = (model.get_encoder(), model.get_decoder()) if both else (model.get_decoder(),)
+    lists = [[p for p in stack.children() if isinstance(p, nn.ModuleList)] for stack in stacks]
+    return [
+        (stack, list(max(found, key=len, default=[])))
+        for stack, found in zip(stacks, lists, strict=True)
+    ]
 
 
 def freeze_below(model: nn.Module, layers: int) -> None:
@@ -38,10 +76,8 @@ def freeze_below(model: nn.Module, layers: int) -> None:
     UserError if there are fewer blocks, or if none are found (in a stack's ModuleList).
     """
     model.get_input_embeddings().weight.requires_grad_(False)
-    kind, both = model.config.model_type, model.config.is_encoder_decoder
-    for stack in (model.get_encoder(), model.get_decoder()) if both else (model.get_decoder(),):
-        lists = [part for part in stack.children() if isinstance(part, nn.ModuleList)]
-        blocks = max(lists, key=len, default=[])
+    kind = model.config.model_type
+    for stack, blocks in blocks_of(model):
         if layers > len(blocks):
             raise UserError(
                 f"trainable_layers is {layers}, but in the student ({kind}) {len(blocks)} layers "

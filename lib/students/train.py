@@ -56,36 +56,38 @@ class StudentTrainer(Trainer):
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         """Gradients of a step; in more passes and once again if memory runs out for them."""
         model.train()
+        before = self.totals.clone()
         while True:
             if inputs["parts"] != int(self.train_dataset.parts):  # collated before there were more
                 inputs = self.train_dataset[self.state.global_step - self.train_dataset.start]
             try:
-                loss, totals = self.gradients(model, inputs["passes"])
+                loss = self.gradients(model, inputs["passes"])
             except torch.OutOfMemoryError:
                 if not self.can_split(inputs):
                     raise
             else:
                 break
             fast.free(model)
+            self.totals = before.clone()
             self.train_dataset.parts *= 2
             told = f"memory runs out: a step in {int(self.train_dataset.parts)} parts from here on"
             print(f"{self.diary.label} | {told}", flush=True)
-        self.totals += totals
         self.state.num_input_tokens_seen += inputs["tokens"]
         self.diary.count(inputs)
         return loss
 
-    def gradients(self, model, passes: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add up the gradients of all passes; their loss and ``losses``' totals, on the device."""
-        total, totals = 0.0, torch.zeros_like(self.totals)
+    def gradients(self, model, passes: list[dict]) -> torch.Tensor:
+        """Add up the gradients and the totals of all passes, on the device; returns their loss."""
+        total = 0.0
         for number, batch in enumerate(passes, 1):
             last = number == len(passes)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
-                loss, counted = self.losses(model, fast.moved(batch, self.args.device))
+                loss, totals = self.losses(model, fast.moved(batch, self.args.device))
                 # data parallel averages gradients over processes
                 self.accelerator.backward(loss * self.args.world_size)
-            total, totals = total + loss.detach(), totals + counted
-        return total, totals
+            self.totals += totals
+            total = total + loss.detach()
+        return total
 
     def can_split(self, inputs: dict) -> bool:
         """Whether a step can be done in twice as many parts."""

@@ -1,4 +1,4 @@
-"""What must not change a student: padding, micro-batches, processes, fusing, an interruption."""
+"""What must not change a student: padding, passes, processes, fusing, an interruption."""
 
 import pandas as pd
 import pytest
@@ -34,7 +34,7 @@ def test_padding_does_not_change_a_row(student):
 def test_fused_objectives_are_a_pass_for_each(student):
     model, encoder = student
     data = steps(encoder)
-    loss, (sums, counts) = train.losses(model, data[0])
+    loss, (sums, counts) = train.losses(model, data[0]["passes"][0])
     loss.backward()
     fused, total = gradients(model), 0.0
     for name, weight in WEIGHTS.items():
@@ -51,14 +51,15 @@ def test_fused_objectives_are_a_pass_for_each(student):
 
 
 @pytest.mark.parametrize("split", [{"accumulation": 4}, {"accumulation": 2, "world": 2}])
-def test_micro_batches_and_processes_sum_to_the_whole_step(student, split):
+def test_passes_and_processes_sum_to_the_whole_step(student, split):
     model, encoder = student
-    train.losses(model, steps(encoder)[0])[0].backward()
+    train.losses(model, steps(encoder)[0]["passes"][0])[0].backward()
     whole = gradients(model)
     for rank in range(split.get("world", 1)):
-        data = steps(encoder, **split, rank=rank)
-        for micro_batch in range(split["accumulation"]):
-            train.losses(model, data[micro_batch])[0].backward()
+        step = steps(encoder, **split, rank=rank)[0]
+        assert len(step["passes"]) == split["accumulation"]
+        for batch in step["passes"]:
+            train.losses(model, batch)[0].backward()
     close(whole, gradients(model))
 
 
