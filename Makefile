@@ -29,8 +29,8 @@ export NO_PROXY := $(or $(no_proxy),$(NO_PROXY)),localhost,127.0.0.1
 export no_proxy := $(NO_PROXY)
 # folders of tests, in the order in which they run
 PARTS := common questions human_study findings figures survey setup teacher models students invariant evaluation \
-	notebooks runner browser pipeline
-BENCHMARKS := $(patsubst tests/bench/bench_%.py,%,$(wildcard tests/bench/bench_*.py))
+	notebooks runner browser bench pipeline
+BENCHMARKS := $(filter-out gpu,$(patsubst tests/bench/bench_%.py,%,$(wildcard tests/bench/bench_*.py)))
 
 # The environment of PYTHON, else the active one, else .venv, which `make setup` creates.
 BOOT := $(shell command -v python3 || command -v python)
@@ -54,16 +54,20 @@ export PYTHONHASHSEED := 0
 .NOTPARALLEL:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup doctor check reproduce train plan test bench figures results data survey study report lab clean 01 02 03 04 05 06 07
+.PHONY: help setup doctor check reproduce train plan test bench gpu figures results data survey study report lab clean 01 02 03 04 05 06 07
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@echo "make TARGET [PROFILE=$$PROFILE]"
 	@sed -n 's/^\([a-z0-9 ]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | \
 		awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
-	@echo 'Profiles (notebooks/profiles):'
-	@awk 'sub("^description: *", "") {sub(".*/", "", FILENAME); sub(".yaml", "", FILENAME); \
-		printf "  %-22s %s\n", FILENAME, $$0}' notebooks/profiles/*.yaml
+	@echo 'Profiles (notebooks/profiles), the default first: start here'
+	@awk 'function show() {printf "  %-22s %7s  %s\n", name, time, text} \
+		FNR == 1 {if (NR > 1) show(); name = FILENAME; sub(".*/", "", name); sub(".yaml", "", name); time = "-"} \
+		/^needs:/ && match($$0, /minutes: [0-9.]+/) {m = substr($$0, RSTART + 9, RLENGTH - 9) + 0; \
+			time = m < 100 ? m " min" : sprintf("%.0f h", m / 60)} \
+		sub("^description: *", "") {text = $$0} END {show()}' \
+		notebooks/profiles/cpu.yaml $(filter-out %/cpu.yaml,$(sort $(wildcard notebooks/profiles/*.yaml)))
 
 setup: ## install the pinned packages, once, into the active environment or .venv
 	@$(BOOT) lib/setup/install.py
@@ -90,6 +94,9 @@ bench: setup ## measure speed and memory; WHAT=name for one benchmark
 		$(error There is no benchmark '$(WHAT)'; WHAT is all or one of: $(BENCHMARKS)))
 	@set -e; for what in $(or $(filter-out all,$(WHAT)),$(BENCHMARKS)); do \
 		"$(PYTHON)" -m tests.bench.bench_$$what; done
+
+gpu: setup ## what only a GPU can show, in six minutes: tests marked gpu, speed, memory
+	$(RUN) tests.bench.bench_gpu
 
 # Of one profile only where the command names one: the default is everything that is committed.
 figures: setup ## redraw the figures of the paper and of data/results (PROFILE=name: of one), without models

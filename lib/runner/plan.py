@@ -72,11 +72,16 @@ def span(values: list[int]) -> str:
     return " to ".join(f"{value:,}" for value in sorted({min(values), max(values)}))
 
 
+def about(seconds: float) -> str:
+    """A rough time in words: about 9 min, about 2.5 h."""
+    minutes = max(1, round(seconds / 60))
+    return f"about {minutes} min" if minutes < 100 else f"about {minutes / 60:.1f} h"
+
+
 NEEDS = {
     "memory_gb": "{:g} GB of memory",
     "disk_gb": "{:g} GB of disk",
     "gpu_gb": "a GPU with {:g} GB",
-    "minutes": "{:g} minutes",
 }
 
 
@@ -93,6 +98,9 @@ def describe(settings: Profile) -> list[str]:
         sets.append(several(len(trained), "variant"))
     sets += [several(len(settings.students), "size"), several(len(settings.seeds), "seed")]
     needs = settings.needs.model_dump(exclude_none=True)
+    minutes = needs.pop("minutes", None)
+    takes = [about(60 * minutes) + " on two CPU cores" * ("gpu_gb" not in needs)] if minutes else []
+    takes += [NEEDS[name].format(n) for name, n in needs.items()]
     explaining = [s for s in students if methods.explanation_objective(methods.split_arm(s.arm)[0])]
     explained = min(settings.evaluation.explained or counts["test"], counts["test"])
     return [
@@ -106,13 +114,12 @@ def describe(settings: Profile) -> list[str]:
         f"Answers    {len(students) * counts['test']:,} test answers, "
         f"{len(explaining) * explained:,} explanations",
         "Downloads  " + ("; ".join(downloads(settings)) or "none"),
-        "Needs      "
-        + (", ".join(NEEDS[name].format(n) for name, n in needs.items()) or "unknown"),
+        "Needs      " + (", ".join(takes) or "not measured"),
     ]
 
 
 def states(settings: Profile) -> dict[str, str]:
-    """Stage -> "up to date", or why it would run."""
+    """Stage -> "up to date", or why it would run, in their order."""
     records, found, running = stages.Records(settings), {}, set()
     for stage in stages.in_order():
         reason = records.why(stage, records.inputs(stage))
@@ -129,6 +136,13 @@ def states(settings: Profile) -> dict[str, str]:
     return found
 
 
+def left(settings: Profile, states: dict[str, str]) -> str:
+    """About how long the stages take that are not up to date; empty where that is not known."""
+    records = stages.Records(settings)
+    seconds = [records.seconds(name) for name in states if states[name] != "up to date"]
+    return about(sum(seconds)) if seconds and all(seconds) else ""
+
+
 @command_line
 def main(arguments: list[str] | None = None) -> None:
     """Command line, see the module's docstring."""
@@ -136,8 +150,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile", nargs="?", default="cpu")
     settings = profile.load(parser.parse_args(arguments).profile)
     print(*describe(settings), sep="\n")
-    for stage, state in states(settings).items():
-        print(f"  {stage:22} {state}")
+    found = states(settings)
+    for stage, state in found.items():
+        takes = left(settings, {stage: state})
+        print(f"  {stage:22} {state}{f' ({takes})' * bool(takes)}")
+    if total := left(settings, found):
+        print(f"In all     {total}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """The report of a run: ``python -m lib.runner.report cpu`` writes data/runs/cpu/report/index.html.
 
-One page with the findings, every executed notebook (as HTML, beside it) and every figure with the
-table behind it and where it comes from. Nothing is executed, nothing comes from a network, and what
-is up to date is not written again: made.json, beside the page, has the hashes of what it shows.
+One page: what was found, the students, the paper, explanations to read, every figure with its table
+and where it comes from, and every executed notebook (as HTML, beside it). Nothing is executed,
+nothing comes from a network, and what is up to date is not written again: made.json, beside the
+page, has the hashes of what it shows.
 """
 
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -19,9 +21,14 @@ from lib.common import files, paths, profile
 from lib.common.errors import UserError, command_line
 from lib.common.profile import Profile
 from lib.common.progress import duration
+from lib.questions import splits
+from lib.runner import plan, summary
 
 TEMPLATE = Path(__file__).with_name("report.html")
-TABLES = ("statistics", "05_human_study/findings", "04_evaluation/students")  # that it shows
+READING = paths.ROOT / "figures" / "README.md"  # a line a figure, in reading order
+CARDS = 20  # questions whose explanations are shown
+BAR = """<nav style="font: 15px system-ui, sans-serif; padding: 8px 16px; display: flex; gap: 16px;
+flex-wrap: wrap; border-bottom: 1px solid #999">{}</nav>\n"""
 
 
 def build(settings: Profile) -> Path:
@@ -41,14 +48,17 @@ def build(settings: Profile) -> Path:
             f"Nothing has been run with profile '{settings.name}' yet; run "
             f"make reproduce PROFILE={settings.name} first."
         )
-    shown = [Path(__file__), TEMPLATE, *copies, *(paths.FIGURES / settings.name).glob("*.*")]
-    shown += [run / f"{name}.csv" for name in TABLES]
+    shown = [Path(__file__), Path(summary.__file__), TEMPLATE, READING, *copies]
+    shown += (paths.FIGURES / settings.name).glob("*.*")
+    shown += [run / name for name in (*summary.TABLES.values(), "statistics.csv")]
     made = {str(path): files.sha256_file(path) for path in sorted(shown) if path.is_file()}
-    made["description"] = settings.description
+    made |= {"description": settings.description, "order": [path.stem for path in pages]}
     before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    names = made["order"]
     for path, page in pages.items():
-        if not page.is_file() or before.get(str(path)) != made[str(path)]:
-            convert(path, page)
+        moved = before.get("order") != names  # so its links to its neighbours may have changed
+        if moved or not page.is_file() or before.get(str(path)) != made[str(path)]:
+            convert(path, page, names)
     if before != made or not index.is_file():
         for page in set(folder.glob("*.html")) - {index, *pages.values()}:
             page.unlink()
@@ -60,24 +70,36 @@ def build(settings: Profile) -> Path:
 def render(settings: Profile, copies: list[Path], pages: dict[Path, Path]) -> str:
     """The index page of executed notebooks (copies), of which those that succeeded have pages."""
     run = profile.run_folder(settings)
-    statistics, findings, students = (run / f"{name}.csv" for name in TABLES)
-    figures = sorted((paths.FIGURES / settings.name).glob("*.json"))
+    notebooks = [describe(path) | {"page": page} for path, page in pages.items()]
+    figures = read_figures(settings)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
     return template.render(
         name=settings.name,
         description=settings.description,
+        tiny=summary.is_tiny(settings),
         address=lambda path: quote(os.path.relpath(path, run / "report")),
-        findings=as_html(findings),
-        students=as_html(students),
-        statistics=statistics if statistics.is_file() else None,
-        notebooks=[describe(path) | {"page": page} for path, page in pages.items()],
+        points=summary.points,
+        found=summary.findings(settings),
+        claims=summary.claims(settings),
+        ratings=summary.ratings(settings),
+        standings=summary.rows(summary.read(settings, "standings")),
+        students=summary.students(settings),
+        chance=summary.chance(settings),
+        agreement=summary.agreement(settings),
+        cards=cards(settings),
+        private=why_private(settings),
+        figures=figures,
+        lead=[made for made in figures if made["name"] in ("paper_tradeoff", "ratings")],
+        notebooks=notebooks,
         failed=[path for path in copies if path not in pages],
-        figures=[read_figure(path) for path in figures],
+        tables=sorted(run.glob("*.csv")) + sorted(run.glob("[0-9]*/*.csv")),
+        made=provenance(settings, notebooks),
     )
 
 
-def convert(executed: Path, page: Path) -> None:
-    """Write an executed notebook as one HTML file that loads nothing from elsewhere."""
+def convert(executed: Path, page: Path, names: list[str]) -> None:
+    """Write an executed notebook as one HTML file that loads nothing from elsewhere, with links to
+    the index and to its neighbours among ``names``."""
     sys.modules.setdefault("rfc3987_syntax", None)  # as in lib.runner.run: saves 1 s
     import nbformat
     from nbconvert import HTMLExporter
@@ -86,11 +108,16 @@ def convert(executed: Path, page: Path) -> None:
     html, _ = exporter.from_notebook_node(
         nbformat.read(executed, as_version=4), {"metadata": {"name": executed.stem}}
     )
-    files.write_text(page, html)
+    here = names.index(executed.stem)
+    links = {"index": "Report"}
+    links |= {names[here - 1]: f"← {names[here - 1]}"} if here else {}
+    links |= {name: f"{name} →" for name in names[here + 1 : here + 2]}
+    bar = BAR.format(" ".join(f'<a href="{to}.html">{text}</a>' for to, text in links.items()))
+    files.write_text(page, re.sub(r"(<body[^>]*>)", lambda body: body[1] + bar, html, count=1))
 
 
-def describe(executed: Path) -> dict[str, str]:
-    """An executed notebook's title, and the time, memory and commit that it was run with."""
+def describe(executed: Path) -> dict:
+    """An executed notebook's title, and the time, memory and provenance that it was run with."""
     nb = files.read_json(executed, "make reproduce")
     made = nb["metadata"].get("honey", {})
     text = "".join(nb["cells"][0]["source"]) if nb["cells"] else ""
@@ -99,28 +126,109 @@ def describe(executed: Path) -> dict[str, str]:
         "title": text.strip().split("\n")[0].lstrip("# ") or executed.stem,
         "time": duration(made["wall_seconds"]) if "wall_seconds" in made else "",
         "memory": f"{made['peak_memory_gb']} GB" if made.get("peak_memory_gb") else "",
-        "commit": made.get("commit", ""),
+        "made": made,
     }
 
 
-def read_figure(record: Path) -> dict:
+def read_figures(settings: Profile) -> list[dict]:
+    """A run's figures in reading order, each with what is said of it and where its files are."""
+    order = reading()
+    found = [read_figure(path, order) for path in (paths.FIGURES / settings.name).glob("*.json")]
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(found, key=lambda made: (made["by"], places.get(made["name"], 999), made["name"]))
+
+
+def reading() -> dict[str, str]:
+    """Figure -> its sentence in figures/README.md, in the order of its table."""
+    told = {}
+    text = READING.read_text(encoding="utf-8") if READING.is_file() else ""
+    for line in re.findall(r"^\| *(`.*) \|$", text, re.M):
+        names, *_, sentence = line.split(" | ")
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", names), sentence.replace("`", ""))
+    return told
+
+
+def read_figure(record: Path, order: dict[str, str]) -> dict:
     """What is said of a figure beside it, and where its files are."""
     made = files.read_json(record, "its notebook")
     png = record.with_suffix(".png")
-    width = int.from_bytes(png.read_bytes()[16:20], "big")  # in pixels, 200 to the inch
+    header = png.read_bytes()[16:24]  # width and height in pixels, 200 to the inch
     return made | {
+        "name": record.stem,
         "by": Path(made["notebook"]).stem,
+        "reading": order.get(record.stem, ""),
+        "simulated": "SIMULATED" in made["title"],
         "files": {kind: record.with_suffix(f".{kind}") for kind in ("png", "csv", "pdf", "json")},
-        "width": round(0.55 * width),
+        "width": round(0.55 * int.from_bytes(header[:4], "big")),
+        "height": round(0.55 * int.from_bytes(header[4:], "big")),
     }
 
 
-def as_html(path: Path) -> str:
-    """A table as HTML with escaped cells; empty while it is not written."""
-    if not path.is_file():
+def why_private(settings: Profile) -> str:
+    """Why a report does not show questions and explanations; empty for our own (CC0)."""
+    task = settings.task
+    held = splits.files_of(task.name, task.source).values()
+    if held and task.source == "default" and all(paths.MINICQA in path.parents for path in held):
         return ""
-    table = pd.read_csv(path)
-    return table.to_html(index=False, border=0, float_format="{:.3f}".format, na_rep="")
+    return (
+        f"The questions of {task.name} are not ours to copy, so a report that may be passed on "
+        "shows no texts of them; on this machine they are in 04_evaluation/explanations.parquet."
+    )
+
+
+def cards(settings: Profile) -> list[dict]:
+    """The first ``CARDS`` questions that students explain: question, choices, gold (an index), and
+    what each arm and size (of the first seed) answered and wrote. None where texts are private."""
+    predictions = summary.read(settings, "predictions")
+    if why_private(settings) or predictions.empty:
+        return []
+    first = predictions[predictions["seed"] == predictions["seed"].min()]
+    explained = first.loc[first["explanation"].notna(), "id"].drop_duplicates()[:CARDS]
+    found, sizes = [], first["size"].nunique() > 1
+    for _, group in first[first["id"].isin(explained)].groupby("id", sort=False):
+        one = group.iloc[0]
+        choices = list(one["choices"])
+        replies = []
+        for row in group.itertuples():
+            replies.append(
+                {
+                    "arm": f"{row.arm} ({row.size})" if sizes else row.arm,
+                    "answer": "" if pd.isna(row.answered) else choices[row.answered],
+                    "correct": bool(row.correct),
+                    "explanation": row.explanation if isinstance(row.explanation, str) else "",
+                }
+            )
+        found.append(
+            {"question": one["question"], "choices": choices, "gold": one["gold"]}
+            | {"replies": replies}
+        )
+    return found
+
+
+def provenance(settings: Profile, notebooks: list[dict]) -> dict[str, str]:
+    """What the run was made from, with what, and how it is made again."""
+    made = [one["made"] for one in notebooks if one["made"]]
+    told = {}
+    for line in plan.describe(settings):
+        name, _, text = line.partition(" ")
+        if name in ("Questions", "Teacher", "Students", "Arms"):
+            told[name] = text.strip()
+    told["Seeds"] = ", ".join(map(str, settings.seeds))
+    for name, keys in {
+        "Commit": ["commit"],
+        "Machine": ["cpu", "cores", "system"],
+        "Python": ["python"],
+    }.items():
+        values = [", ".join(f"{key} {one[key]}" if key == "cores" else str(one[key])
+                            for key in keys if one.get(key)) for one in made]  # fmt: skip
+        told[name] = "; ".join(filter(None, dict.fromkeys(values)))
+    devices = summary.read(settings, "trained")
+    if "device" in devices:
+        told["Trained on"] = "; ".join(devices["device"].astype(str).unique())
+    packages = made[-1].get("packages", {}) if made else {}
+    told["Packages"] = ", ".join(f"{name} {which}" for name, which in packages.items() if which)
+    told["Again"] = f"make reproduce PROFILE={settings.name}"
+    return {name: text for name, text in told.items() if text}
 
 
 @command_line
@@ -128,8 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line, see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m lib.runner.report", description=__doc__)
     parser.add_argument("profile", nargs="?", default="cpu")
-    index = build(profile.load(parser.parse_args(arguments).profile))
-    print(f"Report:  {paths.shown(index)}")
+    settings = profile.load(parser.parse_args(arguments).profile)
+    print(*summary.lines(settings, build(settings)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from lib.common.profile import Profile
 from lib.common.progress import duration
 from lib.models import checkpoints
 from lib.questions import splits
-from lib.runner import plan, report, stages
+from lib.runner import plan, report, stages, summary
 from lib.students import objectives
 from lib.teacher import prompt
 
@@ -34,6 +34,29 @@ sys.modules.setdefault("rfc3987_syntax", None)
 
 # Of Jupyter's kernels, without a warning at each start that loopback is not encrypted.
 LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
+
+
+# Lines of long work, as lib prints them; what cells print stands in the executed copy alone.
+PROGRESS = re.compile(
+    r"^\[\d+/\d+\] |^failed: |^\d+ of \d+ students | \d+/\d+ \S+ \| | \| step \d+ \| |\w.* \.\.\.$"
+    r"|is damaged|is not whole|\(slower\)"
+)
+
+
+class Log:
+    """Takes what notebooks print and passes lines of ``PROGRESS`` on."""
+
+    def __init__(self):
+        self.rest = ""
+
+    def write(self, text: str) -> None:
+        """Print the whole lines that have come."""
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in filter(PROGRESS.search, lines):
+            print(f"  {line}", flush=True)
+
+    def flush(self) -> None:
+        """Nothing: each line is printed at once."""
 
 
 class ThisPython(AsyncKernelManager):
@@ -138,7 +161,7 @@ def check_parameters(stage: str, given: dict[str, str]) -> None:
 
 
 def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial: Path) -> None:
-    """Run a notebook's cells and show what they print; the copy grows in ``partial``."""
+    """Run a notebook's cells and show their progress; the copy grows in ``partial``."""
     import papermill
 
     if not plan.downloads(settings):
@@ -155,7 +178,7 @@ def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial:
         kernel_manager_class=ThisPython,
         cwd=str(paths.NOTEBOOKS),
         progress_bar=False,
-        stdout_file=sys.stdout,
+        stdout_file=Log(),
     )
 
 
@@ -243,7 +266,10 @@ def run(settings: Profile, last: str = "", given: dict[str, str] | None = None) 
         if not reason:
             continue
         count += 1
-        print(f"{stage} (notebook {number} of {len(names)}): {reason}", flush=True)
+        states = plan.states(settings)
+        left = plan.left(settings, {name: states[name] for name in names[number - 1 :]})
+        where = f"notebook {number} of {len(names)}" + (f", {left} left" if left else "")
+        print(f"{stage} ({where}): {reason}", flush=True)
         records.path(stage).unlink(missing_ok=True)  # what is stopped half-way does not count
         execute(stage, settings, parameters)
         records.write(stage, inputs)
@@ -284,9 +310,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         raise SystemExit(130) from None
     if not options.stage:
-        index = report.build(settings)
-        print(f"Figures: {paths.shown(paths.FIGURES / settings.name)}")
-        print(f"Report:  {paths.shown(index)}")
+        print(*summary.lines(settings, report.build(settings)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ class Row:
 
     ``sections``: of the profile, with the question files and local models that they name.
     ``tables``: of other stages, which run first; ``writes``: tables of its own. ``files``: others,
-    below the repository, or below HONEY_HOME where they are built.
+    below the repository, or below HONEY_HOME where they are built. ``share``: of a run's time.
     """
 
     sections: str
+    share: float
     tables: str = ""
     files: str = ""
     writes: str = "*.csv *.parquet"
@@ -40,34 +41,41 @@ RAW = "data/raw/study.csv data/raw/experiment.csv"  # read where `make data` has
 STAGES = {
     "01_generation": Row(
         sections="seed task teacher",
+        share=0.12,
         files="lib/prompts/common.yaml data/published/sources.json",
     ),
     "02_critique_revision": Row(
         sections="seed task teacher",
+        share=0.15,
         tables="01_generation/explanations.parquet",
         files="lib/prompts/common.yaml data/published/sources.json",
     ),
     "03_training": Row(
         sections="seed seeds task students arms training variants",
+        share=0.34,
         tables="02_critique_revision/teacher.parquet",
         files="data/published/sources.json",
         writes="*.csv students/*/student.json",  # which holds the hashes of a student's files
     ),
     "04_evaluation": Row(
         sections="seed seeds task teacher students arms training variants evaluation",
+        share=0.33,
         tables="02_critique_revision/teacher.parquet 03_training/students.csv "
         "03_training/students/*/student.json",
         files="lib/prompts/common.yaml data/measures/*.csv data/published/sources.json "
         "data/published/gamma_ablation.csv",
     ),
-    "05_human_study": Row(sections="seed", files=f"{PUBLISHED} {RAW}"),
+    "05_human_study": Row(sections="seed", share=0.03, files=f"{PUBLISHED} {RAW}"),
     "06_tradeoff": Row(
         sections="",
+        share=0.02,
         tables="04_evaluation/students.csv 04_evaluation/explanations.parquet "
         "04_evaluation/predictions.parquet",
         files=f"{PUBLISHED} {RAW}",
     ),
-    "07_own_study": Row(sections="seed", files=PUBLISHED),  # own ratings: `make study` runs it
+    "07_own_study": Row(
+        sections="seed", share=0.01, files=PUBLISHED
+    ),  # own ratings: `make study` runs it
 }
 
 
@@ -196,6 +204,17 @@ class Records:
     def write(self, stage: str, inputs: dict[str, str]) -> None:
         """Note that a stage has succeeded with these inputs."""
         files.write_json(self.path(stage), {"inputs": inputs, "outputs": self.outputs(stage)})
+
+    def seconds(self, stage: str) -> float | None:
+        """About how long a stage takes: as the last time, else its share of what the profile
+        needs; None if neither is known."""
+        executed = self.run / "notebooks" / f"{stage}.ipynb"
+        minutes = self.settings.needs.minutes
+        if executed.is_file():
+            took = files.read_json(executed, "make reproduce")["metadata"].get("honey", {})
+            if "wall_seconds" in took:
+                return took["wall_seconds"]
+        return minutes and 60 * minutes * STAGES[stage].share
 
     def why(self, stage: str, inputs: dict[str, str]) -> str:
         """Why a stage is to be run with these inputs; empty if it is up to date."""

@@ -117,7 +117,8 @@ def verdict(settings: profile.Profile, here: dict) -> str:
     amounts = settings.needs.model_dump(exclude_none=True)
     minutes = amounts.pop("minutes", None)
     takes = [AMOUNTS[name].format(gb) for name, gb in amounts.items()]
-    takes += [f"{minutes:g} min on two cores"] if minutes else []
+    cores = "" if "gpu_gb" in amounts else " on two cores"
+    takes += [f"{minutes:g} min{cores}"] if minutes else []
     return f"runs here ({', '.join(takes) or 'what it takes was not measured'})"
 
 
@@ -134,7 +135,11 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name:22} {verdict(profile.load(name), here)}")
         except UserError as error:
             print(f"{name:22} {error}")
-    return 1 if lacking(asked, here) else 0
+    gaps = lacking(asked, here)
+    print(f"\n{asked.name}: {asked.description}\n{asked.name} {verdict(asked, here)}")
+    command = "reproduce" if not gaps else "plan"
+    print(f"Next: make {command} PROFILE={asked.name}")
+    return 1 if gaps else 0
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def test_sizes_are_those_of_the_source(tmp_path):
     """Published tables have pinned sizes, files of one's own are counted, the hub's are stated."""
 
     def sizes(**task):
-        settings = profile.load("smollm2")
+        settings = profile.load("smollm2_gpu")
         return plan.question_counts(
             settings.model_copy(update={"task": profile.TaskSettings(**task)})
         )
@@ -46,7 +46,7 @@ def test_the_default_downloads_nothing():
     assert plan.downloads(settings) == []
     assert plan.text_counts(settings)["counterfactual"] == 128
     assert "Answers    900 test answers, 240 explanations" in plan.describe(settings)
-    assert set(plan.text_counts(profile.load("smollm2")).values()) == {0}
+    assert set(plan.text_counts(profile.load("smollm2_gpu")).values()) == {0}
 
 
 def test_other_tasks_and_the_reader_are_downloaded_too():

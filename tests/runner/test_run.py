@@ -49,6 +49,13 @@ def write(tmp_path, monkeypatch):
     return write
 
 
+def printed_in(tmp_path: Path, name: str) -> str:
+    """What an executed copy's cells printed."""
+    nb = nbformat.read(tmp_path / f"data/runs/smoke/notebooks/{name}.ipynb", as_version=4)
+    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
 def built(tmp_path: Path) -> list[str]:
     """Names in the folders of executed notebooks and of records."""
     folder = tmp_path / "data/runs/smoke"
@@ -62,9 +69,14 @@ def test_a_run_then_only_what_changed_then_the_report(write, tmp_path, capsys):
     write(SIX, "print('<b>six</b>')")
     run.main(["smoke"])
     printed = capsys.readouterr()
-    assert f"{FIVE} (notebook 1 of 2): not run yet, or not to its end\n" in printed.out
-    assert f"{sys.executable} {tmp_path / 'notebooks'} 1\n" in printed.out
-    assert printed.out.endswith("Report:  data/runs/smoke/report/index.html\n")
+    lines = printed.out.splitlines()
+    assert lines[0] == (
+        f"{FIVE} (notebook 1 of 2, about 1 min left): not run yet, or not to its end"
+    )
+    assert lines[1].startswith(f"{FIVE} took ") and lines[2].startswith(f"{SIX} (notebook 2 of 2, ")
+    assert printed_in(tmp_path, FIVE) == f"{sys.executable} {tmp_path / 'notebooks'} 1\n"
+    index = (tmp_path / "data/runs/smoke/report/index.html").as_uri()
+    assert lines[-2:-1] == [f"Open       {index}"] and lines[-1].startswith("Next       make ")
     assert printed.err == ""
     copies = [f"{FIVE}.ipynb", f"{SIX}.ipynb"]
     assert built(tmp_path) == sorted([*copies, f"{FIVE}.json", f"{SIX}.json"])
@@ -88,18 +100,19 @@ def test_a_run_then_only_what_changed_then_the_report(write, tmp_path, capsys):
     write(FIVE, cell, "print(2)")
     run.main(["smoke"])
     printed = capsys.readouterr().out
-    assert f"{FIVE} (notebook 1 of 2): notebooks/{FIVE}.ipynb changed" in printed
+    assert f"{FIVE} (notebook 1 of 2, about 1 min left): notebooks/{FIVE}.ipynb changed" in printed
     assert f"{SIX} took" not in printed and page.stat().st_mtime_ns == written
     run.main(["smoke"])
-    assert capsys.readouterr().out.startswith("Nothing to run: 05, 06 are up to date.\nFigures: ")
+    again = capsys.readouterr().out.splitlines()
+    assert again == ["Nothing to run: 05, 06 are up to date.", *lines[-3:]]
 
 
-def test_parameters_reach_one_notebook_which_then_runs_in_any_case(write, tmp_path, capsys):
+def test_parameters_reach_one_notebook_which_then_runs_in_any_case(write, tmp_path):
     write(FIVE, "1/0")
     write(SEVEN, "print([profile, own_ratings])")
     for _ in range(2):
         run.main(["smoke", "--stage", "07", "-p", "own_ratings=a b'=c"])
-        assert """['smoke', "a b'=c"]\n""" in capsys.readouterr().out
+        assert printed_in(tmp_path, SEVEN) == """['smoke', "a b'=c"]\n"""
     assert built(tmp_path) == [f"{SEVEN}.ipynb", f"{SEVEN}.json"]
     records = stages.Records(profile.load("smoke"))
     assert records.why(SEVEN, records.inputs(SEVEN)) == "a parameter changed"
@@ -122,11 +135,28 @@ def test_a_wrong_command_is_one_sentence(write, tmp_path, arguments, sentence):
     assert built(tmp_path) == []
 
 
-def test_a_failed_notebook_is_kept_aside_until_it_succeeds(write, tmp_path, capsys):
+def test_progress_reaches_the_terminal_and_nothing_else(write, tmp_path, capsys):
+    told = [
+        "[2/5] MT:Unrevised 135M seed 0",
+        "1 of 5 students were finished before",
+        "explanation 64/128 texts | 1.63 texts/s | ETA 39s",
+        "critique 5/5 texts | 5 found on disk | took 0s",
+        "CF:Unrevised 135M seed 0 | step 14 | dev loss 0.553",
+        "Loading the teacher tiny:llama ...",
+        "data/texts/x/shard-0 is damaged; it is set aside and made again.",
+    ]
+    silent = ["...", "Question: which? | a", "8 of 15 effects hold.", "a 1/2", "<table>"]
+    write(FIVE, *(f"print({line!r})" for line in told + silent), "print('[1/2] a', end='')")
+    run.main(["smoke", "--stage", "05"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1:-1] == [f"  {line}" for line in told] and "took" in printed[-1]
+
+
+def test_a_failed_notebook_is_kept_aside_until_it_succeeds(write, tmp_path):
     write(FIVE, "print('before')", "x = 1\n1 / 0", "print('after')")
     with pytest.raises(SystemExit) as stopped:
         run.main(["smoke"])
-    assert "before\n" in capsys.readouterr().out
+    assert printed_in(tmp_path, f"{FIVE}.failed") == "before\n"
     lines = str(stopped.value).splitlines()
     assert lines[:3] == [f"{FIVE} failed in cell [4]:", "    x = 1", "    1 / 0"]
     assert lines[-2:] == [
@@ -161,7 +191,7 @@ def test_a_killed_kernel_is_not_a_success(write, tmp_path):
 
 
 def test_ctrl_c_is_one_sentence(write, tmp_path):
-    write(FIVE, "import time\nprint('begun', flush=True)\ntime.sleep(60)")
+    write(FIVE, "import time\nprint('begun ...', flush=True)\ntime.sleep(60)")
     code = f"""from lib.common import paths
 from lib.runner import run
 from pathlib import Path
@@ -177,7 +207,7 @@ run.main(["smoke"])"""
         encoding="utf-8",
         preexec_fn=hears,
     ) as process:
-        assert "begun\n" in iter(process.stdout.readline, "")
+        assert "  begun ...\n" in iter(process.stdout.readline, "")
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == (
             "Stopped; finished work is kept, run the same command again to go on.\n"

@@ -123,7 +123,7 @@ def test_the_table_says_what_a_notebook_reads(stage):
             names = re.findall(r"(?:settings|profile)\.(\w+)", stages.code_of(path))
             used |= {"training", "variants"} if "training_of" in names else set()
             used |= set(names) & set(profile.Profile.model_fields)
-    assert used - {"name", "description"} == set(row.sections.split())
+    assert used - {"name", "description", "needs"} == set(row.sections.split())
 
 
 def test_nothing_is_run_twice_and_everything_at_first(empty):

@@ -85,7 +85,7 @@ def test_verdicts_say_what_a_run_takes():
     assert doctor.verdict(profile.load("cpu"), LAPTOP) == (
         "runs here (5.8 GB of memory, 1.8 GB of free disk, 13 min on two cores)"
     )
-    assert doctor.verdict(profile.load("smollm2"), LAPTOP).endswith("was not measured)")
+    assert doctor.verdict(profile.load("published"), LAPTOP).endswith("was not measured)")
     assert doctor.verdict(profile.load("colab"), LAPTOP) == (
         "does not run here; missing: a GPU of 15 GB"
     )
@@ -118,11 +118,17 @@ def test_this_machine_line_by_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(doctor, "unreachable", lambda _: "not asked")
     monkeypatch.setattr(paths, "BUILT", tmp_path / "new" / "home")
     code = doctor.main(["smoke"])
-    machine, verdicts = capsys.readouterr().out.split("\n\n")
+    machine, verdicts, asked = capsys.readouterr().out.split("\n\n")
     assert [line.split(" ")[0] for line in machine.splitlines()] == [
         *("Python", "memory", "disk", "GPU", "computes", "model")
     ]
     assert [line.split()[0] for line in verdicts.splitlines()] == profile.names()
     assert (code == 0) == ("\nsmoke                  runs here" in verdicts)
-    with pytest.raises(SystemExit, match="There is no profile 'smolm2'.*did you mean 'smollm2'"):
-        doctor.main(["smolm2"])
+    assert asked.splitlines()[0] == f"smoke: {profile.load('smoke').description}"
+    assert asked.splitlines()[1].startswith("smoke runs here" if code == 0 else "smoke does not")
+    command = "reproduce" if code == 0 else "plan"
+    assert asked.splitlines()[2] == f"Next: make {command} PROFILE=smoke"
+    with pytest.raises(
+        SystemExit, match="There is no profile 'smolm2_gpu'.*did you mean 'smollm2_gpu'"
+    ):
+        doctor.main(["smolm2_gpu"])
