@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from lib.evaluation import comparisons
+from lib.evaluation.extraction import is_right
 from lib.human_study import published, runs
 
 NAMED = "mentions_other_choices"
@@ -125,6 +126,9 @@ def claims(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
     zero is in it. Claims whose methods a run lacks are left out. Our intervals:
     comparisons.differences (of several sizes: the last).
     """
+    if "likely" not in answers:  # predictions of notebook 04
+        likely = map(is_right, answers["likeliest"], answers["gold"], answers["choices"])
+        answers = answers.assign(likely=[*likely])
     found = {column: _differences(answers, column) for column in ("correct", "likely")}
     found[NAMED] = _differences(explanations, NAMED)
     rows = []
@@ -146,7 +150,7 @@ def _differences(table: pd.DataFrame, column: str) -> dict[str, tuple[float, flo
         for pair, sign in ((f"{row.b} - {row.a}", 1), (f"{row.a} - {row.b}", -1)):
             low, high = sorted((sign * row.low, sign * row.high))
             verdict = "holds" if low > 0 else "fails" if high < 0 else "open"
-            found[pair] = sign * row.difference, low, high, verdict
+            found[pair] = sign * row.difference + 0.0, low + 0.0, high + 0.0, verdict  # no -0.0
     return found
 
 

@@ -48,6 +48,7 @@ def made_up() -> dict[str, pd.DataFrame]:
         "losses": losses.assign(loss=1 / (losses["step"] + 1)),
         "transfer": moved.assign(**counts, likelihood=0.5, chance=0.2)[transfer.COLUMNS],
         "runs": costs.assign(seconds=60.0 + costs["seed"]),
+        "untrained": pd.DataFrame([{"reading": "each choice alone, sum", "size": "135M"} | counts]),
     }
 
 
@@ -60,10 +61,10 @@ def write(root, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", root)
     monkeypatch.setattr(paths, "FIGURES", root / "figures")
     for name, table in made_up().items():
-        path = results.home("smollm2") / f"{name}.csv"
+        path = results.home("smollm2_gpu") / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path, index=False)
-    return results.home("smollm2")
+    return results.home("smollm2_gpu")
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def found(tmp_path_factory):
     """The tables of the made-up results, from the files alone."""
     with pytest.MonkeyPatch.context() as patch:
         write(tmp_path_factory.mktemp("results"), patch)
-        return results.tables(results.load("smollm2"))
+        return results.tables(results.load("smollm2_gpu"))
 
 
 def test_tables_come_from_the_files_alone(found):
@@ -96,22 +97,40 @@ def test_a_position_that_students_prefer_shows(found):
 
 
 def test_markdown_has_a_row_a_student_and_dashes_for_what_is_not_there(found):
-    lines = replication.markdown(found["summary"]).splitlines()
+    lines = replication.markdown(found["summary"], replication.SUMMARY).splitlines()
     assert len(lines) == 2 + len(ARMS) and len({line.count("|") for line in lines}) == 1
     row = next(line for line in lines if line.startswith("| label-only"))
     assert row.startswith("| label-only | 2 x 40 | 50.0 [") and row.endswith("| – | – |")
+    shown = results.markdown_tables(found)
+    assert [text.split("\n")[0].strip("| ").split(" | ")[1] for text in shown] == [
+        "seeds x questions",
+        "explanation, characters",
+        "accuracy, %",
+        "difference",
+    ]
+    assert "| each choice alone, sum | 50.0 [30.0, 70.0] |" in shown[2]
+
+
+def test_positions_are_those_of_all_collected_runs(written):
+    table = results.position_bias()
+    assert set(table["profile"]) == {"smollm2_gpu"} and set(table["questions"]) == {8628}
+    assert table.groupby("letter")[["share", "gold"]].first().values.tolist() == [
+        [100, 100],
+        [0, 0],
+    ]
 
 
 def test_figures_are_drawn_from_the_files(written, monkeypatch, capsys):
     drawn = {}
-    monkeypatch.setattr(results, "collected", lambda: ["smollm2"])
+    monkeypatch.setattr(results, "collected", lambda: ["smollm2_gpu"])
     monkeypatch.setattr(
         results.style, "save", lambda figure, name, table, stage, **_: drawn.update({name: table})
     )
-    folder = results.draw("smollm2")
+    folder = results.draw("smollm2_gpu")
     assert set(drawn) == {
         "student_accuracy",
         "accuracy_differences",
+        "claims",
         "explanation_measures",
         "tradeoff",
         "transfer",
@@ -126,7 +145,7 @@ def test_figures_are_drawn_from_the_files(written, monkeypatch, capsys):
 
 def test_what_is_missing_or_damaged_is_said(written):
     with pytest.raises(
-        UserError, match="No results of profile 'cpu' are collected.*there are smollm2"
+        UserError, match="No results of profile 'cpu' are collected.*there are smollm2_gpu"
     ):
         results.load("cpu")
     (written / "answers.csv").rename(written / "answers.CSV")
@@ -135,16 +154,18 @@ def test_what_is_missing_or_damaged_is_said(written):
     (written / "answers.CSV").rename(written / "answers.csv")
     (written / "runs.csv").unlink()
     with pytest.raises(UserError, match="runs.csv is missing; restore it with git"):
-        results.load("smollm2")
+        results.load("smollm2_gpu")
 
 
 def test_a_profile_stands_for_those_that_extend_it(monkeypatch, capsys):
     monkeypatch.setattr(results, "collected", lambda: ["cpu", "smollm2_subset"])
     assert results._wanted(None) == ["cpu", "smollm2_subset"]
-    assert results._wanted("smollm2") == ["smollm2_subset"]
-    assert "Of smollm2 itself nothing is collected" in capsys.readouterr().out
+    assert results._wanted("smollm2_gpu") == ["smollm2_subset"]
+    assert "Of smollm2_gpu itself nothing is collected" in capsys.readouterr().out
+    monkeypatch.setattr(results, "collected", lambda: ["cpu", "smollm2_gpu", "smollm2_subset"])
+    assert results._wanted("smollm2_gpu") == ["smollm2_gpu"]
     assert results._wanted("cpu") == ["cpu"] and results._wanted("smoke") == ["smoke"]
-    assert profile.ancestors("smollm2_subset") == ["smollm2"] and profile.ancestors("cpu") == []
+    assert profile.ancestors("smollm2_subset") == ["smollm2_gpu"] and profile.ancestors("cpu") == []
 
 
 def test_the_hash_is_of_all_that_was_written():
@@ -155,12 +176,10 @@ def test_the_hash_is_of_all_that_was_written():
 
 @pytest.mark.parametrize("name", results.collected())
 def test_readme_shows_what_the_collected_files_say(name):
-    readme = (paths.ROOT / "README.md").read_text(encoding="utf-8") + (
-        results.home("x").parent / "README.md"
-    ).read_text(encoding="utf-8")
+    readme = (results.home("x").parent / "README.md").read_text(encoding="utf-8")
     found = results.tables(results.load(name))
-    for table in (found["summary"], found["verdicts"]):
-        assert table.empty or replication.markdown(table) in readme, f"make figures PROFILE={name}"
+    for table in results.markdown_tables(found):
+        assert table in readme, f"make figures PROFILE={name}"
     runs = results.load(name)["runs"].set_index(results.STUDENT)
     again = found["students"].set_index(results.STUDENT)
     assert (runs["correct"] == again["correct"]).all() and (runs["n"] == again["n"]).all()
