@@ -191,5 +191,5 @@ def test_a_file_that_is_not_utf8_is_a_sentence(tmp_path):
 def test_what_a_run_needs_is_inherited_and_in_no_key():
     subset = profile.load("smollm2_wrong_choice")
     assert (subset.needs.memory_gb, subset.needs.disk_gb, subset.needs.minutes) == (6.6, 3.2, 43)
-    assert subset.needs.gpu_gb is None and profile.load("smollm2_rates").needs.gpu_gb == 32
+    assert subset.needs.gpu_gb is None and profile.load("smollm2_rates").needs.gpu_gb == 40
     assert "needs" not in subset.model_dump() and profile.load("published").needs.memory_gb is None
