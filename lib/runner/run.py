@@ -36,23 +36,25 @@ sys.modules.setdefault("rfc3987_syntax", None)
 LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
 
 
-# Lines of long work, as lib prints them; what cells print stands in the executed copy alone.
-PROGRESS = re.compile(
-    r"^\[\d+/\d+\] |^failed: |^\d+ of \d+ students | \d+/\d+ \S+ \| | \| step \d+ \| |\w.* \.\.\.$"
-    r"|is damaged|is not whole|\(slower\)"
-)
+# Of cells that print themselves: progress of long work, as lib prints it.
+PROGRESS = re.compile(r" \d+/\d+ \S+ \| |^\w.* \.\.\.$|is damaged|is not whole")
 
 
 class Log:
-    """Takes what notebooks print and passes lines of ``PROGRESS`` on."""
+    """Takes what a notebook prints and passes on what lib says of its progress: all that a cell
+    without a print of its own prints, else lines of ``PROGRESS``. The executed copy has it all."""
 
     def __init__(self):
-        self.rest = ""
+        self.rest, self.prints = "", True
+
+    def begin(self, cell, cell_index: int) -> None:
+        """Note whether the cell that now runs prints itself."""
+        self.rest, self.prints = "", "print(" in cell.source
 
     def write(self, text: str) -> None:
         """Print the whole lines that have come."""
         *lines, self.rest = (self.rest + text).split("\n")
-        for line in filter(PROGRESS.search, lines):
+        for line in filter(PROGRESS.search if self.prints else None, lines):
             print(f"  {line}", flush=True)
 
     def flush(self) -> None:
@@ -164,6 +166,7 @@ def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial:
     """Run a notebook's cells and show their progress; the copy grows in ``partial``."""
     import papermill
 
+    log = Log()
     if not plan.downloads(settings):
         os.environ["HF_HUB_OFFLINE"] = "1"  # else every look-up is tried for 23 s without a network
     os.environ["HONEY_HOME"] = str(paths.BUILT.resolve())  # the kernel starts in another folder
@@ -178,7 +181,8 @@ def run_papermill(stage: str, settings: Profile, given: dict[str, str], partial:
         kernel_manager_class=ThisPython,
         cwd=str(paths.NOTEBOOKS),
         progress_bar=False,
-        stdout_file=Log(),
+        stdout_file=log,
+        on_cell_execute=log.begin,
     )
 
 

@@ -63,6 +63,8 @@ def students(settings: Profile) -> list[dict]:
     untrained = read(settings, "untrained")
     if len(untrained):
         names = "untrained, " + untrained["reading"]
+        fewer = untrained["n"] < table["n"].max()
+        names += (", " + untrained["n"].astype(str) + " questions").where(fewer, "")
         if untrained["size"].nunique() > 1:
             names += " (" + untrained["size"] + ")"
         untrained = untrained.assign(label=names, trained=False)
@@ -148,7 +150,8 @@ def lines(settings: Profile, index: Path) -> list[str]:
     told = []
     if trained:
         known = [f"chance {chance(settings):.1f}"]
-        known += [f"{untrained[0]['label']} {untrained[0]['accuracy']:.1f}"] if untrained else []
+        if found := [row["accuracy"] for row in untrained]:
+            known.append(f"untrained, by reading, {min(found):.1f} to {max(found):.1f}")
         told.append(
             f"Accuracy on {trained[0]['n']:,.0f} questions, % [95 % interval]; {', '.join(known)}"
         )

@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib.common import paths
+from lib.common import paths, profile
+from lib.runner import summary
 
 EXPECTED = Path(__file__).with_name("expected")
 KEYS = ["arm", "size", "seed"]
@@ -96,9 +97,19 @@ def test_every_stage_leaves_figures_with_their_tables_and_provenance(smoke_run):
         assert (record["profile"], record["command"]) == ("smoke", "make reproduce PROFILE=smoke")
     statistics = pd.read_csv(smoke_run / "statistics.csv")
     assert list(statistics) == ["analysis", "statistic", "group", "term", "value"]
+
+
+def test_the_report_shows_it_all_in_order(smoke_run):
     page = (smoke_run / "report/index.html").read_text(encoding="utf-8")
-    assert page.index("Findings") < page.index("student_accuracy.png")
+    heads = ["found", "students", "paper", "explanations", "figures", "notebooks", "made"]
+    assert re.findall(r'<section id="(\w+)"', page) == heads
+    assert page.count('class="student') == 1 + len(summary.students(profile.load("smoke")))
+    shown = re.findall(r'<figure id="(\w+)"', page)
+    drawn = {path.stem for path in (paths.FIGURES / "smoke").glob("*.png")}
+    assert set(shown) == drawn and page.count('<article class="card">') == 10
     assert not re.search(r'(src|href)="(https?:)?//', page)
+    for path in re.findall(r'(?:src|href)="([^"#]+)"', page):
+        assert (smoke_run / "report" / path).exists(), path
 
 
 def displayed(run: Path) -> list[tuple[str, str, str]]:
@@ -143,7 +154,8 @@ def test_a_finished_run_is_not_run_again_and_that_is_said_soon(smoke_run):
         capture_output=True,
     )
     assert done.stdout.startswith("Nothing to run"), done.stdout + done.stderr
-    assert done.stdout.endswith("report/index.html\n")
+    told = [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "]
+    assert told == "Nothing Accuracy This Ratings Trade-off Paper Open Next".split()
     assert time.monotonic() - started < 10, "5 s on an idle machine"
 
 

@@ -35,10 +35,11 @@ def finished(settings):
         for arm, value in zip(arms, (0.25, 0.45), strict=True)
     ]
     untrained = {"size": "135M", "reading": "asked", "n": 1200, "accuracy": 0.22}
+    untrained |= {"low": 0.2, "high": 0.24}
     tables = {
         "students": students,
         "accuracy": accuracy,
-        "untrained": [untrained | {"low": 0.2, "high": 0.24}],
+        "untrained": [untrained | {"n": 60}, untrained | {"reading": "alone", "accuracy": 0.3}],
         "claims": CLAIMS,
         "ratings": [
             {"finding": "A differs", "number": "p = 0.01", "holds": "yes"},
@@ -61,7 +62,8 @@ def finished(settings):
 def test_the_last_lines_of_a_run(finished, tmp_path):
     lines = summary.lines(finished, tmp_path / "a report.html")
     assert lines == [
-        "Accuracy on 1,200 questions, % [95 % interval]; chance 37.5, untrained, asked 22.0",
+        "Accuracy on 1,200 questions, % [95 % interval]; chance 37.5, "
+        "untrained, by reading, 22.0 to 30.0",
         "  CF   25.0 [15.0, 35.0]",
         "  MT   45.0 [35.0, 55.0]",
         "This run   of the paper's claims 1 of 2 hold, 1 open; MT - CF: +7.1 [+4.0, +10.2] points "
@@ -76,9 +78,10 @@ def test_the_last_lines_of_a_run(finished, tmp_path):
 
 
 def test_students_with_their_seeds_then_the_untrained(finished):
-    first, *_, last = summary.students(finished)
+    first, *_, fewer, last = summary.students(finished)
     assert first["seeds"] == pytest.approx([20, 30]) and first["trained"]
-    assert (last["label"], last["seeds"], last["trained"]) == ("untrained, asked", [], False)
+    assert (last["label"], last["seeds"], last["trained"]) == ("untrained, alone", [], False)
+    assert fewer["label"] == "untrained, asked, 60 questions"
 
 
 def test_many_students_are_not_all_printed(finished, tmp_path):
