@@ -13,8 +13,8 @@ from lib.setup import install
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = [
-    "help", "setup", "doctor", "reproduce", "train", "plan", "test", "bench", "figures",
-    "results", "data", "survey", "study", "report", "lab", "clean",
+    "help", "setup", "doctor", "reproduce", "train", "plan", "test", "bench", "gpu",
+    "figures", "results", "data", "survey", "study", "report", "lab", "clean",
 ]  # fmt: skip
 
 
