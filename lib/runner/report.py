@@ -157,7 +157,7 @@ def read_figure(record: Path, order: dict[str, str]) -> dict:
         "name": record.stem,
         "by": Path(made["notebook"]).stem,
         "reading": order.get(record.stem, ""),
-        "simulated": "SIMULATED" in made["title"],
+        "simulated": "SIMULATED" in made["title"] + order.get(record.stem, ""),
         "files": {kind: record.with_suffix(f".{kind}") for kind in ("png", "csv", "pdf", "json")},
         "width": round(0.55 * int.from_bytes(header[:4], "big")),
         "height": round(0.55 * int.from_bytes(header[4:], "big")),

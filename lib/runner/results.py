@@ -10,19 +10,23 @@ import argparse
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from lib.common import files, paths, profile
 from lib.common.errors import UserError, command_line
-from lib.common.stage import Stage
+from lib.common.methods import order_arms
+from lib.common.stage import Stage, read_table
 from lib.evaluation import accuracy, comparisons, measures, reader, transfer
 from lib.evaluation.extraction import is_right
 from lib.figures import answers as plots_answers
 from lib.figures import study, style, training
-from lib.figures.tradeoff import NAMED, tradeoff_figure
+from lib.figures.texts import objectives_figure, revision_changes
+from lib.figures.tradeoff import NAMED, RATED, hero_figure, tradeoff_figure
 from lib.findings import replication, tradeoff
-from lib.human_study import constructs, published
-from lib.students import grid
+from lib.human_study import analysis, constructs, published, reference
+from lib.students import grid, objectives
+from lib.teacher import prompt
 
 STUDENT = ["arm", "size", "seed"]
 COLUMNS = {  # file -> columns beside the student's; every number below comes from these files
@@ -33,6 +37,11 @@ COLUMNS = {  # file -> columns beside the student's; every number below comes fr
     "losses": ["step", "split", "task", "loss"],
 }
 PARTS = (*COLUMNS, "transfer", "runs")
+HERO = "smollm2_gpu"  # whose claims README's figure shows
+LEARNED = {  # train questions of runs that were collected before runs.csv had the column questions
+    **dict.fromkeys(["smollm2_esnli", "smollm2_subset", "smollm2_wrong_choice"], 640),
+    "smollm2_gpu": 8628,
+}
 
 
 def home(name: str) -> Path:
@@ -48,8 +57,9 @@ def collected() -> list[str]:
 def collect(settings: profile.Profile) -> Path:
     """Write a finished run's results; UserError says which notebook is missing. Returns the folder.
 
-    ``runs.csv`` has a row a student: accuracy with Wilson's interval, cost, device, commit, and
-    the SHA-256 of its weights and of all that it wrote, by which a rerun can be compared.
+    ``runs.csv`` has a row a student: accuracy with Wilson's interval, train questions, cost,
+    device, commit, and the SHA-256 of its weights and of all that it wrote, by which a rerun can be
+    compared.
     """
     stage = Stage("04_evaluation", settings.name)
     trained = stage.read_table("03_training", "students")
@@ -67,7 +77,8 @@ def collect(settings: profile.Profile) -> Path:
         table = table[[*STUDENT, *COLUMNS[name]]]
         flags = {column: int for column in table if table[column].dtype == bool}
         files.write_csv(folder / f"{name}.csv", table.astype(flags).round(4))
-    files.write_csv(folder / "transfer.csv", stage.read_table("04_evaluation", "transfer"))
+    for name in ("transfer", "untrained"):
+        files.write_csv(folder / f"{name}.csv", stage.read_table("04_evaluation", name))
     files.write_csv(folder / "runs.csv", run_table(settings, trained, predictions))
     return folder
 
@@ -75,17 +86,19 @@ def collect(settings: profile.Profile) -> Path:
 def run_table(
     settings: profile.Profile, trained: pd.DataFrame, predictions: pd.DataFrame
 ) -> pd.DataFrame:
-    """A row a student: accuracy, cost, threads, commit, and the hashes of its weights and of what
-    it wrote (see ``collect``)."""
-    origin = []
+    """A row a student: accuracy, train questions, cost, threads, commit, and the hashes of its
+    weights and of what it wrote (see ``collect``)."""
+    texts = read_table(settings, "02_critique_revision", "teacher")
+    train, origin = (texts["split"] == "train").sum(), []
     for student, folder in grid.finished(settings, trained):
         record = files.read_json(folder / "student.json", "notebooks/03_training.ipynb")
         weights = [name for name in record["files"] if name.endswith(".safetensors")]
         row = {"arm": student.name, "size": student.model.size, "seed": student.seed}
+        row["questions"] = max(1, round(settings.training_of(student.variant).share * train))
         row |= {"threads": record["threads"], "commit": record["provenance"]["commit"]}
         origin.append(row | {"weights_sha256": record["files"][weights[0]]})
-    texts = predictions.groupby(STUDENT)[["id", "prediction", "explanation"]].apply(texts_hash)
-    written = texts.rename("texts_sha256").reset_index()
+    wrote = predictions.groupby(STUDENT)[["id", "prediction", "explanation"]].apply(texts_hash)
+    written = wrote.rename("texts_sha256").reset_index()
     table = accuracy.student_table(predictions).merge(trained.drop(columns="folder"), on=STUDENT)
     return table.merge(pd.DataFrame(origin), on=STUDENT).merge(written, on=STUDENT)
 
@@ -109,6 +122,10 @@ def load(name: str) -> dict[str, pd.DataFrame]:
         if not path.is_file():
             raise UserError(f"{paths.shown(path)} is missing; restore it with git.")
         data[file] = pd.read_csv(path, dtype={"size": str, "id": str})
+    if (home(name) / "untrained.csv").is_file():  # absent where nothing was read of it
+        data["untrained"] = pd.read_csv(home(name) / "untrained.csv", dtype={"size": str})
+    if "questions" not in data["runs"]:
+        data["runs"]["questions"] = LEARNED.get(name, np.nan)
     data["transfer"].insert(0, "profile", name)
     data["answers"]["correct"] = data["answers"]["correct"].astype(bool)
     return data
@@ -136,8 +153,48 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "transfer": transfer.cells(data["transfer"]),
     }
     found["summary"] = replication.summary(found, data["runs"])
-    found["verdicts"] = replication.verdicts(answers, explained)
-    return found
+    found["claims"] = replication.claims(answers, explained)
+    return found | {name: data[name] for name in ("untrained",) if name in data}
+
+
+def position_bias() -> pd.DataFrame:
+    """accuracy.position_bias of all collected runs of five choices a question, by profile."""
+    parts = []
+    for name in collected():
+        data = load(name)
+        if (data["answers"]["options"] == 5).all():
+            learned = data["runs"][[*STUDENT, "questions"]]
+            answers = data["answers"].merge(learned, on=STUDENT)
+            answers["arm"] = answers["arm"].str.replace(", share .*", "", regex=True)
+            table = accuracy.position_bias(answers)
+            parts.append(table.assign(profile=name))
+    return pd.concat(parts, ignore_index=True).sort_values(["questions", "profile"])
+
+
+def position_markdown(table: pd.DataFrame) -> str:
+    """The shares of (A) of ``position_bias`` with intervals as a table in text, a row a run."""
+    first = table[table["letter"] == "A"].to_dict("records")
+    arms = order_arms({row["arm"] for row in first})
+    rows = {}
+    for row in first:
+        cells = rows.setdefault((f"{row['questions']:,}", row["profile"], f"{row['gold']:.0f}"), {})
+        cells[row["arm"]] = f"{row['share']:.0f} [{row['low']:.0f}, {row['high']:.0f}]"
+    lines = [["train questions", "run", *arms, "right answers"], ["---"] * (len(arms) + 3)]
+    for (questions, run, gold), cells in rows.items():
+        lines.append([questions, f"`{run}`", *(cells.get(arm, "–") for arm in arms), gold])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def markdown_tables(found: dict[str, pd.DataFrame]) -> list[str]:
+    """The tables of a run as data/results/README.md shows them: students, their explanations and
+    costs, the untrained student, the paper's claims."""
+    shown = [
+        (found["summary"], replication.SUMMARY),
+        (found["summary"], replication.COSTS),
+        (found.get("untrained", pd.DataFrame()), replication.UNTRAINED),
+        (found["claims"], replication.VERDICTS),
+    ]
+    return [replication.markdown(table, cells) for table, cells in shown if len(table)]
 
 
 def draw(name: str) -> Path:
@@ -147,41 +204,82 @@ def draw(name: str) -> Path:
     for table, frame in found.items():
         files.write_csv(stage.figures / "tables" / f"{table}.csv", frame)
     chance = float((1 / data["answers"]["options"]).mean())
-    moved = pd.concat([load(other)["transfer"] for other in collected()], ignore_index=True)
+    paper = found["summary"].get("paper_770M", pd.Series(dtype=float))
+    paper = paper.set_axis(found["summary"].loc[paper.index, "arm"]).dropna().to_dict()
     drawn = {
-        "student_accuracy": plots_answers.student_accuracy(found["students"], chance=chance),
-        "explanation_measures": plots_answers.measure_figure(found["measures"], reader.LABELS),
-        "tradeoff": tradeoff_figure(found["points"], NAMED),
-        "transfer": plots_answers.heat_map(transfer.cells(transfer.matrix(stage.profile, moved))),
+        "student_accuracy": plots_answers.student_accuracy(
+            found["accuracy"], found["students"], chance, paper, found.get("untrained")
+        ),
         "loss_curves": training.loss_curves(data["losses"]),
         "training_cost": training.cost_figure(data["runs"]),
     }
     if len(found["differences"]):  # of one arm alone there are none
         drawn["accuracy_differences"] = plots_answers.difference_figure(found["differences"])
+    if len(found["claims"]):
+        drawn["claims"] = plots_answers.claims_figure(found["claims"])
+    if found["points"]["quality"].notna().sum() > 2:  # arms that explain
+        drawn["tradeoff"] = tradeoff_figure(found["points"], NAMED)
+        drawn["explanation_measures"] = plots_answers.measure_figure(found["measures"])
+        if transfer.carries_over(found["transfer"]):
+            drawn["transfer"] = plots_answers.heat_map(found["transfer"])
     _save(drawn, stage, f"make figures PROFILE={name}", f"{name}, from data/results")
     print(f"{name}: {stage.profile.description}\n")
-    for table in ("summary", "verdicts"):
-        if len(found[table]):
-            print(replication.markdown(found[table]), end="\n\n")
+    for table in markdown_tables(found):
+        print(table, end="\n\n")
     return stage.figures
 
 
 def draw_paper() -> Path:
     """The paper's figures from data/published, in figures/results/paper."""
     stage, scores = _stage("05_human_study", "paper"), published.load_scores()
-    points = tradeoff.published_points(published.load_cells(), scores)
+    cells, means = published.load_cells(), constructs.summarise_scores(scores)
+    p = constructs.dunn_table(scores)[["construct", "pair", "p_holm"]]
+    revision = pd.read_csv(paths.PUBLISHED / "revision_changes.csv")
+    example = prompt.read("minicqa")["examples"][0]  # the published texts are not ours to show
+    pair = {"question": example["question"], "explanation": example["draft"]}
+    pair["revision"] = example["revision"]
     drawn = {
-        "paper_accuracy": plots_answers.accuracy_figure(published.load_panels()),
-        "ratings": study.ratings_figure(constructs.summarise_scores(scores), published.LENGTHS),
+        "paper_accuracy": study.accuracy_figure(published.load_panels()),
+        "paper_axes": study.paper_axes(cells, means),
+        "paper_gamma": study.gamma_figure(*published.load_gamma()),
+        "paper_revision": (revision_changes(revision, pair), revision),
+        "paper_tradeoff": tradeoff_figure(tradeoff.published_points(cells, scores), *RATED),
+        "ratings": study.ratings_figure(means, published.LENGTHS),
         "rating_distribution": study.rating_distribution(published.load_counts()),
         "rating_effects": study.effect_figure(
-            constructs.vda_table(scores), "A", "Chance that the first is rated higher (A)", 0.5
+            constructs.vda_table(scores).merge(p), "A", "Chance that the first is rated higher", 0.5
         ),
         "outlier_decisions": study.specification_plot(published.decision_table()),
-        "paper_tradeoff": tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5)),
+        "reproduction": study.reproduction_figure(
+            reference.compare_with_paper(analysis.analyse_scores(scores))
+        ),
     }
     none = dict.fromkeys(("profile", "profile_sha256", "seed", "seeds"))
     _save(drawn, stage, "make figures PROFILE=paper", "the paper, from data/published", **none)
+    return stage.figures
+
+
+def draw_overview() -> Path:
+    """What stands across runs, in figures/results/overview: README's figures (also in data/results:
+    hero.png, objectives.png) and position bias."""
+    stage, data = _stage("06_tradeoff", HERO), load(HERO)
+    claims = replication.claims(data["answers"], data["explanations"])
+    stage.figures = stage.figures.with_name("overview")
+    points = tradeoff.published_points(published.load_cells(), published.load_scores())
+    bias = position_bias()
+    print(f"The most likely choice is (A), %\n\n{position_markdown(bias)}\n")
+    bias = bias[bias["profile"] != "cpu"]  # other questions, another teacher
+    drawn_choice = bias["profile"] == "smollm2_wrong_choice"
+    bias = bias.assign(arm=bias["arm"].mask(drawn_choice, bias["arm"] + ", wrong choice drawn"))
+    drawn = {
+        "hero": hero_figure(points, *RATED, claims, "SmolLM2-135M"),
+        "objectives": objectives_figure(objectives.describe()),
+        "position_bias": plots_answers.position_figure(bias),
+    }
+    _save(drawn, stage, "make figures", "data/results and data/published")
+    for name in ("hero", "objectives"):
+        image = (stage.figures / f"{name}.png").read_bytes()
+        files.write_bytes(home(f"{name}.png"), image)
     return stage.figures
 
 
@@ -194,16 +292,16 @@ def _stage(notebook: str, name: str) -> Stage:
 
 def _save(drawn: dict, stage: Stage, command: str, source: str, **more: object) -> None:
     for name, (figure, table) in drawn.items():
-        style.save(figure, name, table, stage, title=f"{name} ({source})", command=command, **more)
+        style.save(figure, name, table, stage, source=source, command=command, **more)
         plt.close(figure)
 
 
 def _wanted(name: str | None) -> list[str]:
-    """The collected profiles to draw: all, or the named one and those that extend it."""
-    if not name:
-        return collected()
-    found = [other for other in collected() if name in (other, *profile.ancestors(other))]
-    if found and name not in found:
+    """The collected profiles to draw: all, the named one, or if it is not there what extends it."""
+    if not name or name in collected():
+        return [name] if name else collected()
+    found = [other for other in collected() if name in profile.ancestors(other)]
+    if found:
         print(f"Of {name} itself nothing is collected; these extend it: {', '.join(found)}.")
     return found or [profile.load(name).name]
 
@@ -223,6 +321,8 @@ def main() -> None:
     if chosen.profile != "paper":
         for name in _wanted(chosen.profile):
             print(f"Figures:  {paths.shown(draw(name))}")
+        if not chosen.profile:
+            print(f"Figures:  {paths.shown(draw_overview())}")
     if chosen.profile in (None, "paper"):
         print(f"Figures:  {paths.shown(draw_paper())}")
 

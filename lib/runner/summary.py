@@ -151,7 +151,7 @@ def lines(settings: Profile, index: Path) -> list[str]:
     if trained:
         known = [f"chance {chance(settings):.1f}"]
         if found := [row["accuracy"] for row in untrained]:
-            known.append(f"untrained, by reading, {min(found):.1f} to {max(found):.1f}")
+            known.append(f"untrained at most {max(found):.1f}")
         told.append(
             f"Accuracy on {trained[0]['n']:,.0f} questions, % [95 % interval]; {', '.join(known)}"
         )

@@ -155,7 +155,8 @@ def test_a_finished_run_is_not_run_again_and_that_is_said_soon(smoke_run):
     )
     assert done.stdout.startswith("Nothing to run"), done.stdout + done.stderr
     told = [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "]
-    assert told == "Nothing Accuracy This Ratings Trade-off Paper Open Next".split()
+    assert told[:4] == ["Nothing", "Accuracy", "This", "Ratings"]
+    assert told[4:] == ["Trade-off", "Paper", "Open", "Next"]
     assert time.monotonic() - started < 10, "5 s on an idle machine"
 
 
