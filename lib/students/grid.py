@@ -1,5 +1,6 @@
 """The students of a profile: which there are, where they live, and which are finished."""
 
+import functools
 import random
 import re
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import pandas as pd
 
 from lib.common import files, methods, profile
 from lib.common.errors import UserError
-from lib.common.profile import Profile, StudentModel
+from lib.common.profile import Profile, StudentModel, TaskSettings
 from lib.models import checkpoints
 from lib.questions import splits
 from lib.students import objectives
@@ -79,6 +80,34 @@ def objective_weights(settings: Profile, student: Student) -> dict[str, float]:
     )
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What decides a student's pairs beside questions and texts; many students share one.
+
+    ``order``: seed of the order that a ``share`` below 1 is taken from (else 0).
+    """
+
+    recipe: objectives.Recipe
+    objectives: tuple[str, ...]
+    share: float
+    order: int
+
+
+def lesson(settings: Profile, student: Student) -> Lesson:
+    """What a student learns."""
+    training = settings.training_of(student.variant)
+    method, kind = methods.split_arm(student.arm)
+    recipe = objectives.Recipe(
+        revised=kind == "Revised",
+        tags=training.tags,
+        factual_from=training.factual_from if method == "MT+CF" else "explanation",
+        wrong_choice=training.wrong_choice,
+        seed=student.seed if training.wrong_choice == "random" else 0,
+    )
+    order = student.seed if training.share < 1 else 0
+    return Lesson(recipe, tuple(objective_weights(settings, student)), training.share, order)
+
+
 def training_pairs(
     settings: Profile, student: Student, texts: pd.DataFrame
 ) -> dict[str, dict[str, list]]:
@@ -87,26 +116,18 @@ def training_pairs(
     A ``share`` below 1 takes the first questions of an order drawn by the student's seed, so that
     smaller shares are parts of larger ones; dev stays whole.
     """
-    training = settings.training_of(student.variant)
-    method, kind = methods.split_arm(student.arm)
+    learned = lesson(settings, student)
     rows = {row["id"]: row for row in texts.to_dict("records")}
     found = splits.load(settings.task, settings.seed)
     questions = {split: [q for q in found[split] if q.id in rows] for split in ("train", "dev")}
-    if training.share < 1:
-        random.Random(f"share {student.seed}").shuffle(questions["train"])
-        size = max(1, round(training.share * len(questions["train"])))
+    if learned.share < 1:
+        random.Random(f"share {learned.order}").shuffle(questions["train"])
+        size = max(1, round(learned.share * len(questions["train"])))
         questions["train"] = questions["train"][:size]
-    recipe = objectives.Recipe(
-        revised=kind == "Revised",
-        tags=training.tags,
-        factual_from=training.factual_from if method == "MT+CF" else "explanation",
-        wrong_choice=training.wrong_choice,
-        seed=student.seed,
-    )
     return {
         split: {
-            objective: [objectives.pair(objective, q, rows[q.id], recipe) for q in part]
-            for objective in objective_weights(settings, student)
+            objective: [objectives.pair(objective, q, rows[q.id], learned.recipe) for q in part]
+            for objective in learned.objectives
         }
         for split, part in questions.items()
     }
@@ -139,17 +160,24 @@ def students_folder(settings: Profile) -> Path:
     return profile.run_folder(settings) / "03_training" / "students"
 
 
-def home(settings: Profile, student: Student, texts: pd.DataFrame) -> Home:
+def home(
+    settings: Profile, student: Student, texts: pd.DataFrame, known: dict | None = None
+) -> Home:
     """The student's home: ``<students_folder>/<arm>-<size>-s<seed>-<hash of its key>``.
 
     The key holds the settings, checkpoint and texts that the weights depend on; of code, packages
-    and machine (which may round otherwise) the student's record tells.
+    and machine (which may round otherwise) the student's record tells. ``known``: Lesson -> its
+    pairs and their hash, filled here; each is made once.
     """
-    pairs = training_pairs(settings, student, texts)
+    known, learned = {} if known is None else known, lesson(settings, student)
+    if learned not in known:
+        pairs = training_pairs(settings, student, texts)
+        known[learned] = pairs, files.key_of(pairs)
+    pairs, data = known[learned]
     key = {
         **settings_key(settings, student),
         **checkpoints.identity(student.model.model),
-        "data": files.key_of(pairs),
+        "data": data,
     }
     arm = re.sub(r"[^\w.]+", "-", student.name)
     name = f"{arm}-{student.model.size}-s{student.seed}-{files.key_of(key)}"
@@ -158,7 +186,13 @@ def home(settings: Profile, student: Student, texts: pd.DataFrame) -> Home:
 
 def homes(settings: Profile, texts: pd.DataFrame) -> list[Home]:
     """The homes of all students, in the order of ``students``."""
-    return [home(settings, student, texts) for student in students(settings)]
+    known: dict = {}
+    return [home(settings, student, texts, known) for student in students(settings)]
+
+
+@functools.lru_cache(maxsize=4)
+def _keys_of_pairs(path: Path, changed: tuple, task: TaskSettings, seed: int) -> dict[Lesson, str]:
+    return {}  # filled by ``finished``: many call it, and the pairs of a large table take seconds
 
 
 def is_whole(folder: Path, record: str = "student.json") -> bool:
@@ -190,9 +224,11 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
     the profile's now (or, where notebook 02's table is at hand, on other pairs than it gives).
     """
     path = profile.run_folder(settings) / "02_critique_revision" / "teacher.parquet"
-    texts = pd.read_parquet(path) if path.is_file() else None
+    stat = path.stat() if path.is_file() else None
+    changed = (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else ()
+    data = _keys_of_pairs(path, changed, settings.task, settings.seed)
     folders = table.set_index(["arm", "size", "seed"])["folder"].to_dict()
-    found, data = [], {}
+    found, texts = [], None
     for student in students(settings):
         name = folders.get((student.name, student.model.size, student.seed))
         folder = students_folder(settings) / str(name)
@@ -202,11 +238,12 @@ def finished(settings: Profile, table: pd.DataFrame) -> list[tuple[Student, Path
                 f"'{settings.name}' first."
             )
         now = settings_key(settings, student) | checkpoints.identity(student.model.model)
-        if texts is not None:
-            lesson = (student.name, student.seed)  # students of all sizes learn the same
-            if lesson not in data:
-                data[lesson] = files.key_of(training_pairs(settings, student, texts))
-            now["data"] = data[lesson]
+        if changed:
+            learned = lesson(settings, student)
+            if learned not in data:
+                texts = pd.read_parquet(path) if texts is None else texts
+                data[learned] = files.key_of(training_pairs(settings, student, texts))
+            now["data"] = data[learned]
         key = files.read_json(folder / "student.json", NOTEBOOK)["key"]
         if key | now != key:
             raise UserError(

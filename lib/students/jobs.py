@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,6 +27,7 @@ from lib.common.progress import Progress
 from lib.models import checkpoints
 from lib.questions import splits
 from lib.students import grid, objectives, record
+from lib.students.cards import NO_MEMORY, Cards, lacks_memory
 from lib.students.grid import Home
 
 
@@ -157,9 +159,10 @@ def _locked(home: Home) -> Iterator[None]:
 
 def run_side_by_side(settings: Profile, numbers: list[int], jobs: int) -> None:
     """Train the numbered students in ``jobs`` processes at a time, which share the cores evenly;
-    each is given a GPU, in turn (of CUDA_VISIBLE_DEVICES, if it is set).
+    each is given a GPU, in turn, and starts when that has memory for it (lib.students.cards).
 
-    A failed student does not stop the others; at the end UserError names the failed ones.
+    One that lacked memory all the same is tried again alone, after the others. A failed student
+    does not stop the others; at the end UserError names the failed ones.
     """
     import torch
 
@@ -171,25 +174,33 @@ def run_side_by_side(settings: Profile, numbers: list[int], jobs: int) -> None:
     print(f"{jobs} at a time; their logs are in {paths.shown(logs)}", flush=True)
     threads = str(max(1, torch.get_num_threads() // jobs))
     shared = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "JOBS": "1"}
-    shared |= {"PYTHONUTF8": "1"}
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
+    shared |= {"RAYON_NUM_THREADS": threads, "PYTHONUTF8": "1"}  # rayon: the tokenizer's threads
+    cards = Cards(settings)
     progress = Progress("side by side", len(numbers), "students")
 
-    def succeeds(number: int, gpu: str) -> bool:
+    def trained(turn: int, number: int, again: bool = False) -> bool | None:
+        """Whether it was trained; None if it lacked memory the first time."""
         command = [sys.executable, "-m", "lib.students.jobs", settings.name, "--only", str(number)]
-        environment = shared | {"CUDA_VISIBLE_DEVICES": gpu}
-        with open(logs / f"{number:03d}.log", "w", encoding="utf-8") as log:
-            options = {"cwd": paths.ROOT, "env": environment, "stdout": log, "stderr": log}
-            code = subprocess.run(command, **options, check=False).returncode
+        path = logs / f"{number:03d}.log"
+        with cards.place(turn, labels[number]) as gpu:
+            environment = shared | {"CUDA_VISIBLE_DEVICES": gpu}
+            with open(path, "a" if again else "w", encoding="utf-8") as log:
+                options = {"cwd": paths.ROOT, "env": environment, "stdout": log, "stderr": log}
+                code = subprocess.run(command, **options, check=False).returncode
+        if code == NO_MEMORY and not again:
+            print(f"{labels[number]} lacked memory; it is tried again, alone", flush=True)
+            return None
         if code:
-            print(f"failed: {labels[number]} (see {paths.shown(log.name)})", flush=True)
+            print(f"failed: {labels[number]} (see {paths.shown(path)})", flush=True)
         progress.step()
         return not code
 
     with ThreadPoolExecutor(jobs) as pool:
-        succeeded = list(pool.map(succeeds, numbers, itertools.cycle(gpus or [""])))
-    failed = [labels[n] for n, good in zip(numbers, succeeded, strict=True) if not good]
+        done = list(pool.map(trained, itertools.count(), numbers))
+    for turn, number in enumerate(numbers):
+        if done[turn] is None:
+            done[turn] = trained(turn, number, again=True)
+    failed = [labels[n] for n, good in zip(numbers, done, strict=True) if not good]
     if failed:
         raise UserError(
             f"{len(failed)} of {len(numbers)} students failed: {', '.join(failed)}; read their "
@@ -230,7 +241,13 @@ def main() -> None:
     parser.add_argument("--slurm", metavar="PARTITION", help="submit one job a student")
     chosen = parser.parse_args()
     if chosen.only is not None:
-        print(f"finished: {train_number(chosen.profile, chosen.only)}", flush=True)
+        try:
+            print(f"finished: {train_number(chosen.profile, chosen.only)}", flush=True)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            traceback.print_exc()
+            sys.exit(NO_MEMORY)
         return
     settings = profile.load(chosen.profile)
     missing = unfinished(grid.homes(settings, teacher_texts(settings)))

@@ -125,6 +125,27 @@ def test_keys_of_the_default_profile_stay():
     assert list(folders(cpu, teacher_table(cpu)).values()) == CPU
 
 
+def test_pairs_are_made_once_a_lesson(settings, texts, monkeypatch):
+    made, pairs = [], grid.training_pairs
+    monkeypatch.setattr(
+        grid, "training_pairs", lambda *asked: made.append(asked[1].label) or pairs(*asked)
+    )
+    both = profile.load("smoke").students[:2]
+    many = settings.model_copy(update={"students": both, "seeds": [0, 1, 2]})
+    homes = grid.homes(many, texts)
+    assert len(homes) == 42 and len(made) == 7
+    for home in homes:  # what is shared is what each would have alone
+        assert home == grid.home(many, home.student, texts)
+    drawn = changed(many, wrong_choice="random", share=0.5)
+    for home in grid.homes(drawn, texts):
+        assert home.pairs == pairs(drawn, home.student, texts)
+    table = records(many, texts)
+    files.write_parquet(profile.run_folder(many) / "02_critique_revision/teacher.parquet", texts)
+    made.clear()
+    assert len(grid.finished(many, table)) == len(grid.finished(many, table)) == 42
+    assert len(made) == 7
+
+
 # What is finished
 
 
