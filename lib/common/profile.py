@@ -131,10 +131,11 @@ class EvaluationSettings(Settings):
 
 
 class Needs(Settings):
-    """What a run takes: GB (1e9 bytes) of memory, disk and GPU memory; minutes on two CPU cores.
+    """What a run takes: GB (1e9 bytes) of memory, disk and GPU memory; minutes on two CPU cores, or
+    on the GPU.
 
-    For ``make doctor`` and for students side by side (lib.students.cards): no result depends on it,
-    so it is in no key and no ``model_dump``.
+    For ``make doctor``, ``make plan`` and the time left of a run, and for students side by side
+    (lib.students.cards): no result depends on it, so it is in no key and no ``model_dump``.
     """
 
     memory_gb: float | None = Field(None, gt=0)

@@ -99,7 +99,7 @@ def render(settings: Profile, copies: list[Path], pages: dict[Path, Path]) -> st
 
 def convert(executed: Path, page: Path, names: list[str]) -> None:
     """Write an executed notebook as one HTML file that loads nothing from elsewhere, with links to
-    the index and to its neighbours among ``names``."""
+    the index and to its neighbours among ``names``; its own links lead where they led before."""
     sys.modules.setdefault("rfc3987_syntax", None)  # as in lib.runner.run: saves 1 s
     import nbformat
     from nbconvert import HTMLExporter
@@ -108,6 +108,9 @@ def convert(executed: Path, page: Path, names: list[str]) -> None:
     html, _ = exporter.from_notebook_node(
         nbformat.read(executed, as_version=4), {"metadata": {"name": executed.stem}}
     )
+    top = quote(os.path.relpath(paths.ROOT, page.parent))
+    html = html.replace('href="../', f'href="{top}/')
+    html = re.sub(rf'href="({"|".join(names)})\.ipynb"', r'href="\1.html"', html)
     here = names.index(executed.stem)
     links = {"index": "Report"}
     links |= {names[here - 1]: f"← {names[here - 1]}"} if here else {}

@@ -23,7 +23,8 @@ def write_copy(name: str, text: str) -> None:
     nb = nbformat.v4.new_notebook(metadata={"honey": made})
     output = nbformat.v4.new_output("stream", name="stdout", text=text)
     code = nbformat.v4.new_code_cell("print()", outputs=[output])
-    nb.cells = [nbformat.v4.new_markdown_cell("# Ratings & more\n\nText"), code]
+    text = "# Ratings & more\n\n[a module](../lib/__init__.py), [06](06_tradeoff.ipynb)"
+    nb.cells = [nbformat.v4.new_markdown_cell(text), code]
     files.write_text(paths.RUNS / f"smoke/notebooks/{name}.ipynb", nbformat.writes(nb))
 
 
@@ -138,6 +139,9 @@ def test_notebooks_lead_to_the_index_and_to_their_neighbours(run):
     build()
     text = page.read_text(encoding="utf-8")
     assert '<a href="06_tradeoff.html">06_tradeoff →</a>' in text
+    assert '<a href="06_tradeoff.html">06</a>' in text
+    (module,) = re.findall(r'<a href="([^"]+)">a module</a>', text)
+    assert (page.parent / module).resolve() == paths.LIB / "__init__.py"
     after = page.with_name("06_tradeoff.html").read_text(encoding="utf-8")
     assert f'<a href="{STAGE}.html">← {STAGE}</a>' in after and 'href="index.html"' in after
 
