@@ -77,3 +77,9 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(
         above=found["accuracy"] - found["chance"], own=found["trained_on"] == found["task"]
     )
+
+
+def carries_over(cells: pd.DataFrame) -> bool:
+    """Whether any dataset that was not learned is answered better or worse than by guessing."""
+    moved = cells[~cells["own"]]
+    return bool(((moved["low"] > moved["chance"]) | (moved["high"] < moved["chance"])).any())

@@ -1,4 +1,4 @@
-"""Figures of accuracies, paired differences, variants, measures, and what transfers.
+"""Figures of accuracies, paired differences, claims, variants, measures, and what transfers.
 
 Each function takes a finished table and gives (figure, table); intervals are 95 %.
 """
@@ -9,72 +9,73 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from lib.common.methods import order_arms
 from lib.figures import style
-from lib.figures.style import MINUS, arrange, count, draw_points, frame, key_of_filling, name_rows
+from lib.figures.style import MINUS, arrange, count, draw_points, frame, head, name_rows, short
 
-NOTHING = {"las": 0, "gain": 0, "errors_found_without": 0.5, "errors_found_with": 0.5}  # no effect
 SETTINGS = {"gamma": "gamma: weight of MT within MT+CF", "share": "Share of the train questions"}
+MEASURES = {  # group -> its measures: label, which end is better (-1, 1; 0: neither)
+    "Length": {
+        "characters": ("Characters", 0),
+        "repetition": ("Words repeated", -1),
+    },
+    "Contrast": {
+        "mentions_other_choices": ("Other choices named", 1),
+        "names_answer": ("Own answer named", 0),
+    },
+    "Usefulness": {
+        "las": ("Reader helped (LAS)", 1),
+        "gain": ("Rationale followed (gain)", 1),
+    },
+}
+NOTHING = {"las": 0, "gain": 0}  # no effect
 
 
-def accuracy_figure(cells: pd.DataFrame):
-    """Accuracy of each method at each size, mean with t interval over runs: the paper's cells.
+def student_accuracy(
+    accuracies: pd.DataFrame, students: pd.DataFrame, chance: float, paper=None, untrained=None
+):
+    """Accuracy of each arm as a dot with its interval, seeds as small dots, a panel a size.
 
-    Below a size stand the numbers of runs, in the order of its points.
-
-    cells: panel (side by side), method, size, n, mean, sd, low, high, in percent, as
-    published.load_panels gives them. Table: panel, size, method, n, mean, sd, low, high.
+    accuracies: comparisons.bootstrap_accuracy; students: arm, size, seed, accuracy; chance: that of
+    guessing; untrained: size, reading, accuracy, low, high of the untrained student, rows of their
+    own; all shares. paper: arm -> the paper's accuracy (percent), a grey tick. Table: accuracies
+    and untrained in percent.
     """
-    table = cells.astype({"method": str, "size": str})
-    panels, sizes = list(dict.fromkeys(table["panel"])), list(dict.fromkeys(table["size"]))
-    arms = order_arms(table["method"])
-    table = arrange(table, {"panel": panels, "size": sizes, "method": arms})
-    table = table[["panel", "size", "method", "n", "mean", "sd", "low", "high"]]
-    figure, axes = plt.subplots(
-        1, len(panels), sharey=True, squeeze=False, figsize=(style.DOUBLE, 2.8)
-    )
-    for ax, (panel, part) in zip(axes[0], table.groupby("panel", sort=False), strict=True):
-        for arm, offset in zip(arms, style.spread(len(arms)), strict=True):
-            of_arm = part[part["method"] == arm]
-            x = of_arm["size"].map(sizes.index) + offset
-            draw_points(ax, x, of_arm["mean"], of_arm["low"], of_arm["high"], arm)
-        runs = part.astype({"n": str}).groupby("size", sort=False)["n"].agg(", ".join)
-        ax.set_xticks(range(len(sizes)), [f"{size}\n({runs[size]} runs)" for size in sizes])
-        ax.set(xlim=(-0.5, len(sizes) - 0.5), xlabel="Student size", title=panel)
-    frame(axes[0, 0], "y", "Accuracy (%)", table[["mean", "low", "high"]], 0, 100)
-    style.legend(figure, arms)
-    return figure, table
-
-
-def student_accuracy(students: pd.DataFrame, chance: float):
-    """Accuracy of every student with Wilson's interval over the test questions, and chance.
-
-    students: arm, size, seed, correct, n (questions), low, high; chance: that of guessing; shares.
-    Table: arm, size, seed, correct, total (n), accuracy, low, high (percent).
-    """
-    table = students.astype({"arm": str, "size": str}).rename(columns={"n": "total"})
-    table["accuracy"] = 100 * table["correct"] / table["total"]
-    table[["low", "high"]] *= 100
-    table = table[["arm", "size", "seed", "correct", "total", "accuracy", "low", "high"]]
+    asked = f"{count(accuracies['n'], 'question')}, {count(accuracies['seeds'], 'seed')}"
+    above = accuracies["low"] > chance
+    said = ", ".join(dict.fromkeys(map(short, accuracies.loc[above, "arm"]))) or "no arm"
+    table = accuracies.astype({"size": str})
+    if untrained is not None:
+        rows = untrained.assign(arm="untrained: " + untrained["reading"])
+        table = pd.concat([table, rows.astype({"size": str})[[*{*table} & {*rows}]]])
     arms, sizes = order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
-    few = len(sizes) * len(arms) * table["seed"].nunique() < 15
-    width = style.COLUMN if few else style.DOUBLE
-    figure, axes = plt.subplots(1, len(sizes), sharey=True, squeeze=False, figsize=(width, 2.8))
-    for ax, (size, of_size) in zip(axes[0], table.groupby("size", sort=False), strict=True):
-        for position, arm in enumerate(arms):
-            part = of_size[of_size["arm"] == arm].sort_values("seed")
-            x = position + np.array(style.spread(len(part), min(0.7, 0.15 * len(part))))
-            draw_points(ax, x, part["accuracy"], part["low"], part["high"], arm, capsize=1.5)
-        ax.axhline(100 * chance, color=style.GREY, linestyle=":")
-        total = count(of_size["total"], "question")
-        ax.set(xticks=[], xlim=(-0.6, len(arms) - 0.4), ylim=(0, 100))
-        ax.set_title(f"{size} students ({total})")
-    axes[0, 0].set_ylabel("Accuracy (%)")
-    line = Line2D([], [], color=style.GREY, linestyle=":", label="chance")
-    style.legend(figure, arms, more=[line], columns=2 if few else 4)
+    table = arrange(table, {"size": sizes, "arm": arms})
+    table[["accuracy", "low", "high"]] *= 100
+    arms = list(dict.fromkeys(table["arm"]))
+    looks = [
+        style.weight(False) if arm.startswith("untrained") else style.point(arm)
+        for arm in table["arm"]
+    ]
+    width = style.DOUBLE if len(sizes) > 1 else 1.4 * style.COLUMN
+    values = ("accuracy", "low", "high")
+    figure, axes = style.forest(table, "size", "arm", values, looks, "Accuracy (%)", width=width)
+    for ax, size in zip(axes, sizes, strict=True):
+        ax.axvline(100 * chance, color=style.GREY, linestyle=":")
+        place = (100 * chance, 0), {"xycoords": ax.get_xaxis_transform(), "color": style.GREY}
+        ax.annotate(" chance", place[0], fontsize=7, va="bottom", **place[1])
+        for y, arm in enumerate(arms):
+            mine = students[(students["arm"] == arm) & (students["size"].astype(str) == size)]
+            if len(mine) > 1:
+                look = {"color": style.colour_of(arm), "markersize": 2.5, "alpha": 0.7}
+                ax.plot(100 * mine["accuracy"], [y + 0.28] * len(mine), "o", **look)
+            if paper and arm in paper:
+                ax.plot(paper[arm], y, "|", color=style.GREY, markersize=10, mew=2)
+    note = f"Means with intervals; {asked}; small dots: seeds."
+    note += " Grey ticks: the paper's T5-large." if paper else ""
+    said = f"all {len(above)} arms" if above.all() and len(above) > 2 else said
+    head(figure, f"Clearly above chance: {said}", note)
     return figure, table
 
 
@@ -85,22 +86,28 @@ def variant_figure(table: pd.DataFrame, chance: float, setting: str | None):
     ours = table[table["source"] == "this run"]
     theirs = table[table["source"] != "this run"]
     variants, arms = list(dict.fromkeys(ours["variant"])), order_arms(ours["arm"])
-    figure, ax = plt.subplots(figsize=(style.COLUMN, 2.6))
+    figure, ax = plt.subplots(figsize=(1.3 * style.COLUMN, 2.8))
     step = min(np.diff(sorted(set(ours["value"]))) if setting else [], default=1.0)
     offsets = style.spread(len(arms), 0.5 * step if len(arms) > 1 else 0.0)
+    ax.set(ylim=(0, 100), ylabel="Accuracy (%)", xlabel=SETTINGS.get(setting, setting or "Variant"))
+    ends = {}
     for arm, offset in zip(arms, offsets, strict=True):
         part = ours[ours["arm"] == arm]
-        x = part["value"] if setting else part["variant"].map(variants.index)
-        heights = (100 * part[name] for name in ("accuracy", "low", "high"))
-        draw_points(ax, x + offset, *heights, arm, clip_on=False)
+        x = offset + (part["value"] if setting else part["variant"].map(variants.index))
+        heights = [100 * part[name] for name in ("accuracy", "low", "high")]
+        draw_points(ax, x, *heights, axis="y", clip_on=False, **style.point(arm))
+        ends[arm] = x.max(), heights[0][x.idxmax()]
     for source, part in theirs.groupby("source"):
-        ax.plot(part["value"], 100 * part["accuracy"], "x", color=style.GREY, label=source)
-        ax.legend(loc="upper left")
+        ax.plot(part["value"], 100 * part["accuracy"], "x", color=style.GREY)
+        high = 100 * part["accuracy"].max()
+        ax.annotate(source, (part["value"].min(), high + 3), color=style.GREY, fontsize=7)
     if not setting:
         ax.set_xticks(range(len(variants)), variants)
-    ax.axhline(100 * chance, color=style.GREY, linestyle="--", linewidth=0.8)
-    ax.set(ylim=(0, 100), ylabel="Accuracy (%)", xlabel=SETTINGS.get(setting, setting or "Variant"))
-    style.legend(figure, arms)
+    ax.axhline(100 * chance, color=style.GREY, linestyle=":")
+    style.name_ends({ax: ends})
+    span = 100 * ours.groupby("arm")["accuracy"].agg(np.ptp).max()
+    head(figure, f"The setting moves accuracy by up to {span:.0f} points",
+         "One student a point, Wilson intervals over questions; dotted: chance.")  # fmt: skip
     return figure, table
 
 
@@ -108,126 +115,204 @@ def difference_figure(pairs: pd.DataFrame):
     """Paired differences in accuracy as points with intervals, a row a pair, a panel a size.
 
     pairs: size, a, b, n, seeds, over, difference (b minus a), low, high, in percentage points, as
-    comparisons.differences gives them. The vertical line is no difference; every panel shows it.
-    No colour, as a pair belongs to no method; filled points have intervals without 0. Table: the
-    pairs in the order drawn, with the row's name as pair.
+    comparisons.differences gives them. Table: the same turned by style.better_first.
     """
-    table = pairs.assign(pair=pairs["b"] + f" {MINUS} " + pairs["a"])
-    names, sizes = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["size"]))
-    table = arrange(table, {"size": sizes, "pair": names})
-    width = style.DOUBLE if len(sizes) > 1 else 1.4 * style.COLUMN
-    figure, axes = _panels(1, len(sizes), width, 1.1 + 0.19 * len(names), sharex=True)
-    for ax, (size, part) in zip(axes[0], table.groupby("size", sort=False), strict=True):
-        ax.axvline(0, color=style.GREY, linewidth=0.9)
-        for row in part.itertuples():
-            clear = row.low > 0 or row.high < 0
-            _point(ax, names.index(row.pair), row.difference, row.low, row.high, **_black(clear))
-        said = f"{count(part['n'], 'question')}, {count(part['seeds'], 'seed')}"
-        ax.set_title(f"{size} students ({said})")
-    ends = np.array([*table["low"], *table["high"], 0.0])
-    room = 0.05 * (np.ptp(ends) or 1)
-    axes[0, 0].set_xlim(ends.min() - room, ends.max() + room)
-    name_rows(axes[0], names)
-    note = "Difference in accuracy (percentage points; right of 0: the first is better)"
-    key_of_filling(figure, "95 % interval without 0", "with 0", note)
+    values = ("difference", "low", "high")
+    table = style.better_first(pairs, zip(pairs["b"], pairs["a"], strict=True), values)
+    table = table.drop(columns=["a", "b"])
+    clear = (table["low"] > 0) | (table["high"] < 0)
+    width = style.DOUBLE if table["size"].nunique() > 1 else 1.4 * style.COLUMN
+    label = "Difference in accuracy (percentage points)"
+    looks = map(style.weight, clear)
+    figure, _ = style.forest(table, "size", "pair", values, looks, label, 0, width=width)
+    asked = f"{count(table['n'], 'question')}, {count(table['seeds'], 'seed')}"
+    head(figure, f"{clear.sum()} of {len(table)} differences in accuracy are clear of zero",
+         f"Better first; {asked}. Heavy: the interval excludes 0.")  # fmt: skip
     return figure, table
 
 
-def measure_figure(means: pd.DataFrame, labels: dict[str, str]):
-    """Each measure of the explanations as a panel: a point a method with its interval.
+def claims_figure(claims: pd.DataFrame):
+    """The paper's claims as a forest: its differences and ours with intervals, and the verdict;
+    above those on accuracy, below those on explanations.
 
-    means: arm, size, measure, n, mean, low, high; labels: measure -> what it says (its panels, in
-    order). Axes start where the values do: a panel compares methods, panels do not compare. Below
-    a panel: how many explanations (or answers) a mean is of; dotted: no effect, where a measure
-    has such a value. Table: what is drawn.
+    claims: claim, pair ("A - B"), ours, low, high, paper, paper_low, paper_high (percentage points;
+    nan where there is none), likely (nan: not on accuracy), verdict. Table: unchanged.
     """
-    table = means[means["measure"].isin(labels) & means["mean"].notna()].reset_index(drop=True)
-    drawn = [name for name in labels if name in set(table["measure"])]
+    parts = [part for _, part in claims.groupby(claims["likely"].isna())]
+    sizes = {"height_ratios": [len(part) + 0.6 for part in parts]}
+    figure, axes = plt.subplots(
+        len(parts), squeeze=False, figsize=(style.DOUBLE, 1.3 + 0.45 * len(claims)), **sizes
+    )
+    for ax, part in zip(axes[:, 0], parts, strict=True):
+        draw_claims(ax, part)
+    counts = claims["verdict"].replace({"holds": "hold", "fails": "fail"}).value_counts()
+    head(figure, "The paper's claims: " + ", ".join(f"{n} {word}" for word, n in counts.items()),
+         "Grey squares: the paper's T5-large; black dots: these students, heavy where the interval "
+         "excludes 0.")  # fmt: skip
+    return figure, claims
+
+
+def draw_claims(ax, claims: pd.DataFrame, width: int = 40) -> None:
+    """Rows of ``claims_figure``, all on accuracy or none; width: of a line, in characters."""
+    ax.axvline(0, color=style.GREY, linewidth=0.9)
+    for y, row in enumerate(claims.itertuples()):
+        grey = {"color": "#8C8C8C", "marker": "s", "elinewidth": 1.2}
+        draw_points(ax, row.paper, y - 0.18, row.paper_low, row.paper_high, **grey)
+        look = style.weight(row.low > 0 or row.high < 0)
+        draw_points(ax, row.ours, y + 0.18, row.low, row.high, **look)
+        place = {"xycoords": ax.get_yaxis_transform(), "va": "center", "fontsize": 7}
+        heavy = "normal" if row.verdict == "open" else "bold"
+        ax.annotate(row.verdict, (1.02, y), weight=heavy, **place)
+    names = [
+        textwrap.fill(f"{claim[0].upper()}{claim[1:]}", width) + f"\n{short(pair)}"
+        for claim, pair in zip(claims["claim"], claims["pair"], strict=True)
+    ]
+    name_rows([ax], names)
+    what = "other choices named" if claims["likely"].isna().all() else "accuracy"
+    ax.set_xlabel(f"Difference in {what} (percentage points)")
+
+
+def position_figure(shares: pd.DataFrame):
+    """How often the first choices are the most likely ones, against the number of train questions:
+    a panel a letter, names at the ends; dotted: how often the letter is right.
+
+    shares: questions, arm, letter, share, low, high, gold (percent; accuracy.position_bias).
+    Table: unchanged.
+    """
+    letters, numbers = sorted(shares["letter"].unique()), sorted(shares["questions"].unique())
+    size = (style.DOUBLE, 2.7)
+    figure, axes = plt.subplots(1, len(letters), sharey=True, squeeze=False, figsize=size)
+    ends = {ax: {} for ax in axes[0]}
+    for ax, letter in zip(axes[0], letters, strict=True):
+        of_letter = shares[shares["letter"] == letter]
+        for arm in order_arms(of_letter["arm"]):
+            part = of_letter[of_letter["arm"] == arm].sort_values("questions")
+            xs, values = part["questions"], [part[name] for name in ("share", "low", "high")]
+            ax.plot(xs, values[0], linewidth=0.9, **style.line(arm))
+            draw_points(ax, xs, *values, axis="y", **style.point(arm))
+            ends[ax][arm] = xs.iloc[-1], values[0].iloc[-1]
+        ax.axhline(of_letter["gold"].mean(), color=style.GREY, linestyle=":")
+        ax.set(xscale="log", ylim=(0, 100), xlabel="Train questions", title=f"({letter})")
+        ax.set_xticks(numbers, [f"{n:,}" for n in numbers])
+        ax.minorticks_off()
+        ax.margins(x=0.1)
+    style.name_ends(ends)
+    axes[0, 0].set_ylabel("Most likely choice (%)")
+    most = shares.loc[shares["share"].idxmax()]
+    same = shares[(shares["arm"] == most["arm"]) & (shares["letter"] == most["letter"])]
+    said = [
+        f"{same.loc[same['questions'] == n, 'share'].mean():.0f} % after {n:,}" for n in numbers
+    ]
+    head(figure, f"{short(most['arm'])} chooses ({most['letter']}) in {', '.join(said)} questions",
+         "Bootstrap intervals; dotted: share of right answers.")  # fmt: skip
+    return figure, shares
+
+
+def measure_figure(means: pd.DataFrame):
+    """Six measures of the explanations (MEASURES), a panel each, a point a method.
+
+    means: arm, size, measure, n, mean, low, high. Axes start where the values do: a panel compares
+    methods, panels do not compare. Dotted: no effect; a dash: not defined for that method. Table:
+    what is drawn.
+    """
+    names = [name for group in MEASURES.values() for name in group]
+    table = means[means["measure"].isin(names) & means["mean"].notna()].reset_index(drop=True)
     arms, sizes = order_arms(table["arm"]), list(dict.fromkeys(table["size"]))
     students = [(arm, size) for size in sizes for arm in arms]
-    rows = -(-len(drawn) // 3)
-    height = 0.4 + (0.6 + 0.17 * len(students)) * rows
-    figure, axes = _panels(rows, 3, style.DOUBLE, height)
-    for ax, name in zip(axes.flat, drawn, strict=False):
-        part = table[table["measure"] == name]
-        for row in part.itertuples():
-            y = students.index((row.arm, row.size))
-            _point(ax, y, row.mean, row.low, row.high, clip_on=False, **style.point(row.arm))
-        ends = [*part[["mean", "low", "high"]].to_numpy().ravel()]
-        if name in NOTHING:
-            ax.axvline(NOTHING[name], color=style.GREY, linestyle=":")
-            ends.append(NOTHING[name])
-        low, high = np.nanmin(ends), np.nanmax(ends)
-        least = 0 if low > 0 or low == 0 and NOTHING.get(name) != 0 else min(-1, 2 * low)
-        frame(ax, "x", f"n = {count(part['n'])}", ends, least, 1 if high <= 1 else 2 * high)
-        ax.xaxis.label.set_size(7)
-        ax.set_title(textwrap.fill(labels[name], 38), fontsize=7)
-    for ax in axes.flat[len(drawn) :]:
-        ax.set_axis_off()
-    name_rows(axes.flat, [arm if len(sizes) == 1 else f"{arm} {size}" for arm, size in students])
+    size = (style.DOUBLE, 1.9 + 0.34 * len(students))
+    figure, axes = plt.subplots(2, len(MEASURES), sharey=True, figsize=size)
+    told = 0
+    for column, (group, labels) in zip(axes.T, MEASURES.items(), strict=True):
+        for ax, (name, (label, better)) in zip(column, labels.items(), strict=True):
+            part = table[table["measure"] == name]
+            for row in part.itertuples():
+                y, look = students.index((row.arm, row.size)), style.point(row.arm)
+                draw_points(ax, row.mean, y, row.low, row.high, clip_on=False, **look)
+            for y, (arm, size) in enumerate(students):
+                if part[(part["arm"] == arm) & (part["size"] == size)].empty:
+                    where = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 7}
+                    ax.text(0.03, y, "–", color=style.GREY, **where)
+            ends = [*part[["mean", "low", "high"]].to_numpy().ravel()]
+            if name in NOTHING:
+                ax.axvline(NOTHING[name], color=style.GREY, linestyle=":")
+                ends.append(NOTHING[name])
+            arrow = {1: " → better", -1: "better ← ", 0: ""}[better]
+            title = arrow + label if better < 0 else label + arrow
+            ax.set_title(f"{group}\n{title}" if ax is column[0] else title, fontsize=7)
+            if ends and np.isfinite(ends).any():
+                low, high = np.nanmin(ends), np.nanmax(ends)
+                said = count(part["n"]) if len(part) else "0"
+                most = 1 if high <= 1 else 2 * high
+                frame(ax, "x", f"n = {said}", ends, -1 if low < 0 else 0, most)
+                ax.xaxis.label.set_size(7)
+            ax.locator_params(axis="x", nbins=3)
+            told += bool(better) and _apart(part)
+    rows = [arm + (f" {size}" if len(sizes) > 1 else "") for arm, size in students]
+    name_rows(axes.flat, rows, [arm for arm, _ in students])
+    asked = sum(bool(better) for labels in MEASURES.values() for _, better in labels.values())
+    head(figure, f"{told} of {asked} measures with a better end set two methods apart",
+         "Means with intervals over questions; apart: two intervals do not meet.")  # fmt: skip
     return figure, table
+
+
+def _apart(part: pd.DataFrame) -> bool:
+    """Whether two of the intervals do not meet."""
+    return len(part) > 1 and part["low"].max() > part["high"].min()
 
 
 def agreement_figure(table: pd.DataFrame):
     """Rank correlations with mean ratings as points with intervals, a panel a construct.
 
     table: measure, construct, explanations, rho, low, high, p_holm (findings.agreement). A row is
-    a measure, filled where p_holm is below 0.05; if the table has the column within, a row is one
-    of its values, methods in their colours. Where rho is not defined there is no point. In brackets
-    the number of explanations. Table: unchanged.
+    a measure or, if the table has the column within, one of its values. Where rho is not defined
+    there is no point. In brackets the number of explanations. Table: unchanged.
     """
     of = "within" if "within" in table.columns else "measure"
     counts = table.groupby(of, sort=False)["explanations"].first()
-    names, constructs = list(counts.index), list(dict.fromkeys(table["construct"]))
-    height = 1.1 + 0.2 * len(names)
-    figure, axes = _panels(1, len(constructs), style.DOUBLE, height, sharex=True)
-    for ax, construct in zip(axes[0], constructs, strict=True):
-        ax.axvline(0, color=style.GREY, linewidth=0.9)
-        part = table[(table["construct"] == construct) & table["rho"].notna()]
-        for name, row in zip(part[of], part.itertuples(), strict=True):
-            of_method = of == "within" and name != "all"
-            look = style.point(name) if of_method else _black(of == "within" or row.p_holm < 0.05)
-            _point(ax, names.index(name), row.rho, row.low, row.high, **look)
-        ax.set_title(construct, fontsize=7)
-        ax.set_xlabel("Spearman's rho")
-    widest = np.nan_to_num(table[["rho", "low", "high"]].abs()).max() or 1
+    heavy = map(style.weight, table["p_holm"] < 0.05)
+    values, label = ("rho", "low", "high"), "Spearman's rho"
+    figure, axes = style.forest(table, "construct", of, values, heavy, label, 0)
+    widest = np.nan_to_num(table[[*values]].abs()).max() or 1
     end = min(1, np.ceil(10 * widest) / 10)
-    axes[0, 0].set(xlim=(-1.15 * end, 1.15 * end))
-    axes[0, 0].set_xticks((-end, 0, end), [f"{MINUS}{end:g}", "0", f"{end:g}"])
-    name_rows(axes[0], [f"{name.replace('_', ' ')} ({n:,})" for name, n in counts.items()])
-    if of == "measure":
-        key_of_filling(figure, "p < 0.05 (Holm)", "p ≥ 0.05")
+    axes[0].set(xlim=(-1.15 * end, 1.15 * end))
+    axes[0].set_xticks((-end, 0, end), [f"{MINUS}{end:g}", "0", f"{end:g}"])
+    name_rows(axes, [f"{name} ({n:,})".replace("_", " ") for name, n in counts.items()],
+              [*counts.index])  # fmt: skip
+    clear = (table["p_holm"] < 0.05).sum()
+    what = "with length" if of == "within" else "of measures with ratings"
+    head(figure, f"{clear} of {len(table)} correlations {what} are significant",
+         "Mean ratings of explanations; heavy: p < 0.05 after Holm.")  # fmt: skip
     return figure, table
 
 
 def heat_map(cells: pd.DataFrame):
     """Accuracy with its interval, a row a method and dataset learned, a column a dataset asked;
-    colour: distance to chance. cells: as of transfer.cells. Table: the same with names of rows."""
+    colour: distance to chance, of one scale in all runs. cells: as of transfer.cells. Table: the
+    same with names of rows."""
     more = [name for name in ("size", "profile") if cells[name].nunique() > 1]
     learned = cells[["trained_on", *more]].agg(", ".join, axis=1)
     table = cells.copy()
-    table.insert(0, "student", cells["arm"] + " (" + learned + ")")
+    table.insert(0, "student", cells["arm"].map(short) + " (" + learned + ")")
     rows = list(dict.fromkeys(table["student"]))
     asked = list(dict.fromkeys([*table["trained_on"], *table["task"]]))  # those learned first
-    limit = max(10, table["above"].abs().max())
-    width = min(style.DOUBLE, 2.2 + len(asked))
-    figure, ax = plt.subplots(figsize=(width, 1.9 + 0.37 * len(rows)))
+    width = min(style.DOUBLE, 2.4 + len(asked))
+    figure, ax = plt.subplots(figsize=(width, 2.2 + 0.37 * len(rows)))
     seaborn.heatmap(
         table.pivot(index="student", columns="task", values="above").loc[rows, asked],
         ax=ax,
         cmap="PuOr",
         center=0,
-        vmin=-limit,
-        vmax=limit,
+        vmin=-60,
+        vmax=60,
         linewidths=4,
         cbar_kws={"location": "top", "label": "Points above chance"},
     )
     for row in table.itertuples():
         x, y = asked.index(row.task) + 0.5, rows.index(row.student) + 0.5
         text = f"{row.accuracy:.0f} ({row.above:+.0f})".replace("-", MINUS)
-        look = {"ha": "center", "color": "white" if abs(row.above) > 0.55 * limit else "black"}
-        weight = "normal" if row.low <= row.chance <= row.high else "bold"
-        ax.text(x, y - 0.02, text, va="bottom", weight=weight, **look)
+        look = {"ha": "center", "color": "white" if abs(row.above) > 33 else "black"}
+        clear = "normal" if row.low <= row.chance <= row.high else "bold"
+        ax.text(x, y - 0.02, text, va="bottom", weight=clear, **look)
         ax.text(x, y + 0.02, f"{row.low:.0f} to {row.high:.0f}", va="top", fontsize=7, **look)
         if row.own:
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec="black", clip_on=False))
@@ -237,24 +322,10 @@ def heat_map(cells: pd.DataFrame):
     }
     ax.set_xticks([x + 0.5 for x in range(len(asked))], [names[task] for task in asked], rotation=0)
     ax.tick_params(length=0, grid_linewidth=0)
-    ax.set_ylabel("Student (dataset learned)")
-    ax.set_xlabel("Dataset of the questions\nframed: the one learned\nbold: differs from chance")
+    ax.set(xlabel="", ylabel="")
+    moved = table[~table["own"]]
+    above = (moved["low"] > moved["chance"]).sum()
+    head(figure, f"Above chance on datasets that were not learned: {above} of {len(moved)}",
+         "Accuracy (%) by most likely choice and Wilson interval; rows: learned; columns: asked; "
+         "framed: its own; bold: differs from chance.")  # fmt: skip
     return figure, table
-
-
-def _panels(rows: int, columns: int, width: float, height: float, **shared):
-    """Panels that have their rows in common."""
-    size = (width, height)
-    return plt.subplots(rows, columns, sharey=True, squeeze=False, figsize=size, **shared)
-
-
-def _point(ax, y: float, value: float, low: float, high: float, **look) -> None:
-    """A point of a row with its horizontal interval, if there is one."""
-    error = np.nan_to_num([[value - low], [high - value]]).clip(0)  # below 0 by rounding alone
-    small = {"markersize": 4, "elinewidth": 1, "linestyle": "none"}
-    ax.errorbar(value, y, xerr=error, **look | small)
-
-
-def _black(filled: bool) -> dict:
-    """The look of a point that belongs to no method."""
-    return {"marker": "o", "color": "black", "markerfacecolor": "black" if filled else "white"}

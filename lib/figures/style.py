@@ -1,33 +1,36 @@
-"""House style of every figure, and saving a figure with its table and its provenance.
+"""House style of every figure: looks, names, headlines, and saving with table and provenance.
 
-Channels: colour and marker are the method; open markers and hatched bars are students of unrevised
-explanations, filled ones of revised explanations (label-only students are filled, too). The four
-colours are Okabe and Ito's (2008), chosen so that they differ in lightness as well.
+One channel, one meaning. Colour and marker are the method; open markers, hatched bars and dashed
+lines are students of unrevised explanations, filled and solid ones of revised explanations (a cross
+has no texts). Black and grey marks belong to no method: heavy black ones are significant, light
+grey ones are not. The four colours are Okabe and Ito's (2008): they differ in lightness as well.
 """
 
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 
 from lib.common import files
-from lib.common.methods import arms, order_arms, split_arm
+from lib.common.methods import arms, split_arm
 from lib.common.provenance import installed
 
 COLUMN, DOUBLE = 3.5, 7.16  # inches: one and two columns of a two-column paper
 ARMS = tuple(arms())
 COLOURS = {"label-only": "#333333", "CF": "#E69F00", "MT": "#0072B2", "MT+CF": "#009E73"}
-MARKERS = {"label-only": "D", "CF": "o", "MT": "s", "MT+CF": "^"}
+MARKERS = {"label-only": "x", "CF": "o", "MT": "s", "MT+CF": "^"}
 NEW = ("#CC79A7", "v")  # colour and marker of methods that are not in these two
 MINUS = "\N{MINUS SIGN}"
 GREY = "#777777"  # what belongs to no method: chance lines, references, notes
 STYLE = {
-    "figure.dpi": 110,
+    "figure.dpi": 160,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,  # inches: nothing touches the border
+    "figure.constrained_layout.h_pad": 0.06,
     "savefig.dpi": 200,
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -100,25 +103,59 @@ def line(arm: str) -> dict:
     return {"color": colour_of(arm), "linestyle": (0, (4, 1.5)) if is_open(arm) else "-"}
 
 
-def legend(figure, names, kind: str = "point", more=(), columns: int = 4) -> None:
-    """One legend below the figure for its arms (kind: point, bar, line or curve, which is a line
-    with the arm's marker), then more handles."""
-    make = {
-        "point": lambda arm: Line2D([], [], linestyle="none", label=arm, **point(arm)),
-        "bar": lambda arm: Patch(label=arm, **bar(arm)),
-        "line": lambda arm: Line2D([], [], label=arm, **line(arm)),
-        "curve": lambda arm: Line2D(
-            [], [], label=arm, **point(arm) | line(arm) | {"markersize": 4, "markeredgewidth": 0.9}
-        ),
-    }[kind]
-    handles = [*map(make, order_arms(names)), *more]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(columns, len(handles)),
-        handlelength=2.4 if kind in ("line", "curve") else 1.6,
-        columnspacing=1.4,
-    )
+def weight(significant: bool) -> dict:
+    """Keywords of draw_points for a mark that belongs to no method."""
+    heavy = {"color": "black", "elinewidth": 2, "markersize": 5}
+    light = {"color": "#8C8C8C", "elinewidth": 0.8, "markersize": 3.5}
+    return {"marker": "o"} | (heavy if significant else light)
+
+
+def short(name: str) -> str:
+    """An arm or a difference of two as figures write it, "MT+CF revised" and the sign of minus."""
+    name = name.replace(":Unrevised", "").replace(":Revised", " revised")
+    return name.replace(" - ", f" {MINUS} ")
+
+
+def head(figure, title: str, note: str = "") -> None:
+    """The headline, what is seen; below it, small, the note: what is drawn."""
+    width, size = figure.get_figwidth(), plt.rcParams["axes.titlesize"]
+    title, note = textwrap.fill(title, int(13.5 * width)), textwrap.fill(note, int(18 * width))
+    lines = title.count("\n") + 1
+    room = "\n" * (note.count("\n") + 1 if note else 0)
+    look = {"ha": "left", "va": "top", "linespacing": 1.2}
+    figure.suptitle(f"{title}{room} ", x=0.012, weight="bold", fontsize=size, **look)
+    down = -(0.06 + (1.25 * lines * size + 1) / 72)  # inches: pad, then the headline
+    place = figure.transFigure + ScaledTranslation(0, down, figure.dpi_scale_trans)
+    figure.text(0.012, 1, note, fontsize=7, color="#444444", transform=place, **look)
+
+
+def leader(table: pd.DataFrame, value: str) -> tuple[str, str]:
+    """The arm (column arm) with the highest value, and those whose intervals (value_low,
+    value_high) meet with its own."""
+    table = table[table[value].notna()]
+    best = table.loc[table[value].idxmax()]
+    near = table[(table[f"{value}_high"] >= best[f"{value}_low"]) & (table["arm"] != best["arm"])]
+    return short(best["arm"]), ", ".join(map(short, near["arm"])) or "none"
+
+
+def better_first(table: pd.DataFrame, pairs, values, reference: float = 0.0) -> pd.DataFrame:
+    """Differences turned so that the better stands first: in the column pair, "better − other".
+
+    pairs: (first, second) of each row, the value is of first against second; values: names of value
+    and both limits; reference: that of no difference. A pair is turned in all its rows alike, by
+    their mean; pairs stand in the order of these means.
+    """
+    value, low, high = values
+    first, second = zip(*pairs, strict=True)
+    table = table.assign(first=first, second=second).reset_index(drop=True)
+    behind = table.groupby(["first", "second"])[value].transform("mean") < reference
+    turned = 2 * reference - table[[value, high, low]].set_axis([*values], axis=1)
+    table[[*values]] = table[[*values]].mask(behind, turned)
+    names = table[["first", "second"]].mask(behind, table[["second", "first"]].to_numpy())
+    table["pair"] = (names["first"] + " - " + names["second"]).map(short)
+    mean = table.groupby("pair")[value].transform("mean")
+    order = mean.sort_values(ascending=False, kind="stable").index
+    return table.loc[order].drop(columns=["first", "second"]).reset_index(drop=True)
 
 
 def spread(count: int, width: float = 0.6) -> list[float]:
@@ -138,49 +175,75 @@ def arrange(table: pd.DataFrame, orders: dict[str, list | None]) -> pd.DataFrame
     )
 
 
-def draw_points(ax, x, mean, low, high, arm: str, **more) -> None:
-    """Points of one arm with vertical intervals; where there is no interval, the point alone."""
-    mean, low, high = (np.asarray(values, float) for values in (mean, low, high))
-    ax.errorbar(
-        x,
-        mean,
-        yerr=np.nan_to_num([mean - low, high - mean]),
-        linestyle="none",
-        elinewidth=1,
-        **point(arm) | more,
+def draw_points(ax, x, y, low, high, axis: str = "x", **look) -> None:
+    """Points with intervals along an axis ("x" or "y"); where there is none, the point alone."""
+    x, y, low, high = (np.asarray(values, float) for values in (x, y, low, high))
+    centre = x if axis == "x" else y
+    error = np.nan_to_num([centre - low, high - centre]).clip(0)  # below 0 by rounding alone
+    error = error.reshape(2, -1)
+    small = {"linestyle": "none", "elinewidth": 1, "markersize": 4.5}
+    ax.errorbar(x, y, **{f"{axis}err": error}, **small | look)
+
+
+def forest(
+    table: pd.DataFrame, panel: str, row: str, values, looks, label: str = "", reference=None,
+    shift=None, extra: int = 0, width: float = DOUBLE,
+):  # fmt: skip
+    """Points with horizontal intervals, a panel a value of one column, a row a value of another.
+
+    values: names of value and both limits; looks: keywords of each point; label: of the values;
+    reference: where a line stands; shift: of each point within its row; extra: empty panels at the
+    right. Rows that are arms have their short names and colours. Gives (figure, axes).
+    """
+    panels, rows = list(dict.fromkeys(table[panel])), list(dict.fromkeys(table[row]))
+    figure, axes = plt.subplots(
+        1, len(panels) + extra, sharey=True, squeeze=False, figsize=(width, 1.15 + 0.2 * len(rows))
     )
+    axes, shift = axes[0], [0] * len(table) if shift is None else shift
+    for ax, name in zip(axes, panels, strict=False):
+        ax.sharex(axes[0]) if ax is not axes[0] else None
+        ax.set_title(name if len(panels) > 1 else "", fontsize=7)
+        if reference is not None:
+            ax.axvline(reference, color=GREY, linewidth=0.9)
+    for point, (name, at), look, up in zip(
+        table[[*values]].to_numpy(float), table[[panel, row]].to_numpy(), looks, shift, strict=True
+    ):
+        draw_points(axes[panels.index(name)], point[0], rows.index(at) + up, *point[1:], **look)
+    name_rows(axes, rows)
+    if label:
+        figure.supxlabel(label, fontsize=8)
+    return figure, axes
 
 
-def name_rows(axes, names: list[str]) -> None:
-    """Names of the rows of panels that share them, from the top, and grid lines of values only."""
+def name_rows(axes, names: list[str], arms=None) -> None:
+    """Names of the rows of panels that share them, from the top, those of arms in their colours
+    (arms: of each row, if not the names); grid lines of values only."""
+    arms = arms or names
+    axes[0].set_yticks(range(len(names)), map(short, names))
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
     for ax in axes:
         ax.grid(visible=True, axis="x")
         ax.grid(visible=False, axis="y")
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.4, -0.6)
+        ax.tick_params(axis="y", length=0)
+        for label, arm in zip(ax.get_yticklabels(), arms, strict=False):
+            if split_arm(arm)[0] in COLOURS:
+                label.set(color=colour_of(arm), weight="bold")
 
 
-def key_of_filling(figure, filled: str, empty: str, title: str | None = None) -> None:
-    """The legend of black points: what filled ones say, what open ones say; above it a title."""
-    figure.legend(
-        handles=[
-            Line2D(
-                [],
-                [],
-                marker="o",
-                linestyle="none",
-                color="black",
-                label=label,
-                markerfacecolor=colour,
-                markersize=4,
-            )
-            for label, colour in ((filled, "black"), (empty, "white"))
-        ],
-        loc="outside lower center",
-        ncols=2,
-        title=title,
-        title_fontsize=8,
-    )
+def name_ends(ends: dict) -> None:
+    """Names of arms beside the ends of their curves, set apart where they would meet.
+
+    ends: axes -> arm -> (x, y) of its end.
+    """
+    next(iter(ends)).figure.draw_without_rendering()  # the heights of the axes
+    for ax, of_ax in ends.items():
+        bottom, top = ax.get_ylim()
+        gap, place = 9.5 * (top - bottom) * ax.figure.dpi / (72 * ax.bbox.height), -np.inf
+        for arm, (x, y) in sorted(of_ax.items(), key=lambda item: item[1][1]):
+            place = max(place + gap, y)
+            look = {"color": colour_of(arm), "fontsize": 7, "va": "center"}
+            offset = {"xytext": (6, 0), "textcoords": "offset points", "annotation_clip": False}
+            ax.annotate(short(arm), (x, place), **offset, **look)
 
 
 def count(numbers, noun: str = "") -> str:
@@ -204,13 +267,15 @@ def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
     ax.set(**{f"{axis}lim": (start, end), f"{axis}label": label + note})
 
 
-def save(figure, name: str, table, stage, title: str, **more: object) -> None:
+def save(figure, name: str, table, stage, title: str = "", **more: object) -> None:
     """Write figures/<profile>/<name>.pdf, .png (200 dpi), .csv (the table) and .json (provenance).
 
-    ``stage`` is the notebook's Stage; ``more`` goes into the provenance. Each file is written
+    ``stage`` is the notebook's Stage; ``title``: if not its headline; ``more`` goes into the
+    provenance. Each file is written
     atomically, the .json last; an unchanged figure leaves its files untouched, as no bytes depend
     on the date. The open figure is left for the notebook to show.
     """
+    title = title or " ".join(figure.get_suptitle().split())
     metadata = {"pdf": {"CreationDate": None, "Title": title}, "png": {"Software": None}}
     paths = {kind: stage.figures / f"{name}.{kind}" for kind in (*metadata, "csv")}
     for kind, fields in metadata.items():

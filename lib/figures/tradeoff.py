@@ -1,62 +1,107 @@
-"""Accuracy against explanation quality, drawn."""
+"""Accuracy against explanation quality, drawn; and the figure at the top of README."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 
 from lib.common.errors import UserError
-from lib.common.methods import order_arms
 from lib.figures import style
+from lib.figures.answers import draw_claims
 
-NAMED = "Choices other than its own answer\nthat the explanation names (%)"
+NAMED = "Share of other choices named (%)"
+RATED = ("Mean of five ratings (1 to 5)", (1, 5))  # label and scale
+SIDES = [(dx, dy) for dx in (6, -6) for dy in (7, -7, 16, -16, 26, -26)]  # points beside a mark
 
 
 def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
-    """Accuracy (across) against quality (up) with both intervals; rings mark the Pareto front.
+    """Accuracy (across) against quality (up) with both intervals, names at the points.
 
-    points: arm, size, accuracy (percent), quality, each with _low and _high, and pareto, as
+    points: arm, size, accuracy (percent), quality, each with _low and _high, as
     lib.findings.tradeoff makes them; quality: the axis' label; scale: what the quality can be at
-    least and at most; where an axis starts is written beside it. An arm without quality stands as
-    a line at its accuracy. Of several sizes, larger marks are later ones. Table: the points.
+    least and at most. An arm without quality stands as a line at its accuracy. Table: the points.
     UserError if no student explains its answers.
     """
-    explained = points[points["quality"].notna()]
-    if explained.empty:
+    if points["quality"].isna().all():
         raise UserError(
             "No student of this run explains its answers; add an arm other than "
             "label-only to the profile to see accuracy against explanation quality."
         )
-    marks = {size: 5 + 2 * i for i, size in enumerate(points["size"].unique())}
-    figure, ax = plt.subplots(figsize=(style.COLUMN, 3.6))
+    shown = points
+    if points["size"].nunique() > 1:
+        shown = points.assign(arm=points["arm"] + ", " + points["size"].astype(str))
+    figure, ax = plt.subplots(figsize=(1.4 * style.COLUMN, 3.4))
+    (first, near), (best, beside) = (style.leader(shown, name) for name in ("accuracy", "quality"))
+    what = quality.partition(" (")[0].lower()
+    style.head(figure, f"Most accurate: {first}; highest {what}: {best}",
+               f"Intervals that meet with the highest: {near}; {what}: {beside}.")  # fmt: skip
+    draw_tradeoff(ax, shown, quality, scale)
+    return figure, points
+
+
+def draw_tradeoff(ax, points: pd.DataFrame, quality: str, scale) -> None:
+    """The axes of ``tradeoff_figure``."""
+    explained = points[points["quality"].notna()]
     for row in explained.itertuples():
-        across = [[row.accuracy - row.accuracy_low], [row.accuracy_high - row.accuracy]]
-        up = [[row.quality - row.quality_low], [row.quality_high - row.quality]]
-        ax.errorbar(
-            row.accuracy,
-            row.quality,
-            xerr=np.nan_to_num(across),
-            yerr=np.nan_to_num(up),
-            elinewidth=0.8,
-            **style.point(row.arm) | {"markersize": marks[row.size]},
-        )
-    lines = {}  # of arms without explanations
-    for row in points[points["quality"].isna()].itertuples():
-        look = {"color": style.colour_of(row.arm), "linestyle": "--"}
-        ax.axvline(row.accuracy, linewidth=marks[row.size] / 8, **look)
-        lines[row.arm] = Line2D([], [], label=f"{row.arm} (no explanations)", **look)
-    ring = {"marker": "o", "linestyle": "none", "color": style.GREY}
-    front = points[points["pareto"]].sort_values("accuracy")
-    ax.step(front["accuracy"], front["quality"], where="pre", color=style.GREY, linewidth=0.8)
-    ax.plot(front["accuracy"], front["quality"], **ring, markersize=12, markerfacecolor="none")
+        across, look = (row.accuracy, row.quality), style.point(row.arm)
+        for axis, name in (("x", "accuracy"), ("y", "quality")):
+            limits = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+            style.draw_points(ax, *across, *limits, axis=axis, **look | {"markersize": 6})
+    for i, row in enumerate(points[points["quality"].isna()].itertuples()):
+        ax.axvline(row.accuracy, color=style.colour_of(row.arm), linestyle="--", linewidth=0.9)
+        place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
+        place |= {"ha": "center", "va": "bottom", "fontsize": 7}
+        ax.annotate(style.short(row.arm), (row.accuracy, 1), (0, 1 + 10 * i), **place)
     for axis, name, label, ends in (
         ("x", "accuracy", "Accuracy (%)", (0, 100)),
         ("y", "quality", quality, scale),
     ):
         style.frame(ax, axis, label, points[[name, f"{name}_low", f"{name}_high"]], *ends)
     ax.grid(visible=True, axis="both")
-    sizes = [Line2D([], [], **ring, label=size, markersize=mark) for size, mark in marks.items()]
-    first = Line2D([], [], **ring, markersize=9, markerfacecolor="none", label="Pareto front")
-    more = [first, *lines.values(), *(sizes if len(sizes) > 1 else [])]
-    style.legend(figure, order_arms(explained["arm"]), more=more, columns=2)
-    return figure, points
+    _name_points(ax, explained)
+
+
+def _name_points(ax, points: pd.DataFrame) -> None:
+    """Each name beside its point, on that side where fewest marks, intervals and names are."""
+    ax.figure.draw_without_rendering()
+    marks = []
+    for row in points.itertuples():
+        for t in np.linspace(0, 1, 21):
+            x = row.accuracy_low + t * (row.accuracy_high - row.accuracy_low)
+            y = row.quality_low + t * (row.quality_high - row.quality_low)
+            marks += [(x, row.quality), (row.accuracy, y)]
+    marks, taken = ax.transData.transform(np.nan_to_num(marks)), []
+    for row in points.itertuples():
+        found = []
+        for side, (dx, dy) in enumerate(SIDES):
+            look = {"color": style.colour_of(row.arm), "weight": "bold", "va": "center"}
+            look |= {"textcoords": "offset points", "ha": "left" if dx > 0 else "right"}
+            text = ax.annotate(
+                style.short(row.arm), (row.accuracy, row.quality), (dx, dy), fontsize=8, **look
+            )
+            box = text.get_window_extent()
+            cost = box.count_contains(marks) + 500 * box.count_overlaps(taken)
+            cost += 50 * (ax.bbox.count_contains(box.corners()) < 4)
+            found.append((cost, side, text, box))
+        _, side, _, box = min(found, key=lambda one: one[:2])
+        for _, other, text, _ in found:
+            if other != side:
+                text.remove()
+        taken.append(box)
+
+
+def hero_figure(points: pd.DataFrame, quality: str, scale, claims: pd.DataFrame, ours: str):
+    """README's figure: the paper's accuracy against rated quality, and its claims on our students.
+
+    points, quality, scale: as of ``tradeoff_figure``; claims: as of answers.claims_figure, of which
+    those on accuracy are drawn; ours: what our students are. Table: these claims.
+    """
+    claims = claims[claims["likely"].notna()]
+    figure, axes = plt.subplots(1, 2, figsize=(style.DOUBLE, 3.3), width_ratios=(1.1, 1))
+    axes[0].set_title("The paper: T5-large, 1,114 ratings by people", loc="left", weight="bold")
+    axes[1].set_title(f"Do its claims hold for {ours}?", loc="right", weight="bold")
+    draw_claims(axes[1], claims, 28)
+    first, look = claims.iloc[0], {"textcoords": "offset points", "ha": "center", "fontsize": 7}
+    axes[1].annotate("paper", (first["paper"], -0.18), (0, 6), color=style.GREY, **look)
+    axes[1].annotate(ours, (first["ours"], 0.18), (0, -12), **look)
+    draw_tradeoff(axes[0], points, quality, scale)
+    return figure, claims

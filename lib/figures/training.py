@@ -4,25 +4,20 @@ The table is what the figure shows, at full precision. Intervals are 95 % throug
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.lines import Line2D
 
 from lib.common.methods import OBJECTIVES, order_arms
 from lib.figures import style
-from lib.figures.style import arrange, count, name_rows
+from lib.figures.style import arrange, count, head, name_rows
 
 
 def loss_curves(history: pd.DataFrame):
-    """Training (thin) and dev (thick) loss by step, means over seeds: a column a task, a row a
-    size.
+    """Dev loss (marks where it was measured) and training loss (thin) by step, means over seeds: a
+    panel an objective and size; names at the ends.
 
     history: arm, size, seed, step, split (train, dev), task, loss (nats a token). The band around
-    a dev curve is the range of its seeds. Curves of arms often coincide, so each dev curve carries
-    its arm's markers, each arm's at other places along the line: they are no evaluations. The task
-    "loss" (the weighted sum) is left out, as its scale differs between methods.
-    Table: the rows behind the curves, a row a seed.
+    a dev curve is the range of its seeds. The task "loss" (the weighted sum) is left out, as its
+    scale differs between methods. Table: the rows behind the curves, a row a seed.
     """
     columns = ["arm", "size", "seed", "task", "split", "step", "loss"]
     table = history.loc[history["task"].isin(OBJECTIVES), columns]
@@ -32,34 +27,36 @@ def loss_curves(history: pd.DataFrame):
         table,
         {"size": sizes, "task": tasks, "arm": arms, "seed": None, "split": None, "step": None},
     )
-    width, height = style.DOUBLE if len(tasks) > 1 else style.COLUMN, 0.6 + 1.8 * len(sizes)
+    panels = [(size, task) for size in sizes for task in tasks]
+    rows = -(-len(panels) // 2)
     figure, axes = plt.subplots(
-        len(sizes), len(tasks), sharex=True, sharey="row", squeeze=False, figsize=(width, height)
+        rows, 2, sharex=True, squeeze=False, figsize=(style.DOUBLE, 0.9 + 1.6 * rows)
     )
-    for (size, task, arm), part in table.groupby(["size", "task", "arm"], sort=False):
-        ax = axes[sizes.index(size), tasks.index(task)]
-        for split, look in (
-            ("train", {"linewidth": 0.7, "alpha": 0.55, "errorbar": None}),
-            ("dev", {"linewidth": 1.2, "errorbar": ("pi", 100)}),
-        ):
-            one = part[part["split"] == split]
-            seaborn.lineplot(one, x="step", y="loss", ax=ax, **look, **style.line(arm))
-        dev = part[part["split"] == "dev"].groupby("step")["loss"].mean()
-        at = np.linspace(dev.index[0], dev.index[-1], 4 * len(arms))[arms.index(arm) :: len(arms)]
-        mark = style.point(arm) | {"markersize": 4, "markeredgewidth": 0.9}
-        ax.plot(at, np.interp(at, dev.index, dev), linestyle="none", zorder=3, **mark)
-    for (row, column), ax in np.ndenumerate(axes):
-        ax.set(xlabel="Training step", ylabel=f"{sizes[row]}: loss (nats a token)")
-        ax.set_title(tasks[column] if row == 0 else "")
-        ax.label_outer()
-    for ax in axes[:, 0]:
-        ax.set_ylim(0, 1.05 * ax.get_ylim()[1])  # markers at the top stay whole
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    ends = {ax: {} for ax in axes.flat[: len(panels)]}
+    for ax, (size, task) in zip(ends, panels, strict=True):
+        part = table[(table["size"] == size) & (table["task"] == task)]
+        for (arm, split), of_arm in part.groupby(["arm", "split"], sort=False):
+            curve = of_arm.groupby("step")["loss"].agg(["mean", "min", "max"])
+            look = {"linewidth": 0.6, "alpha": 0.5}
+            if split == "dev":
+                look = style.point(arm) | {"linewidth": 1.2, "markersize": 4}
+                band = {"color": style.colour_of(arm), "alpha": 0.15, "linewidth": 0}
+                ax.fill_between(curve.index, curve["min"], curve["max"], **band)
+                ends[ax][arm] = curve.index[-1], curve["mean"].iloc[-1]
+            ax.plot(curve.index, curve["mean"], **look | style.line(arm))
+        ax.set_title(task if len(sizes) == 1 else f"{size}: {task}")
+    figure.supxlabel("Training step", fontsize=8)
+    figure.supylabel("Loss (nats a token), axes differ", fontsize=8)
+    style.name_ends(ends)
+    dev = table[table["split"] == "dev"]
     seeds = count(table.groupby(["size", "arm"])["seed"].nunique(), "seed")
-    splits = [
-        Line2D([], [], color=style.GREY, linewidth=width, label=f"{name}, {seeds}")
-        for name, width in (("dev", 1.2), ("train", 0.7))
-    ]
-    style.legend(figure, arms, "curve", splits)
+    last = dev.groupby("arm")["step"].transform("max") == dev["step"]
+    best = dev[dev["loss"] == dev.groupby(["size", "arm", "seed", "task"])["loss"].transform("min")]
+    falling = best.index.isin(dev.index[last]).mean()
+    head(figure, f"Dev loss is lowest at the last evaluation in {100 * falling:.0f} % of curves",
+         f"Marks: dev loss where it was measured, {seeds}; thin: training loss.")  # fmt: skip
     return figure, table
 
 

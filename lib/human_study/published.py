@@ -35,6 +35,13 @@ def load_panels() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def load_gamma() -> tuple[pd.DataFrame, pd.Series]:
+    """The paper's runs of gamma (gamma, accuracy as a share), and its cell of these students."""
+    cells = load_cells().set_index(["size", "method"])
+    runs = pd.read_csv(paths.PUBLISHED / "gamma_ablation.csv")
+    return runs, cells.loc[("770M", "MT+CF:Unrevised")]
+
+
 def load_counts() -> pd.DataFrame:
     """The 1,114 ratings as counts: method, construct, score (1..5), count, share (percent)."""
     counts = pd.read_csv(paths.PUBLISHED / "rating_counts.csv").rename(columns={"model": "method"})

@@ -237,19 +237,20 @@ def conclusion_table(specifications: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Every conclusion on accuracy from each choice of runs.
 
     Columns: specification, n (runs), conclusion (an effect of the ANOVA, or "size B-A" of Tukey's
-    test), value (F, or difference in percentage points), p, holds (p < 0.05), and verdict:
-    "always" (significant with the same sign everywhere), "never", or "depends".
+    test), value (F, or difference in percentage points), low, high (of a difference), p, holds (p <
+    0.05), and verdict: "always" (significant with one sign everywhere), "never", or "depends".
     """
     tables = []
     for name, runs in specifications.items():
         anova, tukey = anova_table(runs), tukey_table(runs)
         effects = anova[anova["effect"] != "residual"]
         effects = effects.rename(columns={"effect": "conclusion", "F": "value"})
-        pairs = tukey.rename(columns={"estimate": "value", "p_adj": "p"})
+        names = {"estimate": "value", "lwr": "low", "upr": "high", "p_adj": "p"}
+        pairs = tukey.rename(columns=names)
         pairs["conclusion"] = pairs["size"].astype(str) + " " + pairs["pair"]
         tables.append(pd.concat([effects, pairs]).assign(specification=name, n=len(runs)))
     table = pd.concat(tables, ignore_index=True)
-    table = table[["specification", "n", "conclusion", "value", "p"]]
+    table = table[["specification", "n", "conclusion", "value", "low", "high", "p"]]
     table["holds"] = table["p"] < 0.05
     of_conclusion = table.groupby("conclusion")
     everywhere = of_conclusion["holds"].transform("all")

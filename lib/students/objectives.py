@@ -3,8 +3,11 @@
 import random
 from dataclasses import dataclass
 
+import pandas as pd
+
+from lib.common import files, paths
 from lib.common.errors import UserError
-from lib.common.methods import OBJECTIVES
+from lib.common.methods import OBJECTIVES, methods
 from lib.models import checkpoints
 from lib.questions.question import Question
 
@@ -90,6 +93,26 @@ PAIRS = {  # objective -> rationale in the input, and target
     "factual": factual,
     "counterfactual": counterfactual,
 }
+
+
+WRONG = "A cupboard has doors that keep dust away, so a towel stays clean while it dries."
+
+
+def describe() -> pd.DataFrame:
+    """The four objectives on a worked example of lib/prompts: objective, question (with choices),
+    rationale, target, and the methods that learn it, with its weights."""
+    example = files.read_yaml(paths.PROMPTS / "minicqa.yaml")["examples"][0]
+    choices, texts = example["choices"], {"explanation": example["explanation"]}
+    texts["counterfactuals"] = [WRONG, *[None] * (len(choices) - 1)]  # our own text, too
+    answer = choices.index(example["answer"])
+    question = Question("example", example["question"], tuple(choices), answer)
+    asked = f"{question.question} Choices: {question.lettered()}"
+    rows = []
+    for objective, make in PAIRS.items():
+        weights = {name: of[objective] for name, of in methods().items() if objective in of}
+        learned = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+        rows.append((objective, asked, *make(question, texts, Recipe()), learned))
+    return pd.DataFrame(rows, columns=["objective", "question", "rationale", "target", "methods"])
 
 
 def check_choices(tokenizer, questions: list[Question], model: str) -> None:

@@ -157,24 +157,32 @@ def likelihood_ratios(outcomes: np.ndarray, length: np.ndarray) -> np.ndarray:
     # Without the method its dummies collapse into their sum, the intercept.
     collapse = np.zeros((methods + 1, 2))
     collapse[:methods, 0] = collapse[methods, 1] = 1
+    last = slice(methods + 1, None)
 
-    def deviance(design, column):
-        pick = np.zeros((x.shape[2], design.shape[1] + 1))
-        pick[: methods + 1, :-1], pick[column, -1] = design, 1
-        a, b = pick.T @ cross @ pick, pick.T @ between @ pick
+    def deviance(design):
+        """Least deviance of each outcome, over the share of variance between participants."""
+        a, b = (design.T @ m[: methods + 1] for m in (cross, between))
+        root = np.linalg.inv(np.linalg.cholesky(a[:, : methods + 1] @ design))
+        d, turn = np.linalg.eigh(root @ b[:, : methods + 1] @ design @ root.T)
+        u, v = (turn.T @ root @ m[:, last] for m in (a, b))  # rotated, so that both are diagonal
+        rss, rss_between = (m[last, last].diagonal() for m in (cross, between))
 
-        def at(ratio):  # variance of participants over the residual one
-            m = a - ratio / (1 + items * ratio) * b
-            rss = m[-1, -1] - m[-1, :-1] @ np.linalg.solve(m[:-1, :-1], m[:-1, -1])
-            return size * np.log(rss) + people * np.log1p(items * ratio)
+        def at(share):  # [points, outcome]
+            ratio = share / (1 - share)  # variance of participants over the residual one
+            k = (ratio / (1 + items * ratio))[:, None]
+            fitted = ((u - k * v) ** 2 / (1 - k * d[:, None])).sum(axis=1)
+            residual = rss - k[:, 0] * rss_between - fitted
+            return size * np.log(residual) + people * np.log1p(items * ratio)
 
-        least = optimize.minimize_scalar(
-            at, bounds=(0, 50), method="bounded", options={"xatol": 1e-7}
-        )
-        return min(least.fun, at(0.0))
+        low, high, points = np.zeros(kinds), np.full(kinds, 50 / 51), 33
+        for _ in range(4):  # a finer grid around the best of the last, each time
+            grid = np.linspace(low, high, points)
+            values, step = at(grid), (high - low) / (points - 1)
+            best = np.take_along_axis(grid, values.argmin(axis=0)[None], axis=0)[0]
+            low, high = np.maximum(best - step, 0), np.minimum(best + step, 50 / 51)
+        return values.min(axis=0)
 
-    columns = range(methods + 1, methods + 1 + kinds)
-    return np.array([deviance(collapse, c) - deviance(np.eye(methods + 1), c) for c in columns])
+    return deviance(collapse) - deviance(np.eye(methods + 1))
 
 
 def power_table(

@@ -8,7 +8,6 @@ from matplotlib.patches import Rectangle
 from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS
 from lib.figures import answers, style
-from lib.human_study import published
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -36,35 +35,32 @@ def names_of(ax):
     return [label.get_text() for label in ax.get_yticklabels()]
 
 
-def test_accuracy_of_published_cells(readable):
-    figure, table = answers.accuracy_figure(published.load_panels())
-    readable(figure)
-    assert list(table["panel"].unique()) == ["all runs", "without the paper's outliers"]
-    assert list(table["method"][:4]) == list(PAPER_ARMS)
-    assert [[text.get_text() for text in ax.get_xticklabels()] for ax in figure.axes] == [
-        ["220M\n(6, 6, 6, 6 runs)", "770M\n(6, 5, 5, 6 runs)"],
-        ["220M\n(5, 5, 4, 6 runs)", "770M\n(5, 5, 4, 5 runs)"],
-    ]
-    first = table.iloc[0]
-    half = 2.570581835636314 * 4.13732568117254 / np.sqrt(6)  # t, 5 degrees of freedom
-    assert (first["n"], first["mean"]) == (6, pytest.approx(53.1661097466667))
-    assert first["high"] - first["mean"] == pytest.approx(half)
-    one = table[table["panel"] == "all runs"]
-    np.testing.assert_allclose(np.sort(drawn(figure.axes[0])), np.sort(one["mean"]))
-
-
 @pytest.mark.parametrize("seeds, sizes, arms", [(3, 2, 7), (1, 1, 4)])
-def test_student_accuracy_has_wilson_intervals_and_chance(seeds, sizes, arms, readable):
+def test_student_accuracy_is_means_seeds_chance_and_what_it_is_compared_with(
+    seeds, sizes, arms, readable
+):
     students = make_students(seeds, ("small", "large")[:sizes], style.ARMS[:arms])
-    figure, table = answers.student_accuracy(students, chance=0.2)
+    students["accuracy"] = students["correct"] / students["n"]
+    means = students.groupby(["size", "arm"], sort=False)["accuracy"].mean().reset_index()
+    means = means.assign(n=40, seeds=seeds, low=means["accuracy"] - 0.1)
+    means = means.assign(high=means["accuracy"] + 0.1)
+    untrained = pd.DataFrame({"size": ["small"], "reading": ["sum"], "accuracy": [0.25]})
+    untrained = untrained.assign(low=0.2, high=0.3)
+    paper = {"MT:Unrevised": 75.6}
+    figure, table = answers.student_accuracy(means, students, 0.2, paper, untrained)
     readable(figure)
-    assert len(table) == len(students) and len(figure.axes) == sizes
-    row = table.iloc[0]
-    limits = row["low"] / 100, row["high"] / 100
-    assert limits == pytest.approx(wilson(row["correct"], row["total"]))
-    assert any(np.allclose(line.get_ydata(), 20) for line in figure.axes[0].lines)
-    assert figure.axes[0].get_ylim() == (0, 100)
-    assert figure.axes[0].get_title() == "small students (40 questions)"
+    assert len(table) == len(means) + 1 and len(figure.axes) == sizes
+    ax = figure.axes[0]
+    assert names_of(ax)[1:3] == ["CF", "MT"] and names_of(ax)[-1] == "untrained: sum"
+    np.testing.assert_allclose(drawn(ax, "x")[:arms], 100 * means["accuracy"][:arms])
+    assert any(set(line.get_xdata()) == {20} for line in ax.lines)
+    ticks = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "|"]
+    assert 75.6 in ticks
+    small = [line for line in ax.lines if line.get_markersize() == 2.5]
+    assert len(small) == (arms if seeds > 1 else 0)
+    above = means.loc[means["low"] > 0.2, "arm"].map(style.short)
+    said = figure.get_suptitle()
+    assert all(name in said for name in above) or "all" in said
 
 
 def test_variants_of_a_number_stand_beside_the_authors_values(readable):
@@ -76,7 +72,9 @@ def test_variants_of_a_number_stand_beside_the_authors_values(readable):
     figure, same = answers.variant_figure(table, 0.2, "gamma")
     readable(figure)
     assert same is table and figure.axes[0].get_xlabel() == answers.SETTINGS["gamma"]
-    assert list(figure.axes[0].lines[-2].get_ydata()) == pytest.approx([76, 75])
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert list(crosses[0].get_ydata()) == pytest.approx([76, 75])
+    assert "20 points" not in figure.get_suptitle() and "0 points" in figure.get_suptitle()
     figure, _ = answers.variant_figure(ours.drop(columns="value"), 0.2, None)
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["low", "high"]
 
@@ -92,49 +90,96 @@ def make_pairs():
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_differences_are_points_beside_a_line_at_zero(readable):
+def test_differences_stand_better_first_and_are_heavy_without_zero(readable):
     pairs = make_pairs()
     figure, table = answers.difference_figure(pairs)
     readable(figure)
-    pd.testing.assert_frame_equal(table.drop(columns="pair"), pairs)
-    assert figure.axes[0].get_title() == "135M students (30 questions, 2 seeds)"
-    names = names_of(figure.axes[0])
-    assert names[0] == "MT:Unrevised \N{MINUS SIGN} label-only"
-    for ax, (_, part) in zip(figure.axes, table.groupby("size", sort=False), strict=True):
+    assert len(table) == len(pairs) and "a" not in table
+    assert names_of(figure.axes[0]) == list(dict.fromkeys(table["pair"]))
+    assert table["pair"][0] == "MT, no tag \N{MINUS SIGN} label-only"
+    turned = table[table["pair"] == "label-only \N{MINUS SIGN} MT"].set_index("size")
+    assert turned.loc["770M", ["difference", "low", "high"]].tolist() == [10.5, 1.5, 19.5]
+    for ax, size in zip(figure.axes, ("135M", "770M"), strict=True):
+        part = table[table["size"] == size]
         for container, row in zip(ax.containers, part.itertuples(), strict=True):
             point, _, (bars,) = container.lines
             (start, _), (end, _) = bars.get_segments()[0]
             assert (point.get_xdata()[0], start, end) == (row.difference, row.low, row.high)
-            assert names[int(point.get_ydata()[0])] == row.pair
             clear = row.low > 0 or row.high < 0
-            assert point.get_markerfacecolor() == ("black" if clear else "white")
+            assert (point.get_color() == "black") == clear
         assert any(set(line.get_xdata()) == {0} for line in ax.lines)
-        assert ax.get_xlim()[0] < part["low"].min() and ax.get_xlim()[1] > part["high"].max()
+    assert figure.get_suptitle().startswith("2 of 6 differences")
 
 
-def test_measures_have_a_panel_each_and_a_line_at_no_effect(readable):
-    labels = {"consistency": "share from which a reader gets the student's answer"}
-    labels |= {"las": "simulatability", "errors_found_with": "area under the curve", "none": "x"}
+def make_claims():
+    numbers = {"ours": [7.1, 0.9, 41.0], "low": [4.0, -1.1, 37.7], "high": [10.2, 2.9, 44.1]}
+    paper = {"paper": [9.3, 0.4, np.nan], "paper_low": [1.4, -1.6, np.nan]}
+    return pd.DataFrame(
+        {"claim": ["MT is ahead of CF", "MT is ahead of MT+CF", "revised texts name more"]}
+        | {"pair": ["MT:Unrevised - CF:Unrevised"] * 2 + ["MT+CF:Revised - MT+CF:Unrevised"]}
+        | numbers
+        | paper
+        | {"paper_high": [17.2, 2.4, np.nan], "likely": [6.9, 0.1, np.nan]}
+        | {"verdict": ["holds", "open", "holds"]}
+    )
+
+
+def test_claims_stand_beside_the_papers_with_their_verdicts(readable):
+    figure, table = answers.claims_figure(make_claims())
+    readable(figure)
+    accuracy, named = figure.axes
+    assert drawn(accuracy, "x").tolist() == [9.3, 7.1, 0.4, 0.9]
+    assert drawn(named, "x")[1] == 41
+    colours = [container.lines[0].get_color() for container in accuracy.containers[1::2]]
+    assert colours == ["black", "#8C8C8C"]
+    assert [text.get_text() for text in accuracy.texts] == ["holds", "open"]
+    assert names_of(named)[0].endswith("MT+CF revised \N{MINUS SIGN} MT+CF")
+    assert figure.get_suptitle().startswith("The paper's claims: 2 hold, 1 open")
+
+
+def test_position_bias_is_a_curve_an_arm_over_the_number_of_questions(readable):
+    rows = [
+        (questions, arm, letter, share + 3 * (letter == "B"))
+        for letter in "AB"
+        for questions, shares in {640: (30, 59), 8628: (20, 21)}.items()
+        for arm, share in zip(("label-only", "CF:Unrevised"), shares, strict=True)
+    ]
+    shares = pd.DataFrame(rows, columns=["questions", "arm", "letter", "share"])
+    shares = shares.assign(low=shares["share"] - 4, high=shares["share"] + 4, gold=19.6)
+    figure, table = answers.position_figure(shares)
+    readable(figure)
+    assert table is shares and [ax.get_title() for ax in figure.axes] == ["(A)", "(B)"]
+    assert drawn(figure.axes[0]).tolist() == [30, 20, 59, 21]
+    assert "CF chooses (B) in 62 % after 640, 24 % after 8,628" in figure.get_suptitle()
+    assert {text.get_text() for text in figure.axes[0].texts} == {"label-only", "CF"}
+
+
+def test_six_measures_have_a_panel_each_and_an_arrow_for_better(readable):
+    values = {"characters": 210, "mentions_other_choices": 0.3, "las": 0.05, "reading_grade": 9}
     means = pd.DataFrame(
         [
-            (arm, "135M", measure, 40, mean, mean - 0.1, mean + 0.1)
-            for measure, mean in {"consistency": 0.8, "las": 0.05, "errors_found_with": 0.6}.items()
-            for arm in ("MT:Unrevised", "MT:Revised")
+            (arm, "135M", measure, 40, mean + i / 2, mean + i / 2 - 0.1, mean + i / 2 + 0.1)
+            for measure, mean in values.items()
+            for i, arm in enumerate(("MT:Unrevised", "MT:Revised"))
+            if (measure, i) != ("las", 1)
         ],
         columns=["arm", "size", "measure", "n", "mean", "low", "high"],
     )
-    figure, table = answers.measure_figure(means, labels)
+    figure, table = answers.measure_figure(means)
     readable(figure)
-    panels = dict(zip(table["measure"].unique(), figure.axes, strict=True))
-    assert list(panels) == list(labels)[:3]
-    for name, ax in panels.items():
-        assert drawn(ax, "x").tolist() == table.loc[table["measure"] == name, "mean"].tolist()
-        dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-        assert dotted == [answers.NOTHING[name]] if name in answers.NOTHING else not dotted
-        start, end = ax.get_xlim()
-        assert ax.get_xlabel().startswith("n = 40") and end <= 1
-        assert ("axis from" in ax.get_xlabel()) == (start != 0) and (start >= 0 or name == "las")
-    assert panels["consistency"].get_title().replace("\n", " ") == labels["consistency"]
+    assert len(figure.axes) == 6 and "reading_grade" not in set(table["measure"])
+    titles = [ax.get_title().split("\n")[-1] for ax in figure.axes]
+    assert titles[:3] == [
+        "Characters",
+        "Other choices named → better",
+        "Reader helped (LAS) → better",
+    ]
+    assert titles[3].startswith("better ← ")
+    las = figure.axes[2]
+    assert any(set(line.get_xdata()) == {0} for line in las.lines)
+    assert [text.get_text() for text in las.texts] == ["–"]  # not defined for the other arm
+    assert "axis from" in figure.axes[0].get_xlabel()
+    assert figure.get_suptitle().startswith("1 of 4 measures")
 
 
 def make_cells(runs):
@@ -166,7 +211,7 @@ def test_the_map_shows_numbers_frames_and_chance():
     ]
     assert names_of(ax) == ["label-only (minicqa)"] == table["student"].unique().tolist()
     np.testing.assert_allclose(ax.collections[0].get_array().ravel(), [30, -2])
-    assert ax.collections[0].get_clim() == (-30, 30)  # white is chance
+    assert ax.collections[0].get_clim() == (-60, 60)  # the same in all runs; white is chance
     low, high = (f"{100 * bound:.0f}" for bound in wilson(90, 180))
     texts = {text.get_text(): text.get_fontweight() for text in ax.texts}
     assert texts["50 (+30)"] == "bold" and texts["48 (\N{MINUS SIGN}2)"] == "normal"
@@ -181,11 +226,11 @@ def test_the_map_of_several_runs_is_readable(readable):
     figure, table = answers.heat_map(make_cells([("cpu", "minicqa", style.ARMS, MINI), other]))
     readable(figure)
     assert len(figure.axes[0].texts) == 2 * len(table)
-    assert names_of(figure.axes[0])[-1] == "MT+CF:Unrevised (commonsenseqa, smollm2)"
+    assert names_of(figure.axes[0])[-1] == "MT+CF (commonsenseqa, smollm2)"
 
 
 @pytest.mark.parametrize("of", ["measure", "within"])
-def test_agreement_has_a_panel_a_construct_and_fills_what_is_significant(of, readable):
+def test_agreement_has_a_panel_a_construct_and_heavy_marks_where_significant(of, readable):
     rows = ["all", *PAPER_ARMS] if of == "within" else ["characters", "empty", "reading_grade"]
     table = pd.MultiIndex.from_product([rows, ["Plausibility", "Quality"]], names=[of, "construct"])
     table = table.to_frame(index=False).assign(explanations=1200, p_holm=0.01)
@@ -194,15 +239,14 @@ def test_agreement_has_a_panel_a_construct_and_fills_what_is_significant(of, rea
     table.loc[table[of] == "reading_grade", "p_holm"] = 0.2
     table = table.assign(low=table["rho"] - 0.1, high=table["rho"] + 0.1)
     figure, same = answers.agreement_figure(table)
+    readable(figure)
     pd.testing.assert_frame_equal(same, table)
     assert [ax.get_title() for ax in figure.axes] == ["Plausibility", "Quality"]
-    first = table[table["construct"] == "Plausibility"].dropna(subset="rho")
+    first = table[table["construct"] == "Plausibility"]
     np.testing.assert_allclose(drawn(figure.axes[0], "x"), first["rho"])
-    marks = [container.lines[0] for container in figure.axes[0].containers]
+    marks = [container.lines[0].get_color() for container in figure.axes[0].containers]
     if of == "within":
-        colours = ["black", *map(style.colour_of, PAPER_ARMS)]
-        assert [mark.get_color() for mark in marks] == colours
+        assert set(marks) == {"black"} and names_of(figure.axes[0])[1] == "CF (1,200)"
     else:
-        assert [mark.get_markerfacecolor() for mark in marks] == ["black", "white"]
+        assert [marks[0], marks[2]] == ["black", "#8C8C8C"]
         assert names_of(figure.axes[0])[2] == "reading grade (1,200)"
-    readable(figure)

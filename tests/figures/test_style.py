@@ -29,8 +29,8 @@ def draw(arms=PAPER_ARMS):
     table = pd.DataFrame({"arm": arms, "mean": np.arange(len(arms)) / 3})
     figure, ax = plt.subplots(figsize=(style.DOUBLE, 2))
     for x, (arm, mean) in enumerate(table.itertuples(index=False)):
-        style.draw_points(ax, [x], [mean], [mean - 1], [np.nan], arm)
-    style.legend(figure, arms)
+        style.draw_points(ax, [x], [mean], [mean - 1], [np.nan], axis="y", **style.point(arm))
+    style.head(figure, "The finding", "What is drawn.")
     return figure, table
 
 
@@ -63,10 +63,44 @@ def test_arms_stand_in_one_order():
     assert [a for a in style.ARMS if a in PAPER_ARMS] == list(PAPER_ARMS)  # the paper's
 
 
-def test_points_and_their_legend(readable):
+def test_the_headline_stands_above_what_is_drawn(readable):
     figure, _ = draw(style.ARMS)
+    style.head(figure, "A finding " * 12, "A note. " * 40)
     readable(figure)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(style.ARMS)
+    headline, note = figure._suptitle.get_window_extent(), figure.texts[-1].get_window_extent()
+    assert note.y0 > figure.axes[0].bbox.y1 and note.y0 >= headline.y0 - 2
+    assert note.y1 < headline.y1 - 20
+
+
+def test_names_are_short():
+    assert style.short("MT+CF:Revised - CF:Unrevised") == "MT+CF revised \N{MINUS SIGN} CF"
+    assert style.short("MT:Unrevised, share 0.1") == "MT, share 0.1"
+    assert style.short("label-only") == "label-only"
+
+
+def test_the_better_stands_first_in_all_rows_of_a_pair():
+    table = pd.DataFrame(
+        {"size": [1, 2, 1], "v": [-3.0, 1.0, 5.0], "l": [-5, 0, 4], "h": [-1, 2, 6]}
+    )
+    pairs = [("CF:Unrevised", "MT:Unrevised")] * 2 + [("MT:Unrevised", "label-only")]
+    turned = style.better_first(table, pairs, ("v", "l", "h"))
+    assert turned["pair"].tolist() == ["MT − label-only", "MT − CF", "MT − CF"]
+    assert turned[["v", "l", "h"]].values.tolist() == [[5, 4, 6], [3, 1, 5], [-1, -2, 0]]
+
+
+def test_the_leader_and_whose_intervals_meet_with_its_own():
+    points = pd.DataFrame({"arm": ["CF:Unrevised", "MT:Unrevised", "MT+CF:Revised", "label-only"]})
+    points = points.assign(x=[1, 5, 4, None], x_low=[0, 4, 3, None], x_high=[2, 6, 4.5, None])
+    assert style.leader(points, "x") == ("MT", "MT+CF revised")
+    assert style.leader(points[points["x"] != 4], "x") == ("MT", "none")
+
+
+def test_names_at_ends_do_not_meet(readable):
+    figure, ax = plt.subplots(figsize=(style.COLUMN, 2))
+    ax.plot([0, 1], [0, 1])
+    style.name_ends({ax: dict.fromkeys(style.ARMS, (1, 0.5))})
+    readable(figure)
+    assert {text.get_text() for text in ax.texts} == {*map(style.short, style.ARMS)}
 
 
 @pytest.mark.parametrize(
@@ -99,11 +133,11 @@ def test_how_many_in_words(numbers, noun, said):
 
 def test_save_writes_four_files_that_belong_together(stage):
     figure, table = draw()
-    style.save(figure, "points", table, stage, title="Points", extra=[1])
+    style.save(figure, "points", table, stage, extra=[1])
     folder, kinds = paths.FIGURES / "smoke", ("csv", "json", "pdf", "png")
     assert sorted(path.name for path in folder.iterdir()) == [f"points.{kind}" for kind in kinds]
     record = json.loads((folder / "points.json").read_text(encoding="utf-8"))
-    assert record["title"] == "Points" and record["extra"] == [1]
+    assert record["title"] == "The finding" and record["extra"] == [1]
     assert record["notebook"] == "notebooks/05_human_study.ipynb"
     assert {"commit", "profile", "seeds", "packages", "matplotlib", "command"} <= set(record)
     hashes = {path.name: files.sha256_file(path) for path in folder.glob("*.[cp]*")}

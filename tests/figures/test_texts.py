@@ -1,12 +1,13 @@
-"""Figures of explanations: histograms of shares, letters from zero, pairs of texts."""
+"""Figures of explanations: histograms of shares, pairs of texts, the objectives drawn."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.common import profile
+from lib.common import paths, profile
 from lib.common.intervals import wilson
 from lib.figures import style, texts
+from lib.students import objectives
 from lib.teacher import tables
 
 
@@ -48,25 +49,8 @@ def test_text_lengths_are_shares_of_each_kind(readable):
     readable(figure)
     for ax in figure.axes:
         assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
-    assert figure.axes[0].get_title("left") == "revision: n = 5, median 3"
-
-
-def test_letters_are_shares_of_their_group(readable):
-    counts = pd.DataFrame(
-        {
-            "group": ["a", "a", "b", "b", "b"],
-            "letter": ["A", "B", "A", "B", "C"],
-            "count": [1, 3, 5, 5, 0],
-            "even": [2, 2, 4, 4, 2],
-        }
-    )
-    figure, table = texts.letter_distribution(counts)
-    readable(figure)
-    assert table["share"].tolist() == [25, 75, 50, 50, 0]
-    heights = [bar.get_height() for bar in figure.axes[0].patches]
-    assert heights[:2] + heights[3:] == [25, 75, 50, 50, 0] and figure.axes[0].get_ylim()[0] == 0
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert sorted(labels) == ["a (n = 4)", "b (n = 10)", "even split"]
+    assert figure.axes[0].get_ylabel() == "revision\n5, median 3"
+    assert figure.get_suptitle().startswith("Longest by median: critique")
 
 
 def test_revision_changes_are_pairs(long, readable):
@@ -78,13 +62,33 @@ def test_revision_changes_are_pairs(long, readable):
     same = changes.set_index("measure").loc["unchanged"]
     assert (same["texts"], same["n"], same["mean"]) == ("Revised", 18, 4 / 18)
     assert (same["low"], same["high"]) == wilson(4, 18)
-    figure = texts.revision_changes(pairs, changes)
+    worked = {"question": "Why?", "explanation": "Because.", "revision": "Because " * 30}
+    for pair in (None, worked):
+        figure = texts.revision_changes(changes, pair)
+        readable(figure)
+        assert len(figure.axes) == (3 if pair else 2)
+        before, after = changes["mean"][3:5]
+        named = np.concatenate([line.get_ydata() for line in figure.axes[0].lines[:1]])
+        np.testing.assert_allclose(named, [100 * before, 100 * after])
+        assert f"from {100 * before:.1f} to {100 * after:.1f} %" in figure.get_suptitle()
+
+
+def test_published_revisions_name_more_of_the_other_choices():
+    changes = pd.read_csv(paths.PUBLISHED / "revision_changes.csv")
+    assert "from 3.6 to 42.5 %" in texts.revision_changes(changes).get_suptitle()
+
+
+def test_objectives_are_boxes_with_the_texts_that_students_read_and_write(readable):
+    tasks = objectives.describe()
+    figure, same = texts.objectives_figure(tasks)
     readable(figure)
-    left, right = figure.axes
-    assert left.get_title() == "Change of length, 18 pairs (4 unchanged)"
-    assert sum(bar.get_height() for bar in left.patches) == pytest.approx(100)
-    assert (
-        right.get_ylim()[0] == 0
-        and right.patches[0].get_hatch()
-        and not right.patches[1].get_hatch()
-    )
+    assert same is tasks and list(tasks["objective"]) == list(objectives.PAIRS)
+    said = " ".join(" ".join(text.get_text().split()) for text in figure.axes[0].texts)
+    for text in (*tasks["question"], *tasks["target"], tasks["rationale"].iloc[-1]):
+        assert text in said
+    boxes = [box.get_window_extent() for box in figure.axes[0].patches]
+    inside = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 8
+    for box in boxes:  # a text is in its box or beside it
+        assert all(box.overlaps(t) == (box.x0 <= t.x0 and t.x1 <= box.x1 and box.y0 <= t.y0
+                   and t.y1 <= box.y1) for t in inside if t.width > 0)  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from lib.common.errors import UserError
 from lib.figures import style
-from lib.figures.tradeoff import NAMED, tradeoff_figure
+from lib.figures.tradeoff import NAMED, RATED, hero_figure, tradeoff_figure
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -19,7 +19,7 @@ def make_points(sizes=("135M",), arms=style.ARMS):
             accuracy, quality = rng.uniform(30, 60), rng.uniform(0, 40)
             if arm == "label-only":
                 quality = np.nan
-            row = {"arm": arm, "size": size, "pareto": arm.endswith(":Revised")}
+            row = {"arm": arm, "size": size}
             row |= {"accuracy": accuracy, "accuracy_low": accuracy - 5}
             row |= {"accuracy_high": accuracy + 5, "quality": quality}
             rows.append(row | {"quality_low": quality - 4, "quality_high": quality + 4})
@@ -27,22 +27,35 @@ def make_points(sizes=("135M",), arms=style.ARMS):
 
 
 @pytest.mark.parametrize("sizes", [("135M",), ("small", "large")])
-def test_points_intervals_front_and_legend(sizes, readable):
+def test_points_have_intervals_and_names(sizes, readable):
     points = make_points(sizes)
     figure, table = tradeoff_figure(points, NAMED)
+    readable(figure)
     pd.testing.assert_frame_equal(table, points)
     (ax,) = figure.axes
-    drawn = [container.lines[0].get_xydata()[0] for container in ax.containers]
+    drawn = [container.lines[0].get_xydata()[0] for container in ax.containers[::2]]
     rated = points[points["quality"].notna()]
     np.testing.assert_allclose(drawn, rated[["accuracy", "quality"]])
-    rings = ax.lines[-1].get_xydata()
-    front = points[points["pareto"]].sort_values("accuracy")
-    np.testing.assert_allclose(rings, front[["accuracy", "quality"]])
     alone = [line for line in ax.lines if line.get_linestyle() == "--"]
     assert [line.get_xdata()[0] for line in alone] == list(points.drop(rated.index)["accuracy"])
-    said = [text.get_text() for text in figure.legends[0].get_texts()]
-    more = list(sizes) if len(sizes) > 1 else []
-    assert said[6:] == ["Pareto front", "label-only (no explanations)", *more]
+    names = sorted(text.get_text() for text in ax.texts)
+    assert len(names) == len(points) and names[0].startswith("CF")
+    assert not figure.legends
+    best = points.loc[points["accuracy"].idxmax(), "arm"]
+    assert f"Most accurate: {style.short(best)}" in figure.get_suptitle()
+
+
+def test_readmes_figure_is_the_paper_beside_our_claims(readable):
+    from tests.figures.test_answers import make_claims
+
+    points = make_points(arms=style.ARMS[1:4]).assign(quality=[3.9, 4.0, 4.1])
+    points = points.assign(
+        quality_low=points["quality"] - 0.1, quality_high=points["quality"] + 0.1
+    )
+    figure, table = hero_figure(points, *RATED, make_claims(), "135M")
+    assert len(table) == 2 and len(figure.axes[1].containers) == 4  # those on accuracy
+    said = {text.get_text() for text in figure.axes[1].texts}
+    assert said == {"holds", "open", "paper", "135M"}
     readable(figure)
 
 
@@ -50,7 +63,7 @@ def test_a_scale_of_ratings_says_where_its_axis_starts(readable):
     points = make_points(arms=style.ARMS[1:4]).assign(
         quality=[3.9, 4.0, 4.1], quality_low=np.nan, quality_high=np.nan
     )
-    figure, _ = tradeoff_figure(points, "Mean of five ratings (1 to 5)", (1, 5))
+    figure, _ = tradeoff_figure(points, *RATED)
     assert figure.axes[0].get_ylabel() == "Mean of five ratings (1 to 5); axis from 3.85"
     readable(figure)
 
