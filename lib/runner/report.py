@@ -26,6 +26,7 @@ from lib.runner import plan, summary
 
 TEMPLATE = Path(__file__).with_name("report.html")
 READING = paths.ROOT / "figures" / "README.md"  # a line a figure, in reading order
+ASKED = ("Questions", "Teacher", "Students", "Arms", "Downloads")  # lines of the plan
 CARDS = 20  # questions whose explanations are shown
 BAR = """<nav style="font: 15px system-ui, sans-serif; padding: 8px 16px; display: flex; gap: 16px;
 flex-wrap: wrap; border-bottom: 1px solid #999">{}</nav>\n"""
@@ -210,28 +211,22 @@ def cards(settings: Profile) -> list[dict]:
 
 def provenance(settings: Profile, notebooks: list[dict]) -> dict[str, str]:
     """What the run was made from, with what, and how it is made again."""
-    made = [one["made"] for one in notebooks if one["made"]]
-    told = {}
-    for line in plan.describe(settings):
-        name, _, text = line.partition(" ")
-        if name in ("Questions", "Teacher", "Students", "Arms"):
-            told[name] = text.strip()
-    told["Seeds"] = ", ".join(map(str, settings.seeds))
-    for name, keys in {
-        "Commit": ["commit"],
-        "Machine": ["cpu", "cores", "system"],
-        "Python": ["python"],
-    }.items():
-        values = [", ".join(f"{key} {one[key]}" if key == "cores" else str(one[key])
-                            for key in keys if one.get(key)) for one in made]  # fmt: skip
-        told[name] = "; ".join(filter(None, dict.fromkeys(values)))
-    devices = summary.read(settings, "trained")
-    if "device" in devices:
-        told["Trained on"] = "; ".join(devices["device"].astype(str).unique())
-    packages = made[-1].get("packages", {}) if made else {}
+    asked = (line.partition(" ") for line in plan.describe(settings))
+    told = {name: text.strip() for name, _, text in asked if name in ASKED}
+    made = pd.DataFrame([one["made"] for one in notebooks])
+    columns = {"Commit": "commit", "Processor": "cpu", "Cores": "cores", "Python": "python"}
+    told |= {name: values(made, column) for name, column in columns.items()}
+    told["Trained on"] = values(summary.read(settings, "trained"), "device")
+    packages = notebooks[-1]["made"].get("packages", {})
     told["Packages"] = ", ".join(f"{name} {which}" for name, which in packages.items() if which)
+    told["Seeds"] = ", ".join(map(str, settings.seeds))
     told["Again"] = f"make reproduce PROFILE={settings.name}"
     return {name: text for name, text in told.items() if text}
+
+
+def values(table: pd.DataFrame, column: str) -> str:
+    """The different values of a table's column; empty without it."""
+    return "; ".join(table[column].dropna().astype(str).unique()) if column in table else ""
 
 
 @command_line

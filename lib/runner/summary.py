@@ -145,13 +145,12 @@ def agreement(settings: Profile) -> str:
 
 def lines(settings: Profile, index: Path) -> list[str]:
     """The end of a run, for the terminal."""
-    trained = [row for row in students(settings) if row["trained"]]
-    untrained = [row for row in students(settings) if not row["trained"]]
-    told = []
+    told, everyone = [], students(settings)
+    trained = [row for row in everyone if row["trained"]]
+    untrained = [row["accuracy"] for row in everyone if not row["trained"]]
     if trained:
         known = [f"chance {chance(settings):.1f}"]
-        if found := [row["accuracy"] for row in untrained]:
-            known.append(f"untrained at most {max(found):.1f}")
+        known += [f"untrained at most {max(untrained):.1f}"] if untrained else []
         told.append(
             f"Accuracy on {trained[0]['n']:,.0f} questions, % [95 % interval]; {', '.join(known)}"
         )

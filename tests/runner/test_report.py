@@ -72,7 +72,7 @@ def test_what_is_found_stands_first_and_all_is_linked(run):
     assert re.findall(r'href="#(\w+)"', page) == heads
     assert "<td>a &lt; b</td>" in page and "○ open" in page
     assert f'<a href="{STAGE}.html">Ratings &amp; more</a>' in page and "1m01s" in page
-    assert "<dt>Commit</dt><dd>abc</dd>" in page and "A cpu, cores 2" in page
+    assert "<dt>Commit</dt><dd>abc</dd>" in page and "<dd>A cpu</dd>" in page
     assert "make reproduce PROFILE=smoke" in page and "numbers of this run mean nothing" in page
     address = "../../../../figures/smoke/a_figure.png"
     assert f'src="{address}" width="220" height="165"' in page
