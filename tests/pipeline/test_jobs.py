@@ -147,7 +147,7 @@ class Elsewhere(jobs.Job):
 def test_a_killed_cluster_job_is_requeued_and_goes_on(settings, monkeypatch, tmp_path):
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     raw = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text(encoding="utf-8"))
-    raw["training"] |= {"steps": 120, "evaluate_every": 60, "checkpoint_every": 10}
+    raw["training"] |= {"steps": 60, "evaluate_every": 30, "checkpoint_every": 5}
     raw["name"] = "slow"
     monkeypatch.setattr(paths, "PROFILES", tmp_path / "profiles")
     monkeypatch.setenv("TEST_PROFILES", str(paths.PROFILES))
