@@ -63,6 +63,7 @@ def measure(name: str, model, tokenizer, pairs, steps: int, batch: int, accumula
         curves["ours"] = train(model, ours_data, losses)
 
     backward(model, ours_data[0])  # warm up
+    model.zero_grad()
     found = bench.pair(f"{name}, MT+CF", "questions/s", steps * batch, reference, ours)
     rounded = {way: [round(loss, 4) for loss in curve] for way, curve in curves.items()}
     print(f"{name}: losses {rounded}; {found['ratio']:.1f} times as fast", flush=True)

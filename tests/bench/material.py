@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,22 +116,24 @@ def drawn(arm: str, count: int, encoder: Ids, vocabulary: int) -> dict[str, list
 
 def example_pairs(weights: dict[str, float], count: int) -> tuple[dict[str, list], str]:
     """Objective -> pairs of the released CommonsenseQA texts where they are at hand, else of
-    MiniCQA with one text for all; and the dataset's name."""
+    MiniCQA's questions with texts as long, all of them different; and the dataset's name."""
     os.environ.setdefault("HONEY_SOURCE", str(paths.ROOT.parent / "shared" / "published"))
-    recipe = objectives.Recipe(revised=True)
-    if Path(os.environ["HONEY_SOURCE"]).is_dir():
-        name, source = "commonsenseqa", "published"
-        texts = release.teacher_table(name).set_index("id").to_dict("index")
-    else:
-        name, source = "minicqa", "default"
-        plain = {"explanation": REASON, "revision": 2 * REASON, "counterfactuals": [REASON] * 5}
-        texts = {}
+    recipe, released = objectives.Recipe(revised=True), Path(os.environ["HONEY_SOURCE"]).is_dir()
+    name, source = ("commonsenseqa", "published") if released else ("minicqa", "default")
     questions = splits.load(profile.TaskSettings(name=name, source=source))["train"]
     chosen = list(itertools.islice(itertools.cycle(questions), count))
+    if released:
+        texts = release.teacher_table(name).set_index("id").to_dict("index")
+        cases = [(q, texts[q.id]) for q in chosen]
+    else:
+        cases = []
+        for number, q in enumerate(chosen):
+            reason = f"{number}: {REASON} "
+            case = {"explanation": 3 * reason, "revision": 7 * reason}
+            case |= {"counterfactuals": [3 * reason] * 5}
+            cases.append((replace(q, question=f"{q.question} ({number})"), case))
     pairs = {
-        objective: [
-            objectives.pair(objective, q, texts[q.id] if texts else plain, recipe) for q in chosen
-        ]
+        objective: [objectives.pair(objective, *case, recipe) for case in cases]
         for objective in weights
     }
     return pairs, name

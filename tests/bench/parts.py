@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -39,6 +40,15 @@ def rows_of(part: Callable[[], Iterator[dict]], name: str, seconds: float) -> li
     took = f"{name}: {time.monotonic() - started:.0f} s"
     print(took + "".join(f" | {row['failed']}" for row in rows if "failed" in row), flush=True)
     return [{"part": name} | row for row in rows]
+
+
+def true_in_fork(condition: Callable[[], bool]) -> bool:
+    """Whether something is true, asked in a process of its own: CUDA, once asked for, could not be
+    used in forks."""
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(not condition()))
+    child.start()
+    child.join()
+    return child.exitcode == 0
 
 
 def _write(part: Callable[[], Iterator[dict]], path: Path) -> None:

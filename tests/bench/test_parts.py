@@ -39,3 +39,9 @@ def test_what_was_measured_before_a_failure_is_kept():
         first, last = parts.rows_of(part, "bad", 1)
         assert first == {"part": "bad", "what": "a"}
         assert last == {"part": "bad", "failed": reason}
+
+
+def test_a_condition_is_asked_elsewhere():
+    asked = []
+    assert parts.true_in_fork(lambda: asked.append(1) or True) and not asked
+    assert not parts.true_in_fork(lambda: False)

@@ -222,19 +222,20 @@ def test_models_whose_tokens_do_not_see_all_before_them_are_refused(tmp_path, co
     assert str(told.value).startswith(sentence)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("precision, layer", [("4bit", "Linear4bit"), ("8bit", "Linear8bitLt")])
-def test_weights_are_stored_in_few_bits(precision, layer):
+def test_weights_are_stored_in_few_bits(precision, layer, device):
     """And the model still says nearly the same."""
     bitsandbytes = pytest.importorskip("bitsandbytes")
     folder = checkpoints.fetch("tiny:llama")
-    model = checkpoints.load(folder, precision, "cpu")[0]
+    model = checkpoints.load(folder, precision, device)[0]
     small = getattr(bitsandbytes.nn, layer)
     layers = [module for module in model.modules() if isinstance(module, small)]
     assert len(layers) == 2 * 7, "all linear layers of the two blocks"
     if precision == "4bit":
         assert {module.weight.quant_type for module in layers} == {"nf4"}
-    ids = torch.arange(40)[None]
+    ids = torch.arange(40, device=device)[None]
     with torch.inference_mode():
         found = model(input_ids=ids).logits.flatten()
-        exact = checkpoints.load(folder, "float32", "cpu")[0](input_ids=ids).logits.flatten()
+        exact = checkpoints.load(folder, "float32", device)[0](input_ids=ids).logits.flatten()
     assert torch.corrcoef(torch.stack([found.float(), exact]))[0, 1] > 0.9

@@ -129,13 +129,15 @@ def test_students_load_with_their_adapter_merged(base, tmp_path):
     assert (a - b).abs().max() < tolerance * b.abs().max()
 
 
-def test_four_bit_gradients_survive_a_generation():
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_four_bit_gradients_survive_a_generation(device):
     """The AVX512 repacking of bitsandbytes is off, so that training after decoding stays right."""
     pytest.importorskip("bitsandbytes")
-    model, tokenizer = checkpoints.load(checkpoints.fetch("tiny:llama"), "4bit", "cpu")
+    model, tokenizer = checkpoints.load(checkpoints.fetch("tiny:llama"), "4bit", device)
     model = adapt(model, StudentModel(size="x", model="tiny:llama", lora_rank=4)).train()
     encoder = load("tiny:llama")[1]
     batch = encoder.collate([encoder.example("a?", "b."), encoder.example("c d?", "e f.")])
+    batch = {name: value.to(device) for name, value in batch.items()}
 
     def gradient():
         logits, labels = target_logits(model.train(), batch)
@@ -145,5 +147,7 @@ def test_four_bit_gradients_survive_a_generation():
         return found
 
     before = gradient()
+    assert any(value.abs().max() > 0 for value in before.values())
+    assert all(value.isfinite().all() for value in before.values())
     model.eval().generate(input_ids=batch["input_ids"], max_new_tokens=2, do_sample=False)
     close(before, gradient(), 1e-6)
