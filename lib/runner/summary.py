@@ -117,8 +117,9 @@ def findings(settings: Profile) -> dict[str, str]:
         told["This run"] += f" (paper {points(first, 'paper_')})" if points(first, "paper_") else ""
     if rated := ratings(settings):
         held = [row for row in rated if row["verdict"] == "holds"]
+        best = [row for row in held if "rated above" in row["finding"]] or held
         told["Ratings"] = f"of the paper's findings {count(rated)}" + (
-            f"; {held[-1]['finding']}: {held[-1]['number']}" if held else ""
+            f"; {best[0]['finding']}: {best[0]['number']}" if best else ""
         )
     standings = read(settings, "standings")
     if len(standings):
