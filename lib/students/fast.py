@@ -213,13 +213,18 @@ def restore(model, data: Steps, usual: str) -> None:
     data.layout = None
 
 
-def choose(model, data: Steps, precision: str, ways=WAYS, **options) -> tuple[Callable | None, str]:
-    """The first of ``ways`` whose loss and gradients on a few rows are the plain way's, prepared:
-    its ``losses`` (None if it is the plain way), and what was left out for which reason.
+def choose(
+    model, data: Steps, precision: str, ways: tuple = (), **options
+) -> tuple[Callable | None, str]:
+    """The first of ``ways`` (on a GPU: WAYS) whose loss and gradients on a few rows are the plain
+    way's, prepared: its ``losses`` (None if it is the plain way), and what was left out and why.
 
     Nothing else changes: neither weights, nor the state of the random number generators. Where
     memory runs out, ``data.parts`` doubles before a way is given up.
     """
+    ways = ways or (WAYS if model.device.type == "cuda" else ())
+    if not ways:
+        return None, ""
     usual, told = model.config._attn_implementation, []
     rows, counts = data.rows_of(data.start)
     rows = rows[:: max(1, len(rows) // TRIED)]
@@ -230,7 +235,7 @@ def choose(model, data: Steps, precision: str, ways=WAYS, **options) -> tuple[Ca
         try:
             batch = moved(with_targets(data.encoder.collate(rows)) | weight, model.device)
             _check_head(model.eval(), batch, precision)
-            expected = _measure(model, [batch], functools.partial(plain.losses), precision)
+            expected = _measure(model, [batch], plain.losses, precision)
         except Exception as error:
             return None, _words(error)
         for packed, compiled in ways:

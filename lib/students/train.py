@@ -271,7 +271,7 @@ def train(
         world=arguments.world_size,
     )
     way, reason = None, ""
-    if settings.fast and arguments.device.type == "cuda" and arguments.world_size == 1:
+    if settings.fast and arguments.world_size == 1:
         way, reason = fast.choose(model, train_steps, precision)
         if reason:
             print(f"{student.label} | training without all of the fast path: {reason}", flush=True)
