@@ -28,7 +28,7 @@ def hidden_at(model, where: torch.Tensor, **inputs) -> torch.Tensor:
     found, inner = [], getattr(model, "module", model)
 
     def take(_, args):
-        found.append(args[0].flatten(0, 1)[where])
+        found.append(args[0].flatten(0, 1).index_select(0, where))
         return (args[0][:0],)
 
     hook = inner.get_output_embeddings().register_forward_pre_hook(take)

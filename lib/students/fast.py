@@ -27,6 +27,7 @@ from lib.students.model import blocks_of, inputs_of
 CHUNK = 2_048  # targets whose logits are held at once
 LONGEST = 32_768  # tokens of a pass, with padding; more do not make it faster
 FEWEST = 4_096  # fewer are read together with longer rows rather than alone
+FLEX = "packed_flex_attention"  # transformers' name for ``attention``
 WAYS = ((True, True), (False, True), (False, False))  # (packed, compiled) as ``choose`` tries them
 TRIED = 8  # rows of the first step whose loss and gradients are compared
 
@@ -181,12 +182,13 @@ def prepare(
     returns its ``losses``. ``options`` are torch.compile's. ValueError if the rows of this family
     cannot be packed."""
     if packed:
-        if model.config.is_encoder_decoder or not model._supports_flex_attn:
-            raise ValueError("the family does not take FlexAttention")
         from transformers import AttentionInterface
 
-        AttentionInterface.register("packed_flex_attention", attention)
-        model.set_attn_implementation("packed_flex_attention")
+        AttentionInterface.register(FLEX, attention)
+        if model._supports_flex_attn:
+            model.set_attn_implementation(FLEX)
+        if model.config.is_encoder_decoder or model.config._attn_implementation != FLEX:
+            raise ValueError("the family does not take FlexAttention")
         shown = range(0, data.steps, max(1, data.steps // 32))  # the same whenever training starts
         sizes = sorted(sum(len(r["input_ids"]) for r in data.rows_of(i)[0]) for i in shown)
         data.layout = Packed(data.encoder, (sizes[len(sizes) * 2 // 3], sizes[-1]))

@@ -73,6 +73,7 @@ def test_every_profile_is_valid(name):
             lambda p: p["training"].update(accumulation=3),
             "batch_size must be a multiple of accumulation",
         ),
+        (lambda p: p["training"].update(accumulation="some"), "training.accumulation"),
         (
             lambda p: p["students"][1].update(trainable_layers=1),
             "both lora_rank and trainable_layers",
@@ -193,3 +194,13 @@ def test_what_a_run_needs_is_inherited_and_in_no_key():
     assert (subset.needs.memory_gb, subset.needs.disk_gb, subset.needs.minutes) == (6.6, 3.2, 43)
     assert subset.needs.gpu_gb is None and profile.load("smollm2_rates").needs.gpu_gb == 40
     assert "needs" not in subset.model_dump() and profile.load("published").needs.memory_gb is None
+
+
+def test_the_fast_path_is_a_setting_of_variants_too_and_in_no_key():
+    settings = profile.load("ablation_gamma")
+    off = settings.training.model_copy(update={"fast": False, "accumulation": "auto"})
+    slow = settings.model_copy(update={"training": off})
+    for name in settings.variants:
+        found = slow.training_of(name)
+        assert not found.fast and found.accumulation == "auto" and settings.training_of(name).fast
+    assert "fast" not in slow.model_dump()["training"]
