@@ -145,8 +145,9 @@ def claims_figure(claims: pd.DataFrame):
     )
     for ax, part in zip(axes[:, 0], parts, strict=True):
         draw_claims(ax, part)
-    counts = claims["verdict"].replace({"holds": "hold", "fails": "fail"}).value_counts()
-    head(figure, "The paper's claims: " + ", ".join(f"{n} {word}" for word, n in counts.items()),
+    counts = [(claims["verdict"] == verdict).sum() for verdict in ("holds", "open", "fails")]
+    said = "{} of {} hold, {} are open, {} fail".format(counts[0], len(claims), *counts[1:])
+    head(figure, f"The paper's claims: {said}",
          "Grey squares: the paper's T5-large; black dots: these students, heavy where the interval "
          "excludes 0.")  # fmt: skip
     return figure, claims
@@ -154,6 +155,7 @@ def claims_figure(claims: pd.DataFrame):
 
 def draw_claims(ax, claims: pd.DataFrame, width: int = 40) -> None:
     """Rows of ``claims_figure``, all on accuracy or none; width: of a line, in characters."""
+    ax.margins(x=0.08)
     ax.axvline(0, color=style.GREY, linewidth=0.9)
     for y, row in enumerate(claims.itertuples()):
         grey = {"color": "#8C8C8C", "marker": "s", "elinewidth": 1.2}
@@ -161,8 +163,8 @@ def draw_claims(ax, claims: pd.DataFrame, width: int = 40) -> None:
         look = style.weight(row.low > 0 or row.high < 0)
         draw_points(ax, row.ours, y + 0.18, row.low, row.high, **look)
         place = {"xycoords": ax.get_yaxis_transform(), "va": "center", "fontsize": 7}
-        heavy = "normal" if row.verdict == "open" else "bold"
-        ax.annotate(row.verdict, (1.02, y), weight=heavy, **place)
+        color = style.GREY if row.verdict == "open" else "black"
+        ax.annotate(row.verdict, (1.02, y), color=color, **place)
     names = [
         textwrap.fill(f"{claim[0].upper()}{claim[1:]}", width) + f"\n{short(pair)}"
         for claim, pair in zip(claims["claim"], claims["pair"], strict=True)
@@ -272,10 +274,7 @@ def agreement_figure(table: pd.DataFrame):
     heavy = map(style.weight, table["p_holm"] < 0.05)
     values, label = ("rho", "low", "high"), "Spearman's rho"
     figure, axes = style.forest(table, "construct", of, values, heavy, label, 0)
-    widest = np.nan_to_num(table[[*values]].abs()).max() or 1
-    end = min(1, np.ceil(10 * widest) / 10)
-    axes[0].set(xlim=(-1.15 * end, 1.15 * end))
-    axes[0].set_xticks((-end, 0, end), [f"{MINUS}{end:g}", "0", f"{end:g}"])
+    axes[0].locator_params(axis="x", nbins=3)
     name_rows(axes, [f"{name} ({n:,})".replace("_", " ") for name, n in counts.items()],
               [*counts.index])  # fmt: skip
     clear = (table["p_holm"] < 0.05).sum()

@@ -151,26 +151,21 @@ def length_figure(quarters: pd.DataFrame):
     quarters: method, part, n, characters, mean, low, high (constructs.length_table). Table: the
     same.
     """
-    table, arms = quarters.astype({"method": str}), order_arms(quarters["method"])
-    figure, axes = plt.subplots(
-        1, len(arms), sharex=True, sharey=True, squeeze=False, figsize=(style.DOUBLE, 2.3)
-    )
-    for ax, arm in zip(axes[0], arms, strict=True):
-        for _, part in table.groupby("method"):
-            ax.plot(part["characters"], part["mean"], color="#CCCCCC", linewidth=0.9)
-        part = table[table["method"] == arm]
+    arms = order_arms(quarters["method"])
+    table = arrange(quarters.astype({"method": str}), {"method": arms, "part": None})
+    figure, axes = plt.subplots(1, len(arms), sharex=True, sharey=True, figsize=(style.DOUBLE, 2.6))
+    for ax, arm, part in style.highlight(axes, table, "method", "characters", "mean"):
         xs, limits = part["characters"], (part["mean"], part["low"], part["high"])
         ax.plot(xs, part["mean"], **style.line(arm))
         draw_points(ax, xs, *limits, axis="y", **style.point(arm))
-        ax.set_title(short(arm), color=style.colour_of(arm), weight="bold")
-    frame(axes[0, 0], "y", "Mean Quality (1 to 5)", table[["mean", "low", "high"]], 1, 5)
-    axes[0, 0].set(xlim=(0, None))
+    frame(axes[0], "y", "Quality", table[["mean", "low", "high"]], 1, 5)
+    axes[0].set(xlim=(0, None))
     figure.supxlabel("Mean length of the explanations (characters)", fontsize=8)
     first, last = (table[table["part"] == part].set_index("method") for part in (1, 4))
     apart = ((first["high"] < last["low"]) | (first["low"] > last["high"])).sum()
     head(figure, f"Longest and shortest quarter clearly apart in {apart} of {len(arms)} methods",
          f"Quarters of each method's explanations by length, {count(table['n'], 'rating')} a "
-         "point; grey: the other methods.")  # fmt: skip
+         "point, scale 1 to 5; grey: the other methods.")  # fmt: skip
     return figure, table
 
 
@@ -254,7 +249,7 @@ def specification_plot(table: pd.DataFrame):
     figure, axes = style.forest(drawn, "size", "pair", values, looks, "", 0, shift)
     for ax in axes:
         ax.set_xlabel("Difference in accuracy (percentage points)")
-    figure.set_figheight(1.4 + 0.36 * drawn["pair"].nunique())
+    figure.set_figheight(1.4 + (0.18 + 0.09 * len(decisions)) * drawn["pair"].nunique())
     rows, sizes = list(dict.fromkeys(drawn["pair"])), list(dict.fromkeys(drawn["size"]))
     for row in drawn[drawn["verdict"] == "depends"].drop_duplicates("conclusion").itertuples():
         y = rows.index(row.pair)
@@ -319,16 +314,14 @@ def power_figure(table: pd.DataFrame, least: float = 0.8, paper: int = 117):
     )
     for ax in axes.flat[len(outcomes) :]:
         ax.set_axis_off()
-    for ax, outcome in zip(axes.flat, outcomes, strict=False):
-        for _, part in table.groupby("outcome"):
-            ax.plot(part["participants"], part["power"], color="#CCCCCC", linewidth=0.8)
-        part = table[table["outcome"] == outcome]
-        ax.plot(part["participants"], part["power"], color="black")
+    panels = axes.flat[: len(outcomes)]
+    for ax, _, part in style.highlight(panels, table, "outcome", "participants", "power"):
         limits, look = (part["power"], part["lwr"], part["upr"]), style.weight(False)
+        ax.plot(part["participants"], part["power"], color="black")
         draw_points(ax, part["participants"], *limits, axis="y", **look | {"color": "black"})
         ax.axhline(least, linestyle="--", color=style.GREY, linewidth=0.8)
         ax.axvline(paper, linestyle=":", color=style.GREY)
-        ax.set(title=outcome, ylim=(0, 1.02), xticks=people)
+        ax.set(ylim=(0, 1.02), xticks=people)
         if ax is axes[0, 0]:
             ax.text(paper + 1, 0.03, f"paper: {paper}", fontsize=7, color=style.GREY)
     figure.supxlabel("Participants (12 ratings each)", fontsize=8)

@@ -118,12 +118,12 @@ def short(name: str) -> str:
 
 def head(figure, title: str, note: str = "") -> None:
     """The headline, what is seen; below it, small, the note: what is drawn."""
-    width, size = figure.get_figwidth(), plt.rcParams["axes.titlesize"]
+    width, size = figure.get_figwidth(), 9.5  # a second font, bold, takes half a second a PDF
     title, note = textwrap.fill(title, int(13.5 * width)), textwrap.fill(note, int(18 * width))
     lines = title.count("\n") + 1
     room = "\n" * (note.count("\n") + 1 if note else 0)
     look = {"ha": "left", "va": "top", "linespacing": 1.2}
-    figure.suptitle(f"{title}{room} ", x=0.012, weight="bold", fontsize=size, **look)
+    figure.suptitle(f"{title}{room} ", x=0.012, fontsize=size, **look)
     down = -(0.06 + (1.25 * lines * size + 1) / 72)  # inches: pad, then the headline
     place = figure.transFigure + ScaledTranslation(0, down, figure.dpi_scale_trans)
     figure.text(0.012, 1, note, fontsize=7, color="#444444", transform=place, **look)
@@ -215,6 +215,16 @@ def forest(
     return figure, axes
 
 
+def highlight(axes, table: pd.DataFrame, of: str, x: str, y: str):
+    """Panels of one curve each, the others in grey behind it: (panel, name, its rows) in turn."""
+    groups = dict(list(table.groupby(of, sort=False)))
+    for ax, (name, part) in zip(axes, groups.items(), strict=True):
+        for other in groups.values():
+            ax.plot(other[x], other[y], color="#CCCCCC", linewidth=0.8)
+        ax.set_title(short(name), color=colour_of(name) if name in ARMS else "black")
+        yield ax, name, part
+
+
 def name_rows(axes, names: list[str], arms=None) -> None:
     """Names of the rows of panels that share them, from the top, those of arms in their colours
     (arms: of each row, if not the names); grid lines of values only."""
@@ -227,7 +237,7 @@ def name_rows(axes, names: list[str], arms=None) -> None:
         ax.tick_params(axis="y", length=0)
         for label, arm in zip(ax.get_yticklabels(), arms, strict=False):
             if split_arm(arm)[0] in COLOURS:
-                label.set(color=colour_of(arm), weight="bold")
+                label.set_color(colour_of(arm))
 
 
 def name_ends(ends: dict) -> None:

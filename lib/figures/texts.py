@@ -87,7 +87,7 @@ def objectives_figure(tasks: pd.DataFrame):
     ax.set_axis_off()
     look = {"boxstyle": "round,pad=0,rounding_size=0.06", "mutation_aspect": 0.02}
     for y, row in zip(range(0, -len(tasks), -1), tasks.itertuples(), strict=True):
-        ax.text(0, y + 0.05, row.objective, weight="bold", va="bottom")
+        ax.text(0, y + 0.05, row.objective, fontsize=9, va="bottom")
         learned = row.methods.replace(", ", "\n")
         ax.text(0, y, learned, fontsize=7, va="top", color=style.GREY, linespacing=1.25)
         asked = textwrap.fill(row.question, 56)

@@ -10,7 +10,9 @@ from lib.figures.answers import draw_claims
 
 NAMED = "Share of other choices named (%)"
 RATED = ("Mean of five ratings (1 to 5)", (1, 5))  # label and scale
-SIDES = [(dx, dy) for dx in (6, -6) for dy in (7, -7, 16, -16, 26, -26)]  # points beside a mark
+SIDES = [
+    (dx, dy) for dx in (6, -6) for dy in (7, -7, 16, -16, 26, -26, 36, -36)
+]  # points beside a mark
 
 
 def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
@@ -73,7 +75,7 @@ def _name_points(ax, points: pd.DataFrame) -> None:
     for row in points.itertuples():
         found = []
         for side, (dx, dy) in enumerate(SIDES):
-            look = {"color": style.colour_of(row.arm), "weight": "bold", "va": "center"}
+            look = {"color": style.colour_of(row.arm), "va": "center", "in_layout": False}
             look |= {"textcoords": "offset points", "ha": "left" if dx > 0 else "right"}
             text = ax.annotate(
                 style.short(row.arm), (row.accuracy, row.quality), (dx, dy), fontsize=8, **look
@@ -97,8 +99,8 @@ def hero_figure(points: pd.DataFrame, quality: str, scale, claims: pd.DataFrame,
     """
     claims = claims[claims["likely"].notna()]
     figure, axes = plt.subplots(1, 2, figsize=(style.DOUBLE, 3.3), width_ratios=(1.1, 1))
-    axes[0].set_title("The paper: T5-large, 1,114 ratings by people", loc="left", weight="bold")
-    axes[1].set_title(f"Do its claims hold for {ours}?", loc="right", weight="bold")
+    axes[0].set_title("The paper: T5-large, 1,114 ratings by people", loc="left", fontsize=9)
+    axes[1].set_title(f"Do its claims hold for {ours}?", loc="right", fontsize=9)
     draw_claims(axes[1], claims, 28)
     first, look = claims.iloc[0], {"textcoords": "offset points", "ha": "center", "fontsize": 7}
     axes[1].annotate("paper", (first["paper"], -0.18), (0, 6), color=style.GREY, **look)
