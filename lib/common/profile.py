@@ -47,13 +47,16 @@ class ServerSettings(Settings):
 class TeacherSettings(Settings):
     """The large model that writes explanations, and how it is asked.
 
-    ``source`` published takes the authors' released texts instead of writing any.
+    ``source`` published takes the authors' released texts instead of writing any, written those in
+    the dataset's files; beside these the model writes for the first ``live`` train questions, for
+    comparison only.
     ``most_unusable``: the share of a kind's texts that may be unusable (lib.teacher.tables) before
     a run stops; it decides no text, so it is in no key.
     """
 
-    source: Literal["generate", "published"] = "generate"
+    source: Literal["generate", "published", "written"] = "generate"
     model: str | None = None
+    live: int = Field(0, ge=0)
     engine: Literal["local", "server"] = "local"
     server: ServerSettings | None = None
     precision: Literal["float32", "bfloat16", "8bit", "4bit", "auto"] = "auto"
@@ -65,6 +68,11 @@ class TeacherSettings(Settings):
     batch_size: int = Field(64, gt=0)
     max_new_tokens: TokenLimits = TokenLimits()
     most_unusable: float = Field(0.5, ge=0, le=1, exclude=True)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model writes texts in a run: all of them, or a few beside written ones."""
+        return self.source == "generate" or (self.source == "written" and self.live > 0)
 
 
 class StudentModel(Settings):
@@ -178,7 +186,7 @@ class Profile(Settings):
             raise ValueError("students: two have the same size name")
         if (self.teacher.source == "published") != (self.task.source == "published"):
             raise ValueError("teacher.source and task.source are either both published or neither")
-        if self.teacher.source == "generate" and not self.teacher.model:
+        if self.teacher.writes and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
             raise ValueError(
@@ -195,6 +203,13 @@ class Profile(Settings):
                 )
         if len(set(asked)) < len(asked):
             raise ValueError("evaluation.also: task and also name a task twice; name each once")
+        if self.teacher.source == "written":
+            described = files.read_yaml(paths.PROMPTS / f"{self.task.name}.yaml").get("task") or {}
+            if self.task.source != "default" or "written" not in described:
+                raise ValueError(
+                    "teacher.source written takes task.source default and a task that has written "
+                    f"texts, as minicqa; '{self.task.name}' from {self.task.source} has none"
+                )
         for student in self.students:
             if student.lora_rank and student.trainable_layers:
                 raise ValueError(

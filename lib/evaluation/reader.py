@@ -21,7 +21,7 @@ from lib.questions.question import Question, lettered
 from lib.students import grid, objectives
 from lib.students.data import Encoder
 from lib.students.model import load_student
-from lib.teacher.texts import Corpus
+from lib.teacher.texts import Corpus, read_written
 
 LABELS = measures.MEASURES | {  # what each measure says, in the order of figures and tables
     "consistency": "share from which a reader gets the student's answer",
@@ -39,19 +39,25 @@ RESAMPLES = 500
 
 
 def teacher_texts(settings: Profile) -> pd.Series:
-    """The teacher's explanations of test questions, by id: the published ones, else of the first
-    ``reader_questions``, written now with the settings of stage 01 (and kept)."""
+    """The teacher's explanations of test questions, by id: the published or written ones, else of
+    the first ``reader_questions``, written now with the settings of stage 01 (and kept)."""
     if settings.teacher.source == "published":
         table = release.teacher_table(settings.task.name, settings.seed)
         table = table[(table["split"] == "test") & table["explanation"].notna()]
         return table.set_index("id")["explanation"]
+    if settings.teacher.source == "written":
+        known = read_written(settings.task.name)
+        test = splits.load(settings.task, settings.seed)["test"]
+        return pd.Series(
+            {q.id: known[q.id]["explanation"] for q in test if q.id in known}, dtype=object
+        )
     texts = Corpus(settings, ("test",), settings.evaluation.reader_questions).write("explanation")
     return pd.Series({id: text for (id, _), text in texts.items()}, dtype=object)
 
 
 def reader_name(settings: Profile) -> str | None:
     """The model that reads: the profile's ``reader``, else its teacher if that is a local one."""
-    local = settings.teacher.source == "generate" and settings.teacher.engine == "local"
+    local = settings.teacher.source != "published" and settings.teacher.engine == "local"
     return settings.evaluation.reader or (settings.teacher.model if local else None)
 
 

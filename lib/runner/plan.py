@@ -33,11 +33,13 @@ def question_counts(settings: Profile) -> dict[str, int]:
 
 
 def text_counts(settings: Profile) -> dict[str, int]:
-    """Texts that the teacher writes, by kind; none where they are published."""
-    if settings.teacher.source == "published":
+    """Texts that the teacher writes, by kind; none where they are published, and few where they are
+    written."""
+    if not settings.teacher.writes:
         return dict.fromkeys(prompt.KINDS, 0)
-    counts = question_counts(settings)
-    texts = dict.fromkeys(prompt.KINDS, counts["train"] + counts["dev"])
+    written, counts = settings.teacher.source == "written", question_counts(settings)
+    asked = settings.teacher.live if written else counts["train"] + counts["dev"]
+    texts = dict.fromkeys(prompt.KINDS, asked)
     if settings.teacher.counterfactuals == "first":
         return texts
     if splits.files_of(settings.task.name, settings.task.source):
@@ -89,8 +91,10 @@ def describe(settings: Profile) -> list[str]:
     """What a profile asks for, as lines."""
     counts, texts = question_counts(settings), text_counts(settings)
     teacher = settings.teacher.model or "the authors' LLaMA-2-13B (published texts)"
-    if settings.teacher.source == "generate":
+    if settings.teacher.writes:
         teacher += ": " + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items())
+    if settings.teacher.source == "written":
+        teacher = f"written texts of all questions; live beside them, {teacher}"
     students = grid.students(settings)
     trained = [settings.training_of(variant) for variant in settings.variants or [""]]
     sets = [several(len(settings.arms), "arm")]

@@ -268,7 +268,7 @@ def draw_overview() -> Path:
     points = tradeoff.published_points(published.load_cells(), published.load_scores())
     bias = position_bias()
     print(f"The most likely choice is (A), %\n\n{position_markdown(bias)}\n")
-    bias = bias[bias["profile"] != "cpu"]  # other questions, another teacher
+    bias = bias[~bias["profile"].isin(["cpu", "selftaught"])]  # other questions and teachers
     drawn_choice = bias["profile"] == "smollm2_wrong_choice"
     bias = bias.assign(arm=bias["arm"].mask(drawn_choice, bias["arm"] + ", wrong choice drawn"))
     drawn = {

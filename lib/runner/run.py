@@ -87,7 +87,7 @@ def check(settings: Profile) -> None:
     for task in (settings.task, *settings.evaluation.also):
         if splits.files_of(task.name, task.source):
             asked += [q for part in splits.load(task, settings.seed).values() for q in part]
-    if settings.teacher.source == "generate":
+    if settings.teacher.writes:
         check_teacher(settings, here.get(settings.teacher.model))
     new = settings.evaluation.explanation_tokens
     advice = "lower evaluation.explanation_tokens or choose another student."

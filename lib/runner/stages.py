@@ -16,7 +16,7 @@ from lib.common import files, paths, profile
 from lib.common.errors import UserError
 from lib.common.profile import Profile
 from lib.models import checkpoints
-from lib.questions import splits
+from lib.questions import question, splits
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,8 @@ def named(settings: Profile, sections: list[str]) -> tuple[set[Path], list[str]]
         for task in datasets.get(section, []):
             held = splits.files_of(task.name, task.source).values()
             read |= {paths.PROMPTS / f"{task.name}.yaml", *filter(Path.is_file, held)}
+    if "teacher" in sections and teacher.source == "written":
+        read |= {paths.ROOT / path for path in question.describe(settings.task.name)["written"]}
     return read, references
 
 

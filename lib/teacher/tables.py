@@ -3,10 +3,10 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from lib.common import profile
+from lib.common import files, paths, profile
 from lib.common.errors import UserError
 from lib.common.intervals import mean_interval, wilson
-from lib.questions import release
+from lib.questions import question, release
 from lib.questions.mentions import degenerate, mentioned
 from lib.questions.question import Question
 from lib.teacher import prompt
@@ -130,10 +130,45 @@ def changes(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "texts", "n", "mean", "low", "high"])
 
 
+def _side_by_side(texts: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
+    """The texts of both tables that have the same kind, question and choice, a row a pair."""
+    asked, sides = ["kind", "id", "choice"], ("_live", "_written")
+    return long_table(live).merge(long_table(texts), on=asked, suffixes=sides)
+
+
+def beside(settings: profile.Profile, texts: pd.DataFrame, live: pd.DataFrame, *kinds: str):
+    """Written texts of some kinds beside what the teacher wrote live (texts.write_live), as cards
+    to read; a sentence where it writes nothing live."""
+    if live.empty:
+        return Markdown("Nothing is written live beside these texts (`teacher.live`).")
+    both = _side_by_side(texts, live).merge(live[["id", "question", "choices"]], on="id")
+    both = both[both["kind"].isin(kinds)]
+    both["question"] = [
+        f"{row.question} → {row.choices[row.choice]}" for row in both.itertuples(index=False)
+    ]
+    names = {"text_written": "written", "text_live": f"live: {settings.teacher.model}"}
+    shown = both[["kind", "question", *names]].rename(columns=names)
+    return shown.style.hide().set_properties(**{"text-align": "left", "vertical-align": "top"})
+
+
+def compared(texts: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
+    """``summary`` of the texts that are both written and written live, by kind and by whom."""
+    both, parts = _side_by_side(texts, live), []
+    for by in ("written", "live"):
+        columns = {f"{name}_{by}": name for name in both.columns.str.removesuffix("_live")}
+        parts.append(summary(both.rename(columns=columns)).assign(by=by))
+    found = (
+        pd.concat(parts).set_index(["kind", "by"]).sort_index(level="kind", sort_remaining=False)
+    )
+    return found[["texts", "mean_characters", *FAULTS, "degenerate", "mentions_other_choices"]]
+
+
 def cleaning(settings: profile.Profile):
     """What cleaning did to the published train texts, by kind; a sentence where none are used."""
     if settings.teacher.source == "published":
         return release.load(settings.task.name, "train")[1]
+    if settings.teacher.source == "written":
+        return Markdown("These texts were written for this repository and are taken as they are.")
     return Markdown(
         "These texts were written here: each text's first line after any thinking is kept, "
         "none is dropped."
@@ -145,5 +180,8 @@ def origin(settings: profile.Profile) -> dict:
     if settings.teacher.source == "published":
         pinned = release.read_sources()
         return {"texts": f"published: {pinned['repository']} at {pinned['commit']}"}
+    if settings.teacher.source == "written":
+        path = question.describe(settings.task.name)["written"][0]
+        return {"texts": f"{path}, SHA-256 {files.sha256_file(paths.ROOT / path)}"}
     prompts = Corpus(settings).plan_key("explanation")["prompts"]
     return {"prompts_sha256": prompts} | teacher_identity(settings)

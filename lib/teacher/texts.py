@@ -8,11 +8,11 @@ import random
 
 import pandas as pd
 
-from lib.common import paths, profile
+from lib.common import files, paths, profile
 from lib.common.errors import UserError
 from lib.models import checkpoints
 from lib.questions import release, splits
-from lib.questions.question import Question
+from lib.questions.question import Question, describe
 from lib.teacher import prompt, teacher
 from lib.teacher.shards import Shards
 
@@ -138,7 +138,12 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
     """
     if settings.teacher.source == "published":
         return _published_texts(settings).drop(columns="revision")
-    corpus = Corpus(settings)
+    if settings.teacher.source == "written":
+        return _written_texts(settings).drop(columns=["critique", "revision"])
+    return _explain(Corpus(settings))
+
+
+def _explain(corpus: Corpus) -> pd.DataFrame:
     explanations = corpus.write("explanation")
     counterfactuals = corpus.write("counterfactual")
     return _question_table(corpus.questions).assign(
@@ -155,12 +160,18 @@ def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd
     """Notebook 02: the table of 01 with critique and revision of every explanation."""
     if settings.teacher.source == "published":
         return _published_texts(settings)
+    if settings.teacher.source == "written":
+        return _written_texts(settings)
     corpus = Corpus(settings)
     if set(explanations["id"]) != set(corpus.by_id):
         raise UserError(
             "The explanations on disk are of other questions; run "
             f"notebooks/01_generation.ipynb with profile '{settings.name}' again."
         )
+    return _revise(corpus, explanations)
+
+
+def _revise(corpus: Corpus, explanations: pd.DataFrame) -> pd.DataFrame:
     given = {row.id: {"explanation": row.explanation} for row in explanations.itertuples()}
     for kind in ("critique", "revision"):
         for (id, _), text in corpus.write(kind, given).items():
@@ -170,6 +181,17 @@ def write_revisions(settings: profile.Profile, explanations: pd.DataFrame) -> pd
         critique=[given[id]["critique"] for id in explanations["id"]],
         revision=[given[id]["revision"] for id in explanations["id"]],
     )
+
+
+def write_live(settings: profile.Profile, revised: bool = False) -> pd.DataFrame:
+    """What the teacher writes now of the first ``live`` train questions, as ``write_explanations``
+    gives it or, ``revised``, with its critiques and revisions of its own explanations; empty
+    unless all other texts are written by hand."""
+    corpus = Corpus(settings, ("train",), settings.teacher.live)
+    if settings.teacher.source != "written" or not corpus.questions:
+        return pd.DataFrame()
+    explained = _explain(corpus)
+    return _revise(corpus, explained) if revised else explained
 
 
 def _question_table(questions: list[tuple[str, Question]]) -> pd.DataFrame:
@@ -184,3 +206,32 @@ def _published_texts(settings: profile.Profile) -> pd.DataFrame:
     texts = release.teacher_table(settings.task.name, settings.seed).set_index("id")
     columns = ["explanation", "counterfactuals", "revision"]
     return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)
+
+
+@functools.cache
+def read_written(name: str) -> dict[str, dict]:
+    """A task's written texts by question id: explanation and, but for test questions, critique,
+    revision and counterfactuals (wrong choice -> text)."""
+    rows = [files.read_jsonl(paths.ROOT / path).values() for path in describe(name)["written"]]
+    return {row["id"]: row for row in itertools.chain(*rows)}
+
+
+def _written_texts(settings: profile.Profile) -> pd.DataFrame:
+    """The written texts of the profile's train and dev questions, in the same columns; UserError
+    names a question that lacks one that students learn from."""
+    found, known = splits.load(settings.task, settings.seed), read_written(settings.task.name)
+    questions = [(split, q) for split in ("train", "dev") for q in found[split]]
+    rows = []
+    for _, q in questions:
+        row = {"counterfactuals": {}} | known.get(q.id, {})
+        row["counterfactuals"] = [row["counterfactuals"].get(choice) for choice in q.choices]
+        needed = {kind: row.get(kind) for kind in ("explanation", "critique", "revision")}
+        needed["counterfactual (first wrong choice)"] = row["counterfactuals"][q.wrong[0]]
+        if lacking := [kind for kind, text in needed.items() if not text]:
+            raise UserError(
+                f"The question '{q.id}' ({q.question}) has no written {lacking[0]}; add it to "
+                f"{describe(settings.task.name)['written'][0]} or lower task.train and task.dev."
+            )
+        rows.append(row)
+    columns = ["explanation", "counterfactuals", "critique", "revision"]
+    return pd.concat([_question_table(questions), pd.DataFrame(rows)[columns]], axis=1)

@@ -95,6 +95,25 @@ def test_every_profile_is_valid(name):
             lambda p: p.update(variants={"a": {"gamma": 2}}),
             "variants: 'a': gamma must be above 0 and below 1",
         ),
+        (
+            lambda p: (p["teacher"].update(source="written"), p["task"].update(name="yes")),
+            "no task 'yes'",
+        ),
+        (
+            lambda p: (p["teacher"].update(source="written"), p["task"].update(name="esnli")),
+            "written takes task.source default and a task .* 'esnli' from default has none",
+        ),
+        (
+            lambda p: (
+                p["teacher"].update(source="written", live=2, model=None),
+                p["task"].update(source="folder:/x"),
+            ),
+            "teacher: a model is needed to generate texts",
+        ),
+        (
+            lambda p: (p["teacher"].update(source="written"), p["task"].update(source="folder:/x")),
+            "'minicqa' from folder:/x has none",
+        ),
         (lambda p: p["training"].update(alpha=0), "training: alpha must be above 0 and below 1"),
         (lambda p: p["training"].update(beta=1.0), "training: beta must be above 0 and below 1"),
         (lambda p: p.update(variants={"a, b": {}}), "variants: 'a, b': a name holds no comma"),

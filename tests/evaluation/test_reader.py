@@ -7,6 +7,7 @@ import pytest
 from lib.common import paths, profile
 from lib.evaluation import measures, reader
 from lib.models import checkpoints
+from lib.questions import splits
 from lib.questions.question import Question
 
 CHOICES = ["answered", "read_question", "read_both", "read_explanation"]
@@ -143,6 +144,13 @@ def test_without_a_reader_nobody_reads(capsys):
     assert reader.readings(settings, make_readings()).empty
     assert "names no reader" in capsys.readouterr().out
     assert reader.reader_name(profile.load("cpu")) == "embedded:smollm2-135m-instruct"
+
+
+def test_written_explanations_of_test_questions_are_the_reference():
+    settings = profile.load("cpu")
+    found = reader.teacher_texts(settings)
+    assert list(found.index) == [q.id for q in splits.load(settings.task)["test"][:60]]
+    assert found.str.len().between(60, 300).all()
 
 
 def test_readings_belong_to_their_rows(monkeypatch, tmp_path):

@@ -13,7 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from data.minicqa import build as minicqa
-from lib.common import paths
+from lib.common import paths, profile
+from lib.questions.mentions import find_choices
+from lib.teacher import prompt
+from lib.teacher.texts import read_written
 
 STOP = re.compile(
     r"an?|the|to|of|in|on|at|it|is|be|for|and|with|by|from|as|your|you|his|her|our|off|out|up|"
@@ -145,3 +148,95 @@ def test_no_overlap_with_commonsenseqa(splits, shared):
     theirs = set().union(*[grams(text) for part in published for text in part["question"]])
     ours = [row["question"] for rows in splits.values() for row in rows]
     assert not [text for text in ours if grams(text) & theirs]
+
+
+# Written texts
+
+TRAIN, DEV, TEST = 112, 16, 60  # questions that have them: what profile cpu takes
+LENGTHS = {  # in words
+    "explanation": (15, 40),
+    "counterfactual": (15, 40),
+    "critique": (15, 60),
+    "revision": (30, 70),
+}
+
+
+@pytest.fixture(scope="module")
+def written(splits) -> list[dict]:
+    """A row a written text: id, kind, text, the question's choices and the one it argues for."""
+    rows, known = [], read_written("minicqa")
+    asked = {row["id"]: row for part in splits.values() for row in part}
+    for id, texts in known.items():
+        choices = asked[id]["choices"]["text"]
+        answer = choices["ABCDE".index(asked[id]["answerKey"])]
+        pairs = [("explanation", answer, texts["explanation"])]
+        if "revision" in texts:
+            pairs += [(kind, answer, texts[kind]) for kind in ("critique", "revision")]
+            pairs += [("counterfactual", *pair) for pair in texts["counterfactuals"].items()]
+        rows += [
+            {"id": id, "kind": kind, "text": text, "choices": choices, "choice": choice}
+            for kind, choice, text in pairs
+        ]
+    return rows
+
+
+def test_every_question_of_the_default_profile_has_its_texts(splits, written):
+    task = profile.load("cpu").task
+    assert (task.train, task.dev) == (TRAIN, DEV)
+    parts = [row["id"] for row in splits["train"][:TRAIN] + splits["dev"][:DEV]]
+    found = pd.DataFrame(written).groupby("kind")["id"].apply(list)
+    assert found["critique"] == found["revision"] == parts
+    assert found["explanation"] == parts + [row["id"] for row in splits["test"][:TEST]]
+    for row in splits["train"][:TRAIN] + splits["dev"][:DEV]:
+        given = {
+            r["choice"] for r in written if (r["id"], r["kind"]) == (row["id"], "counterfactual")
+        }
+        answer = row["choices"]["text"]["ABCDE".index(row["answerKey"])]
+        assert given == {*row["choices"]["text"]} - {answer}
+
+
+def test_written_texts_are_sentences_of_the_right_length(written):
+    for row in written:
+        shortest, longest = LENGTHS[row["kind"]]
+        assert shortest <= len(re.findall(r"[A-Za-z0-9'-]+", row["text"])) <= longest, row
+        assert row["text"] == prompt.clean(row["text"]) and row["text"][-1] in ".!?", row
+        assert row["text"].isascii(), row
+
+
+def test_written_texts_copy_nothing(written, splits):
+    """No eight words in a row stand in two texts, nor in a worked example or a question."""
+    examples = prompt.read("minicqa")["examples"]
+    taken = {gram for row in examples for text in row.values() for gram in grams(str(text))}
+    for row in (row for part in splits.values() for row in part):
+        taken |= grams(row["question"])
+    for row in written:
+        found = grams(row["text"])
+        assert not found & taken, row
+        taken |= found
+
+
+def test_a_rationale_names_its_choice_and_no_letter(written):
+    for row in written:
+        assert not re.search(r"\([A-H]\)|\b[Oo]ption [A-H]\b|answer is", row["text"]), row
+    argued = [row for row in written if row["kind"] != "critique"]
+    for row in argued:
+        assert stems(row["choice"]) <= stems(row["text"]) or near(row), row
+
+
+def near(row: dict) -> bool:
+    """Whether a text names its choice in another form: the main words but for their endings."""
+    return all(
+        any(word.startswith(stem[:-1]) for word in words(row["text"]))
+        for stem in stems(row["choice"])
+    )
+
+
+def test_a_revision_says_more_of_the_other_choices(written):
+    def others(row):
+        found = find_choices(row["text"], row["choices"])
+        named = {choice for choice, spots in zip(row["choices"], found, strict=True) if spots}
+        return len(named - {row["choice"]})
+
+    count = {(row["id"], row["kind"]): others(row) for row in written}
+    revised = {id: n for (id, kind), n in count.items() if kind == "revision"}
+    assert all(n >= 2 and n > count[id, "explanation"] for id, n in revised.items())

@@ -44,7 +44,10 @@ def test_sizes_are_those_of_the_source(tmp_path):
 def test_the_default_downloads_nothing():
     settings = profile.load("cpu")
     assert plan.downloads(settings) == []
-    assert plan.text_counts(settings)["counterfactual"] == 128
+    assert plan.text_counts(settings)["counterfactual"] == 12
+    teacher = "Teacher    written texts of all questions; live beside them, embedded:smollm2"
+    assert plan.describe(settings)[2].startswith(teacher)
+    assert plan.text_counts(profile.load("selftaught"))["counterfactual"] == 128
     assert "Answers    900 test answers, 240 explanations" in plan.describe(settings)
     assert set(plan.text_counts(profile.load("smollm2_gpu")).values()) == {0}
 

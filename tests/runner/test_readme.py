@@ -186,7 +186,7 @@ SAYINGS = [  # where, text, its numbers
     (
         RESULTS,
         "CF's most likely choice is (A) in {:.0f} % of cases",
-        lambda: student("CF:Unrevised", "first", run="cpu"),
+        lambda: student("CF:Unrevised", "first", run="selftaught"),
     ),
 ]
 

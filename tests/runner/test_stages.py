@@ -243,6 +243,17 @@ def test_ones_own_questions_and_models(finished, settings):
         assert told == ["03", "04"], name
 
 
+def test_written_texts_are_an_input(finished, settings):
+    teacher = settings.teacher.model_copy(update={"source": "written"})
+    mine = Finished(settings.model_copy(update={"teacher": teacher}))
+    mine.run(*stages.STAGES)
+    path = paths.MINICQA / "texts.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert {number for number, state in mine.states().items() if "texts.jsonl" in state} == {
+        *("01", "02", "04")
+    }
+
+
 def test_tables_that_come_out_the_same_let_the_others_rest(finished):
     write(paths.LIB / "teacher/deep.py", "# changed")
     finished.run("01_generation", "02_critique_revision")

@@ -24,7 +24,7 @@ def settings(monkeypatch, tmp_path):
     )
 
 
-CPU = [  # students of profile cpu on the teacher's table of tests.students.examples
+SELFTAUGHT = [  # students of that profile on the teacher's table of tests.students.examples
     "label-only-135M-s0-9fa96815",
     "CF-Unrevised-135M-s0-a31d0ef0",
     "MT-Unrevised-135M-s0-179f541f",
@@ -119,10 +119,10 @@ def test_another_file_of_the_checkpoint_moves_its_students(settings, texts, tmp_
         grid.finished(settings, table)
 
 
-def test_keys_of_the_default_profile_stay():
+def test_keys_of_students_stay():
     """Students that were trained with an earlier version are found again."""
-    cpu = profile.load("cpu")
-    assert list(folders(cpu, teacher_table(cpu)).values()) == CPU
+    settings = profile.load("selftaught")
+    assert list(folders(settings, teacher_table(settings)).values()) == SELFTAUGHT
 
 
 def test_pairs_are_made_once_a_lesson(settings, texts, monkeypatch):

@@ -91,6 +91,29 @@ def test_provenance_names_prompts_and_teacher():
     assert origin["prompts_sha256"] == asked["prompts"] and origin["model"] == "tiny:llama"
 
 
+def test_written_texts_beside_those_that_the_teacher_writes_live():
+    cpu = profile.load("cpu")
+    written = texts.write_revisions(cpu, texts.write_explanations(cpu))
+    live = written.head(3).assign(
+        explanation="It is so.",
+        counterfactuals=[[f"{c}, or not." for c in row] for row in written["choices"].head(3)],
+    )
+    shown = tables.beside(cpu, written, live, "explanation").data
+    first, answer = written.iloc[0], written["choices"][0][written["answer"][0]]
+    assert shown.iloc[0].tolist() == [
+        *("explanation", f"{first.question} → {answer}", first.explanation, "It is so.")
+    ]
+    assert len(shown) == 3 and shown.columns[-1] == "live: embedded:smollm2-135m-instruct"
+    found = tables.compared(written, live)
+    assert found.loc[("explanation", "live"), "identical"] == 1
+    assert found.loc[("explanation", "written"), "identical"] == 0
+    assert found.loc[("counterfactual", "live"), "texts"] == 12
+    assert found["texts"].groupby("kind").nunique().eq(1).all()
+    none = tables.beside(cpu, written, live.head(0), "explanation")
+    assert "Nothing is written live" in none.data
+    assert tables.origin(cpu)["texts"].startswith("data/minicqa/texts.jsonl, SHA-256 ")
+
+
 def test_published_texts_of_the_first_questions(shared, monkeypatch, tmp_path):
     """Profile published: 200 questions; a revision names more of the other choices."""
     monkeypatch.setenv("HONEY_SOURCE", str(shared / "published"))

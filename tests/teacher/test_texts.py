@@ -304,3 +304,44 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(make, tmp_path):
     (tmp_path / "texts").write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(UserError, match="Cannot write .*settings.json: .*make the folder writable"):
         make().write("explanation")
+
+
+def test_written_texts_take_the_place_of_the_teachers(make):
+    made = make(source="written")
+    explained = texts.write_explanations(made.settings)
+    table = texts.write_revisions(made.settings, explained)
+    assert list(table["id"]) == [q.id for _, q in made.questions]
+    assert table[explained.columns].equals(explained)
+    for row, (_, q) in zip(table.to_dict("records"), made.questions, strict=True):
+        texts_of = texts.read_written("minicqa")[q.id]
+        assert row["explanation"] == texts_of["explanation"]
+        assert row["counterfactuals"][q.answer] is None
+        assert all(q.choices[i] in texts_of["counterfactuals"] for i in q.wrong)
+
+
+@pytest.mark.parametrize("kind", prompt.KINDS)
+def test_a_question_without_a_written_text_is_named(make, monkeypatch, kind):
+    made = make(source="written")
+    known, (_, question) = texts.read_written("minicqa"), made.questions[3]
+    row = known[question.id] | {kind: ""}
+    if kind == "counterfactual":
+        row["counterfactuals"] = {}
+    monkeypatch.setattr(texts, "read_written", lambda _: known | {question.id: row})
+    with pytest.raises(
+        UserError, match=rf"'{question.id}' \(.*\) has no written {kind}.*texts.jsonl or lower"
+    ):
+        texts.write_explanations(made.settings)
+    monkeypatch.setattr(texts, "read_written", lambda _: {})
+    with pytest.raises(UserError, match=f"'{made.questions[0][1].id}' .* no written explanation"):
+        texts.write_explanations(made.settings)
+
+
+def test_the_teacher_writes_live_for_the_first_questions_only(make, monkeypatch):
+    monkeypatch.setattr(texts.Corpus, "teacher", Parrot())
+    settings = make(source="written", live=3).settings
+    live, revised = texts.write_live(settings), texts.write_live(settings, revised=True)
+    assert list(live["id"]) == list(texts.write_explanations(settings)["id"][:3])
+    assert live["explanation"].str.startswith("8: Choices").all()
+    assert revised[live.columns].equals(live) and revised["revision"].notna().all()
+    assert texts.write_live(make(source="written").settings).empty
+    assert texts.write_live(make(live=3).settings).empty, "where it writes all, nothing is extra"
