@@ -216,19 +216,12 @@ def test_written_texts_copy_nothing(written, splits):
 
 
 def test_a_rationale_names_its_choice_and_no_letter(written):
+    """Names it by its main words, whatever their endings."""
     for row in written:
         assert not re.search(r"\([A-H]\)|\b[Oo]ption [A-H]\b|answer is", row["text"]), row
-    argued = [row for row in written if row["kind"] != "critique"]
-    for row in argued:
-        assert stems(row["choice"]) <= stems(row["text"]) or near(row), row
-
-
-def near(row: dict) -> bool:
-    """Whether a text names its choice in another form: the main words but for their endings."""
-    return all(
-        any(word.startswith(stem[:-1]) for word in words(row["text"]))
-        for stem in stems(row["choice"])
-    )
+        if row["kind"] != "critique":
+            for stem in stems(row["choice"]):
+                assert any(word.startswith(stem[:-1]) for word in words(row["text"])), row
 
 
 def test_a_revision_says_more_of_the_other_choices(written):
