@@ -72,7 +72,8 @@ def student_accuracy(
                 ax.plot(100 * mine["accuracy"], [y + 0.28] * len(mine), "o", **look)
             if paper and arm in paper:
                 ax.plot(paper[arm], y, "|", color=style.GREY, markersize=10, mew=2)
-    note = f"Means with intervals; {asked}; small dots: seeds."
+    note = f"Means with intervals; {asked}"
+    note += "; small dots: seeds." if accuracies["seeds"].max() > 1 else "."
     note += " Grey ticks: the paper's T5-large." if paper else ""
     said = f"all {len(above)} arms" if above.all() and len(above) > 2 else said
     head(figure, f"Clearly above chance: {said}", note)
@@ -146,7 +147,7 @@ def claims_figure(claims: pd.DataFrame):
     for ax, part in zip(axes[:, 0], parts, strict=True):
         draw_claims(ax, part)
     counts = [(claims["verdict"] == verdict).sum() for verdict in ("holds", "open", "fails")]
-    said = "{} of {} hold, {} are open, {} fail".format(counts[0], len(claims), *counts[1:])
+    said = "{} of {} hold, {} open, {} fail".format(counts[0], len(claims), *counts[1:])
     head(figure, f"The paper's claims: {said}",
          "Grey squares: the paper's T5-large; black dots: these students, heavy where the interval "
          "excludes 0.")  # fmt: skip

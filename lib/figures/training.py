@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib.common.methods import OBJECTIVES, order_arms
 from lib.figures import style
-from lib.figures.style import arrange, count, head, name_rows
+from lib.figures.style import arrange, count, head, name_rows, short
 
 
 def loss_curves(history: pd.DataFrame):
@@ -88,7 +88,7 @@ def cost_figure(students: pd.DataFrame):
     table = arrange(table, {"cost": costs, "size": sizes, "arm": arms})
     rows = [(arm, size) for size in sizes for arm in arms]
     figure, axes = plt.subplots(
-        1, len(costs), sharey=True, figsize=(style.DOUBLE, 0.8 + 0.2 * len(rows))
+        1, len(costs), sharey=True, figsize=(style.DOUBLE, 1.2 + 0.2 * len(rows))
     )
     for ax, cost in zip(axes, costs, strict=True):
         label, factor = COSTS[cost]
@@ -102,4 +102,8 @@ def cost_figure(students: pd.DataFrame):
         ax.set_xlim(left=0)
         ax.set_xlabel(label if len(costs) < 4 else label.replace(" (", "\n("))
     name_rows(axes, [arm if len(sizes) == 1 else f"{arm}, {size}" for arm, size in rows])
+    seconds = students.groupby("arm")["seconds"].mean()
+    most, ratio = seconds.idxmax(), seconds.max() / seconds.min()
+    head(figure, f"{short(most)} trains {ratio:.1f} times as long as {short(seconds.idxmin())}",
+         f"Means of {count(table['seeds'], 'seed')}; dots: seeds.")  # fmt: skip
     return figure, table

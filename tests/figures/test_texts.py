@@ -50,7 +50,7 @@ def test_text_lengths_are_shares_of_each_kind(readable):
     for ax in figure.axes:
         assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
     assert figure.axes[0].get_ylabel() == "revision\n5, median 3"
-    assert figure.get_suptitle().startswith("Longest by median: critique")
+    assert figure.get_suptitle().startswith("Medians from 3 to 4 characters")
 
 
 def test_revision_changes_are_pairs(long, readable):
