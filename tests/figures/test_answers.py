@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 
 from lib.common.intervals import wilson
 from lib.common.methods import PAPER_ARMS
+from lib.evaluation import transfer
 from lib.figures import answers, style
 
 pytestmark = pytest.mark.usefixtures("style")
@@ -218,6 +219,13 @@ def test_the_map_shows_numbers_frames_and_chance():
     assert f"{low} to {high}" in texts
     (frame,) = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert frame.get_xy() == (0, 0)
+
+
+def test_a_map_is_drawn_where_something_carries_over():
+    nothing = make_cells([("a", "minicqa", ["label-only"], MINI)])
+    assert not transfer.carries_over(nothing)
+    better = MINI | {"minicqa_yesno": (90, 75, 50)}
+    assert transfer.carries_over(make_cells([("a", "minicqa", ["label-only"], better)]))
 
 
 def test_the_map_of_several_runs_is_readable(readable):
