@@ -253,7 +253,7 @@ def measure_figure(means: pd.DataFrame):
     rows = [arm + (f" {size}" if len(sizes) > 1 else "") for arm, size in students]
     name_rows(axes.flat, rows, [arm for arm, _ in students])
     asked = sum(bool(better) for labels in MEASURES.values() for _, better in labels.values())
-    head(figure, f"{told} of {asked} measures with a better end set two methods apart",
+    head(figure, f"{told} of {asked} measures with an arrow tell two methods apart",
          "Means with intervals over questions; apart: two intervals do not meet.")  # fmt: skip
     return figure, table
 

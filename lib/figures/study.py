@@ -67,7 +67,7 @@ def gamma_figure(runs: pd.DataFrame, cell: pd.Series):
     figure, ax = plt.subplots(figsize=(style.COLUMN, 2.4))
     low, high = table.iloc[0][["low", "high"]]
     ax.axhspan(low, high, color="#EEEEEE")
-    ax.text(0.5, low, f"{cell['n']} runs, mean ± SD", fontsize=7, ha="center", va="bottom",
+    ax.text(0.5, low, f"{cell['n']:g} runs, mean ± SD", fontsize=7, ha="center", va="bottom",
             color=style.GREY)  # fmt: skip
     arm = "MT+CF:Unrevised"
     ax.plot("gamma", "accuracy", data=table, linewidth=0.8, **style.point(arm) | style.line(arm))
