@@ -224,6 +224,20 @@ def test_a_rationale_names_its_choice_and_no_letter(written):
                 assert any(word.startswith(stem[:-1]) for word in words(row["text"])), row
 
 
+def test_a_blind_reader_saw_what_each_text_argues_for(written):
+    """Marked texts were rewritten after that; how many, the data card says."""
+    read = pd.read_csv(paths.MINICQA / "second_reading.csv", keep_default_na=False)
+    texts = {(r["id"], r["kind"], r["choice"]) for r in written if r["kind"] != "critique"}
+    assert set(read[["id", "kind", "choice"]].itertuples(index=False, name=None)) == texts
+    assert len(read) == len(texts) and read["supports"].equals(read["choice"])
+    count = read["verdict"].value_counts()
+    marked = len(read) - count["ok"]
+    said = f"marked {marked} texts ({100 * marked / len(read):.1f} %): {count['false']} false, "
+    said += f"{count['weak']} weak"
+    assert said in (paths.MINICQA / "README.md").read_text(encoding="utf-8")
+    assert read["remark"].eq("").sum() == count["ok"]
+
+
 def test_a_revision_says_more_of_the_other_choices(written):
     def others(row):
         found = find_choices(row["text"], row["choices"])
