@@ -9,6 +9,9 @@ BUILT = ROOT / Path(os.environ.get("HONEY_HOME", "")).expanduser()  # all that i
 LIB = ROOT / "lib"
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
+OWN_PROFILES = None  # a second folder of them, outside the repository
+if os.environ.get("PROFILES"):
+    OWN_PROFILES = (ROOT / Path(os.environ["PROFILES"]).expanduser()).resolve()
 PROMPTS = LIB / "prompts"
 REQUIREMENTS = LIB / "requirements.txt"
 

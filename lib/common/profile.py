@@ -259,9 +259,33 @@ def task_names() -> list[str]:
     return sorted(path.stem for path in paths.PROMPTS.glob("*.yaml") if path.stem != "common")
 
 
+def home() -> Path:
+    """Where new profiles go, and names are looked up first: the folder PROFILES if it is set."""
+    return paths.OWN_PROFILES or paths.PROFILES
+
+
+def located() -> dict[str, Path]:
+    """Name -> file of the profiles that exist, those of the folder PROFILES as well.
+
+    UserError if that is no folder, or if it has a profile of a name that the repository has, too.
+    """
+    found = {path.stem: path for path in paths.PROFILES.glob("*.yaml")}
+    if home() != paths.PROFILES:
+        if not home().is_dir():
+            raise UserError(f"PROFILES={home()} is no folder; make it, or leave PROFILES out.")
+        for path in home().glob("*.yaml"):
+            if path.stem in found:
+                raise UserError(
+                    f"{paths.shown(path)} has the name of {paths.shown(found[path.stem])}; "
+                    "rename one."
+                )
+            found[path.stem] = path
+    return found
+
+
 def names() -> list[str]:
     """Names of the profiles that exist."""
-    return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
+    return sorted(located())
 
 
 def near(name: str, folder: Path, known: list[str]) -> str:
@@ -303,12 +327,10 @@ def _fields(model: type[Settings], location: tuple) -> list[str]:
 
 def load(name: str) -> Profile:
     """Read and check ``notebooks/profiles/<name>.yaml``; UserError says what is wrong and where."""
-    if name not in names():
-        raise UserError(
-            f"There is no profile '{name}' in {paths.shown(paths.PROFILES)}; "
-            + near(name, paths.PROFILES, names())
-        )
-    return parse(paths.PROFILES / f"{name}.yaml")
+    if name not in located():
+        where = " or ".join(paths.shown(one) for one in dict.fromkeys((paths.PROFILES, home())))
+        raise UserError(f"There is no profile '{name}' in {where}; " + near(name, home(), names()))
+    return parse(located()[name])
 
 
 def parse(path: Path) -> Profile:
@@ -332,9 +354,9 @@ def _read(path: Path, children: tuple[str, ...] = ()) -> dict:
     if parent not in others:
         raise UserError(
             f"{paths.shown(path)}: extends: '{parent}' is no other profile; "
-            + near(parent, paths.PROFILES, others)
+            + near(parent, home(), others)
         )
-    below = _read(paths.PROFILES / f"{parent}.yaml", children)
+    below = _read(located()[parent], children)
     below.pop("name", None)
     return _merge(below, raw)
 
@@ -351,7 +373,7 @@ def _merge(below: object, above: object, levels: int = 9) -> object:
 
 def ancestors(name: str) -> list[str]:
     """The profiles that a profile ``extends``, nearest first."""
-    parent = files.read_yaml(paths.PROFILES / f"{name}.yaml").get("extends")
+    parent = files.read_yaml(located()[name]).get("extends")
     return [parent, *ancestors(parent)] if parent else []
 
 

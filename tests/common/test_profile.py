@@ -1,5 +1,7 @@
 """Profiles: what is wrong is said in one sentence, before anything starts."""
 
+import re
+
 import pytest
 import yaml
 
@@ -223,3 +225,23 @@ def test_the_fast_path_is_a_setting_of_variants_too_and_in_no_key():
         found = slow.training_of(name)
         assert not found.fast and found.accumulation == "auto" and settings.training_of(name).fast
     assert "fast" not in slow.model_dump()["training"]
+
+
+def test_profiles_in_a_folder_of_ones_own(tmp_path, monkeypatch):
+    """They may extend the repository's, and each other; a name is only in one of the folders."""
+    monkeypatch.setattr(paths, "OWN_PROFILES", tmp_path / "none")
+    with pytest.raises(UserError, match="PROFILES=.*none is no folder"):
+        profile.load("smoke")
+    monkeypatch.setattr(paths, "OWN_PROFILES", tmp_path)
+    for name, parent in (("mine", "smoke"), ("second", "mine")):
+        text = f"name: {name}\nextends: {parent}\ndescription: my own\n"
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    assert {"mine", "second", "smoke", "cpu"} <= set(profile.names())
+    assert profile.load("second").training == profile.load("smoke").training
+    assert profile.ancestors("second") == ["mine", "smoke"]
+    where = f"in notebooks/profiles or {tmp_path}; did you mean 'second'"
+    with pytest.raises(UserError, match=re.escape(where)):
+        profile.load("secnd")
+    (tmp_path / "smoke.yaml").write_text("name: smoke\nextends: cpu\n", encoding="utf-8")
+    with pytest.raises(UserError, match="has the name of notebooks/profiles/smoke.yaml; rename"):
+        profile.load("smoke")
