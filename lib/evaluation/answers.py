@@ -13,7 +13,7 @@ from lib.common.profile import EvaluationSettings, Profile, TaskSettings
 from lib.common.progress import Progress
 from lib.evaluation.extraction import ANSWER, extract, is_right
 from lib.models import checkpoints, likelihood
-from lib.models.batching import by_length
+from lib.models.batching import by_length, in_halves
 from lib.models.decoding import Decoder
 from lib.questions import splits
 from lib.questions.question import Question, lettered
@@ -95,20 +95,36 @@ def _write(
             f"The student {student.label} is damaged on disk; delete "
             f"{paths.shown(folder)} and run notebooks/03_training.ipynb again."
         )
+    label = f"{student.label}, {other.name}" if other else student.label
+    table = write(settings, student, folder, questions, explains=not other, label=label)
+    return table.assign(likeliest=likelihood.best(table["scores"].tolist())).drop(columns="scores")
+
+
+def write(
+    settings: Profile,
+    student: Student,
+    folder: Path,
+    questions: list[Question],
+    *,
+    explains: bool = True,
+    label: str = "",
+) -> pd.DataFrame:
+    """A student's answers, as written: id, question, choices, gold, prediction, explanation (of the
+    first ``evaluation.explained`` questions), and scores, the log-probability of each choice's
+    answer sentence. ``label``: of lines of progress, which there are none of without it."""
     method, _ = methods.split_arm(student.arm)
     answering, explaining = methods.answer_objective(method), methods.explanation_objective(method)
     tags, chosen = settings.training_of(student.variant).tags, settings.evaluation
     asked = {answering: questions}
-    if not other and explaining not in (None, answering):
+    if explains and explaining not in (None, answering):
         asked[explaining] = questions[: chosen.explained]
     checkpoints.quiet()
     model, tokenizer = load_student(student.model, folder)
-    label = f"{student.label}, {other.name}" if other else student.label
     inputs, texts = {}, {}
     for objective, part in asked.items():
         inputs[objective] = [objectives.source(objective, q, tags=tags) for q in part]
         limit = token_limit(objective, chosen)
-        progress = Progress(f"{label} [{objective}]", len(part), "questions")
+        progress = Progress(f"{label} [{objective}]", len(part), "questions") if label else None
         texts[objective] = generate(
             model, tokenizer, inputs[objective], limit, chosen.batch_size, progress
         )
@@ -126,7 +142,7 @@ def _write(
             "gold": [q.answer for q in questions],
             "prediction": said,
             "explanation": [*reasons, *[None] * (len(questions) - len(reasons))],
-            "likeliest": likeliest(model, tokenizer, inputs[answering], questions, leads),
+            "scores": scores(model, tokenizer, inputs[answering], questions, leads),
         }
     )
 
@@ -167,9 +183,8 @@ def generate(
         decode = Decoder(model, tokenizer).decode
     texts = [""] * len(prompts)
     for rows in by_length(prompts, batch_size):
-        new = tokenizer.batch_decode(
-            decode([prompts[i] for i in rows], limit), skip_special_tokens=True
-        )
+        new = decode([prompts[i] for i in rows], limit)
+        new = tokenizer.batch_decode(new, skip_special_tokens=True)
         for i, text in zip(rows, new, strict=True):
             texts[i] = text.strip()
         if progress is not None:
@@ -179,27 +194,37 @@ def generate(
 
 @torch.inference_mode()
 def _seq2seq_decode(model, encoder: Encoder, prompts: list[list[int]], limit: int):
-    batch = encoder.collate([{"input_ids": prompt, "labels": [0]} for prompt in prompts])
-    return model.generate(
-        input_ids=batch["input_ids"].to(model.device),
-        attention_mask=batch["attention_mask"].to(model.device),
-        max_new_tokens=limit,
-        do_sample=False,
-        num_beams=1,
-    )
+    def written(rows: list[list[int]]) -> list[list[int]]:
+        batch = encoder.collate([{"input_ids": row, "labels": [0]} for row in rows])
+        return model.generate(
+            input_ids=batch["input_ids"].to(model.device),
+            attention_mask=batch["attention_mask"].to(model.device),
+            max_new_tokens=limit,
+            do_sample=False,
+            num_beams=1,
+        ).tolist()
+
+    return in_halves(written, prompts)
 
 
-def likeliest(
+def scores(
     model, tokenizer, inputs: list[str], questions: list[Question], leads: list[str]
-) -> list[int]:
-    """The choice whose answer sentence is most likely after the lead (an explanation, or "")."""
+) -> list[list[float]]:
+    """How likely each choice's answer sentence is after the lead (an explanation, or "")."""
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     options = [
         encoder.targets([lead + objectives.answer(choice) for choice in q.choices])
         for q, lead in zip(questions, leads, strict=True)
     ]
     prompts = encoder.prompts(inputs)
-    return likelihood.best(likelihood.option_scores(model, prompts, options))
+    return likelihood.option_scores(model, prompts, options)
+
+
+def likeliest(
+    model, tokenizer, inputs: list[str], questions: list[Question], leads: list[str]
+) -> list[int]:
+    """The choice whose answer sentence is most likely."""
+    return likelihood.best(scores(model, tokenizer, inputs, questions, leads))
 
 
 def without_answer(text: str) -> str:

@@ -23,10 +23,10 @@ from lib.models.forward import logits_at, mask
 
 NAME = "shared_prefix"
 EVERY = 8  # steps between two looks at which rows have ended: each look waits for the GPU
-WARM = 2  # steps before one is recorded: libraries set themselves up in them
-WINDOW = 128  # by so many slots grows what a fixed batch attends to: few recordings, little unused
+WARM = 1  # steps of each size before one is recorded: libraries set themselves up in them
+WINDOW = 64  # by so many slots grows what a fixed batch attends to: few recordings, little unused
 FEWEST = 16  # rows: with fewer, a step's time is that of the weights
-AT_ONCE = 8192  # own tokens of prompts read at once: bounds the memory for their scores
+AT_ONCE = 4096  # own tokens of prompts read at once: bounds the memory for their scores
 
 
 @dataclass
@@ -100,6 +100,7 @@ def attention(module, query, key, value, attention_mask, scaling, row_cache, **o
     for name in ("softcap", "s_aux", "position_bias"):  # what else families do to their scores
         if others.get(name) is not None:
             raise NotImplementedError(f"decoding does not know the attention's {name}")
+    exact = None if query.is_cuda else torch.float32  # CUDA's computes in float32 in any case
     rows, heads, new, size = query.shape
     groups = heads // key.shape[1]
     grouped = query.reshape(rows, key.shape[1], groups * new, size)
@@ -107,14 +108,14 @@ def attention(module, query, key, value, attention_mask, scaling, row_cache, **o
     own = own.view(rows, key.shape[1], groups, new, -1) + attention_mask[:, :, None]
     prefix = row_cache.prefix.get(module.layer_idx)
     if prefix is None:
-        weights = own.softmax(-1, dtype=torch.float32).to(query.dtype).flatten(2, 3)
+        weights = own.softmax(-1, dtype=exact).to(query.dtype).flatten(2, 3)
         out = torch.matmul(weights, value)
     else:
         shared_key, shared_value = prefix
         across = grouped.transpose(0, 1).reshape(key.shape[1], -1, size)
         shared = torch.matmul(across, shared_key.transpose(1, 2)) * scaling
         shared = shared.view(key.shape[1], rows, groups, new, -1).transpose(0, 1)
-        weights = torch.cat([shared, own], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
+        weights = torch.cat([shared, own], -1).softmax(-1, dtype=exact).to(query.dtype)
         split = shared_key.shape[1]
         out = torch.matmul(weights[..., split:].flatten(2, 3), value)
         across = weights[..., :split].transpose(0, 1).reshape(key.shape[1], -1, split)
@@ -183,6 +184,7 @@ class FixedBatch:
         self.cache = FixedCache(slots, prefix, most=self.rows)
         self.ids, self.seen = ids.to(device), ids.new_zeros(self.rows, slots, dtype=torch.bool)
         self.seen[:, : self.width] = visible
+        self.padding = visible.int().argmax(1).tolist()
         self.seen = self.seen.to(device)
         self.owner = torch.arange(self.rows, device=device)
         self.token = torch.zeros_like(self.owner)[:, None]
@@ -210,14 +212,15 @@ class FixedBatch:
     def read(self) -> None:
         """The rows' own tokens, some rows at a time, and the first new token of each."""
         cache, size = self.cache, max(1, AT_ONCE // self.width)
-        cache.at, cache.window = torch.arange(self.width, device=self.ids.device), self.width
-        logits = []
+        slots, logits = torch.arange(self.width, device=self.ids.device), []
+        cache.window = self.width
         for start in range(0, self.rows, size):
             cache.part, cache.used = slice(start, start + size), 0
-            seen = self.seen[cache.part, : self.width]
-            model, ids = self.decoder.model, self.ids[cache.part]
+            first = min(self.padding[cache.part])
+            cache.at, seen = slots[first:], self.seen[cache.part, : self.width]
+            model, ids = self.decoder.model, self.ids[cache.part, first:]
             logits.append(next_logits(model, ids, seen, self.offset, cache))
-        cache.part, cache.at = slice(0, self.rows), cache.at[-1:] + 1
+        cache.part, cache.at = slice(0, self.rows), slots[-1:] + 1
         self.take(torch.cat(logits))
 
     def step(self) -> None:
@@ -285,6 +288,13 @@ class FixedBatch:
             print(f"Decoding goes on without CUDA graphs ({reason}).", flush=True)
 
 
+@functools.lru_cache(maxsize=1)
+def line_breaks(tokenizer) -> list[bool]:
+    """Whether the text of each token has a line break."""
+    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    return ["\n" in text for text in texts]
+
+
 class Decoder:
     """A causal LM ready for greedy decoding of prompts that may share a prefix.
 
@@ -295,8 +305,7 @@ class Decoder:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
-        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-        self.newline = torch.tensor(["\n" in text for text in texts], device=model.device)
+        self.newline = torch.tensor(line_breaks(tokenizer), device=model.device)
         self.read_prefix = functools.lru_cache(maxsize=1)(functools.partial(read_prefix, model))
         ends = model.generation_config.eos_token_id
         ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
