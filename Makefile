@@ -7,10 +7,18 @@ export PROFILE
 NAMED := $(filter command environment,$(firstword $(origin PROFILE)))
 # What you write reaches the shell as it is: make would take the $ in a name for a variable of its own.
 override PROFILE := $(value PROFILE)
+override PROFILES := $(value PROFILES)
+override NAME := $(value NAME)
+override FROM := $(value FROM)
+override WITH := $(value WITH)
 override RATINGS := $(value RATINGS)
+override QUESTION := $(value QUESTION)
+override CHOICES := $(value CHOICES)
+override FILE := $(value FILE)
+override OUT := $(value OUT)
 override NAMES := $(value NAMES)
 override HONEY_HOME := $(value HONEY_HOME)
-export RATINGS NAMES HONEY_HOME
+export PROFILES NAME FROM WITH RATINGS QUESTION CHOICES FILE OUT NAMES HONEY_HOME
 
 # What a launcher, a container, a module or a shell has left in the environment, and would change
 # results or stop a run without a word, is not handed on. Kept on purpose: where things are
@@ -54,7 +62,7 @@ export PYTHONHASHSEED := 0
 .NOTPARALLEL:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup doctor check reproduce train plan test bench gpu figures results data survey study report lab clean 01 02 03 04 05 06 07
+.PHONY: help setup tables doctor check reproduce train plan test bench gpu figures results data ask survey study report lab new compare clean 01 02 03 04 05 06 07
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,15 +70,20 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9 ]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | \
 		awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo 'Profiles (notebooks/profiles), the default first: start here'
-	@awk 'function show() {printf "  %-22s %7s  %s\n", name, time, text} \
+	@test -z "$$PROFILES" || for file in "$$PROFILES"/*.yaml; do \
+		test ! -f "$$file" || set -- "$$@" "$$file"; done; awk 'function show() {printf "  %-22s %7s  %s\n", name, time, text} \
 		FNR == 1 {if (NR > 1) show(); name = FILENAME; sub(".*/", "", name); sub(".yaml", "", name); time = "-"} \
 		/^needs:/ && match($$0, /minutes: [0-9.]+/) {m = substr($$0, RSTART + 9, RLENGTH - 9) + 0; \
 			time = m < 100 ? m " min" : sprintf("%.0f h", m / 60)} \
 		sub("^description: *", "") {text = $$0} END {show()}' \
-		notebooks/profiles/cpu.yaml $(filter-out %/cpu.yaml,$(sort $(wildcard notebooks/profiles/*.yaml)))
+		notebooks/profiles/cpu.yaml $(filter-out %/cpu.yaml,$(sort $(wildcard notebooks/profiles/*.yaml))) "$$@"
 
 setup: ## install the pinned packages, once, into the active environment or .venv
 	@$(BOOT) lib/setup/install.py
+
+# All but models, in a minute: for what needs only tables.
+tables:
+	@$(BOOT) lib/setup/install.py --without-models
 
 doctor: setup ## say what this machine has, and which profiles it can run
 	$(RUN) lib.setup.doctor "$$PROFILE"
@@ -99,7 +112,7 @@ gpu: setup ## what only a GPU can show, in six minutes: tests marked gpu, speed,
 	$(RUN) tests.bench.bench_gpu
 
 # Of one profile only where the command names one: the default is everything that is committed.
-figures: setup ## redraw the figures of the paper and of data/results (PROFILE=name: of one), without models
+figures: tables ## redraw the figures of the paper and of data/results (PROFILE=name: of one), without models
 	$(RUN) lib.runner.results figures $(if $(NAMED),"$$PROFILE")
 
 results: setup ## collect a finished run's small results in data/results/PROFILE
@@ -107,6 +120,10 @@ results: setup ## collect a finished run's small results in data/results/PROFILE
 
 data: setup ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
 	$(RUN) lib.questions.release $$NAMES
+
+ask: setup ## ask the students: QUESTION="..." CHOICES="a, b, c", or FILE=questions.csv, or type
+	$(RUN) lib.evaluation.interview "$$PROFILE" --question="$$QUESTION" --choices="$$CHOICES" \
+		--file="$$FILE" --out="$$OUT"
 
 survey: setup ## build a page on which people rate this run's explanations
 	$(RUN) lib.survey.page build "$$PROFILE" $(OPTIONS) --check
@@ -125,13 +142,24 @@ report: setup ## one page with every executed notebook and figure that there is
 
 # The whole repository is in the file list; as root (in a container) Jupyter wants to be told so.
 lab: setup ## open the notebooks in JupyterLab
-	$(RUN) jupyterlab --LabApp.default_url=/lab/tree/notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
+	$(RUN) jupyterlab --LabApp.default_url=/lab/tree/notebooks \
+		--FileContentsManager.pre_save_hook=lib.setup.lab.before_saving \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
+
+new: setup ## write a profile of your own to change: NAME=mine (FROM=cpu, PROFILES=/folder)
+	$(RUN) lib.setup.fork "$$NAME" --from="$${FROM:-cpu}"
+
+compare: setup ## set profiles beside each other, table and figure: WITH=mine (or WITH="mine other")
+	$(RUN) lib.runner.comparison "$$PROFILE" $$WITH
 
 clean: ## remove what the profile has built (data/runs and figures)
-	@test -f "notebooks/profiles/$$PROFILE.yaml" || \
-		{ echo "There is no profile '$$PROFILE' in notebooks/profiles."; exit 2; }
+	@case "$$PROFILE" in */*) false;; esac && \
+		{ test -f "notebooks/profiles/$$PROFILE.yaml" || test -f "$${PROFILES:-notebooks/profiles}/$$PROFILE.yaml"; } || \
+		{ echo "There is no profile '$$PROFILE' in notebooks/profiles$${PROFILES:+ or $$PROFILES}."; exit 2; }
 	@cd "$${HONEY_HOME:-.}" && rm -rf "data/runs/$$PROFILE" "figures/$$PROFILE" && \
 		echo "Removed data/runs/$$PROFILE and figures/$$PROFILE; the teacher's texts stay in data/texts."
 
-01 02 03 04 05 06 07: setup ## one notebook, after those that it needs
+05: tables
+01 02 03 04 06 07: setup
+01 02 03 04 05 06 07: ## one notebook, after those that it needs
 	$(RUN) lib.runner.run "$$PROFILE" --stage $@

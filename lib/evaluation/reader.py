@@ -15,12 +15,10 @@ from lib.common.profile import Profile
 from lib.common.progress import Progress
 from lib.evaluation import measures
 from lib.evaluation.measures import BY
-from lib.models import checkpoints, likelihood
+from lib.models import checkpoints
 from lib.questions import release, splits
 from lib.questions.question import Question, lettered
 from lib.students import grid, objectives
-from lib.students.data import Encoder
-from lib.students.model import load_student
 from lib.teacher.texts import Corpus, read_written
 
 LABELS = measures.MEASURES | {  # what each measure says, in the order of figures and tables
@@ -95,6 +93,8 @@ def read(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
     ``table``: predictions with an explanation and an answer (others are left out); index is kept.
     The view ``question`` is read once a question, whoever answered it.
     """
+    from lib.models.likelihood import best, option_scores  # torch, which tables do without
+
     table = table[table["explanation"].notna() & table["answered"].notna()]
     found = {}
     for view in ("question", "both", "explanation"):
@@ -109,10 +109,10 @@ def read(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
             for of_text in choices.values()
         ]
         progress = Progress(f"reader [{view}]", len(prompts), "prompts")
-        scores = likelihood.option_scores(model, prompts, options, progress=progress)
+        scores = option_scores(model, prompts, options, progress=progress)
         score_of = dict(zip(choices, scores, strict=True))
         scores = [score_of[text] for text in texts]
-        found[f"read_{view}"] = likelihood.best(scores)
+        found[f"read_{view}"] = best(scores)
         found[f"p_{view}"] = [
             softmax(row)[answer] for row, answer in zip(scores, table["answered"], strict=True)
         ]
@@ -189,6 +189,8 @@ def faithfulness(settings: Profile, trained: pd.DataFrame, texts: pd.DataFrame) 
 
     ``trained``: the table of notebook 03; ``texts``: that of notebook 02.
     """
+    from lib.students.model import load_student
+
     rationales = texts.set_index("id")["counterfactuals"]
     dev = splits.load(settings.task, settings.seed)["dev"]
     questions = [q for q in dev if q.id in rationales.index][: settings.evaluation.reader_questions]
@@ -219,6 +221,9 @@ def following(
     if that choice, given the rationale, is the student's most likely one; anyway if it is so with
     an empty rationale, too. For students of methods with the counterfactual objective.
     """
+    from lib.models.likelihood import best, option_scores
+    from lib.students.data import Encoder
+
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     cases = [
         (q, i, texts[i])
@@ -235,8 +240,8 @@ def following(
         ]
         prompts = encoder.prompts(inputs)
         progress = Progress(f"rationales {'given' if given else 'empty'}", len(cases), "prompts")
-        scores = likelihood.option_scores(model, prompts, answers, progress=progress)
-        table[column] = np.array(likelihood.best(scores)) == table["choice"]
+        scores = option_scores(model, prompts, answers, progress=progress)
+        table[column] = np.array(best(scores)) == table["choice"]
     return table
 
 

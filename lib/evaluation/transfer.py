@@ -8,7 +8,6 @@ from lib.common import methods
 from lib.common.intervals import wilson
 from lib.common.profile import Profile
 from lib.evaluation import accuracy
-from lib.evaluation import answers as evaluate
 from lib.evaluation.extraction import is_right
 from lib.students import grid
 
@@ -21,9 +20,11 @@ ROWS = ["trained_on", "size", "profile", "arm"]  # of the heat map; seeds are av
 def answers(settings: Profile, trained: pd.DataFrame) -> pd.DataFrame:
     """A row a student (of ``trained``, notebook 03's table) and dataset, its own or one of
     ``evaluation.also``: COLUMNS, in shares."""
+    from lib.evaluation.answers import predictions  # torch, which tables do without
+
     asked = {settings.task.name: None} | {other.name: other for other in settings.evaluation.also}
     parts = [
-        score(evaluate.predictions(settings, *student, other)).assign(task=name)
+        score(predictions(settings, *student, other)).assign(task=name)
         for student in grid.finished(settings, trained)
         for name, other in asked.items()
     ]

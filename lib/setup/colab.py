@@ -33,14 +33,14 @@ def installed() -> dict[str, str]:
 def missing(present: dict[str, str]) -> tuple[list[str], list[str]]:
     """Pins that are absent or too old: to install with what they need, and to install alone.
 
-    Tools that only make and the tests use come last in requirements.txt and are left out.
+    Tools that only make and the tests use are in sections of requirements.txt that name Colab.
     """
     text = (ROOT / "lib" / "requirements.txt").read_text(encoding="utf-8")
-    used, _, rest = text.partition("# notebooks: ")
+    used = "\n".join(part for part in text.split("\n\n") if not re.match("# .*Colab", part))
     held = (ROOT / "lib" / "constraints.txt").read_text(encoding="utf-8")
     more = re.findall(r"^pandas-flavor==\S+", held, re.M)
     pins = re.findall(r"^[A-Za-z]\S+==\S+", used, re.M) + more
-    carried = re.findall(r"^# no-deps: (\S+)", rest, re.M)
+    carried = re.findall(r"^# no-deps: (\S+)", text, re.M)
     wanted = []
     for pin in pins + carried:
         name, version = canonicalize_name(pin.split("==")[0]), pin.split("==")[1]

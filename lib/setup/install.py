@@ -2,7 +2,7 @@
 
 Which environment: that of the interpreter in the variable PYTHON; else the active virtual or conda
 environment; else .venv, which is created. A stamp in it (see ``digest``) says that nothing is to
-be done. ``--which`` only prints the interpreter.
+be done. ``--which`` only prints the interpreter; ``--without-models`` installs less (see ``pins``).
 Runs before anything is installed: standard library only, any Python 3.8 or later.
 """
 
@@ -69,10 +69,20 @@ def create():
         )
 
 
-def digest():
-    """What a finished set-up leaves in the stamp: the hash of both lists of packages."""
+def digest(part=False):
+    """What a finished set-up leaves in the stamp: the hash of both lists, and if it was a part."""
     names = ("requirements.txt", "constraints.txt")
-    return hashlib.sha256(b"".join((ROOT / "lib" / n).read_bytes() for n in names)).hexdigest()
+    lists = b"".join((ROOT / "lib" / name).read_bytes() for name in names)
+    return hashlib.sha256(lists).hexdigest() + " without models" * part
+
+
+def pins(part=False):
+    """The pinned packages, and those to be installed alone; ``part``: without models, that is what
+    stands above the line "# With models" in requirements.txt."""
+    text = Path("lib/requirements.txt").read_text(encoding="utf-8")
+    text = text.partition("\n# With models")[0] if part else text
+    names = re.findall(r"^[A-Za-z0-9]\S*==\S+", text, re.M)
+    return names, re.findall(r"^# no-deps: (\S+)", text, re.M)
 
 
 def pip(python, *arguments):
@@ -101,7 +111,7 @@ def pip(python, *arguments):
 
 def main(arguments):
     """Install what is missing; ``--which`` prints the interpreter instead."""
-    python, prefix = environment()
+    (python, prefix), part = environment(), arguments == ["--without-models"]
     if arguments == ["--which"]:
         print(python)
         return
@@ -109,9 +119,9 @@ def main(arguments):
     if prefix == VENV and not os.path.exists(python):
         create()
     prefix = prefix or ask(python)[1] or ""
-    stamp, wanted = Path(prefix, "honey.stamp"), digest()
+    stamp, enough = Path(prefix, "honey.stamp"), (digest(), digest(part))
     there = os.path.exists(python if os.sep in python else prefix) and stamp.is_file()
-    if there and stamp.read_text(encoding="utf-8").strip() == wanted:
+    if there and stamp.read_text(encoding="utf-8").strip() in enough:
         return
     version = ask(python)[0]
     if not version:
@@ -124,19 +134,15 @@ def main(arguments):
             NEEDED % (python, version) + f"activate another environment, or none: then {VENV} is "
             "made."
         )
-    text = Path("lib/requirements.txt").read_text(encoding="utf-8")
-    alone = re.findall(r"^# no-deps: (\S+)", text, re.M)
-    count = len(re.findall(r"^[A-Za-z0-9]\S*==", text, re.M)) + len(alone)
+    (names, alone), started = pins(part), time.time()
+    takes = "without models" if part else "some minutes; longer where torch brings CUDA"
     print(
-        f"Installing {count} packages into {prefix}, once (some minutes; longer where torch brings "
-        "CUDA).",
-        flush=True,
+        f"Installing {len(names) + len(alone)} packages into {prefix}, once ({takes}).", flush=True
     )
-    started = time.time()
-    pip(python, "-r", "lib/requirements.txt")
+    pip(python, "-c", "lib/requirements.txt", *names)
     if alone:
         pip(python, "--no-deps", *alone)
-    stamp.with_name("honey.stamp.new").write_text(wanted + "\n", encoding="utf-8")
+    stamp.with_name("honey.stamp.new").write_text(enough[1] + "\n", encoding="utf-8")
     stamp.with_name("honey.stamp.new").replace(stamp)
     print(f"Installed in {time.time() - started:.0f} s.", flush=True)
 

@@ -5,7 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from lib.common.errors import UserError
-from lib.models import checkpoints, decoding
+from lib.models import checkpoints
 from lib.teacher import prompt
 
 
@@ -22,11 +22,13 @@ class Teacher:
     """A model of this machine; prompts of one batch share their few-shot prefix, read once."""
 
     def __init__(self, settings):
+        from lib.models.decoding import Decoder  # torch, which written texts do without
+
         model, self.tokenizer = checkpoints.load(
             checkpoints.fetch(settings.model), settings.precision
         )
         self.chat = prompt.uses_chat(settings.chat, self.tokenizer)
-        self.decoder = decoding.Decoder(model, self.tokenizer)
+        self.decoder = Decoder(model, self.tokenizer)
 
     def texts(self, prompts: list[prompt.Prompt], limit: int) -> list[str]:
         """One cleaned text for each prompt; ``limit`` in new tokens."""

@@ -30,7 +30,10 @@ HEAVY = {  # what may be imported inside functions, as it takes seconds or is no
     "openai", "pooch", "google", "huggingface_hub", "papermill", "nbclient", "nbformat",
     "nbconvert", "accelerate",
 }  # fmt: skip
-AS_HEAVY = ("lib.students.train", "lib.models.contract")  # import transformers, models of torch
+AS_HEAVY = (  # import transformers or torch, which tables and figures alone do without
+    "lib.students.train", "lib.models.contract", "lib.models.likelihood", "lib.models.decoding",
+    "lib.students.data", "lib.students.model", "lib.evaluation.answers",
+)  # fmt: skip
 CORE = {  # what a reader must read to trust the study
     "common": "profile methods intervals",
     "models": "decoding likelihood",

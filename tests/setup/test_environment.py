@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from lib.runner import stages
+from lib.setup import install as pinned
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_IMPORTED = {  # pinned although no file of ours imports them
@@ -146,7 +148,9 @@ def install(tmp_path):
     (tmp_path / "lib/setup").mkdir(parents=True)
     shutil.copy(ROOT / "lib/setup/install.py", tmp_path / "lib/setup")
     (tmp_path / "lib/requirements.txt").write_text(
-        "-c constraints.txt\nhoneya==1.0  # why\n# no-deps: honeyc==1.0\n", encoding="utf-8"
+        "-c constraints.txt\nhoneya==1.0  # why\n\n# With models: more\nhoneye==1.0\n"
+        "# no-deps: honeyc==1.0\n",
+        encoding="utf-8",
     )
     (tmp_path / "lib/constraints.txt").write_text("honeyb==1.0\n", encoding="utf-8")
     wheels = tmp_path / "wheels"
@@ -155,6 +159,7 @@ def install(tmp_path):
     wheel(wheels, "honeyb", "1.0")
     wheel(wheels, "honeyb", "2.0")
     wheel(wheels, "honeyc", "1.0", "absent")
+    wheel(wheels, "honeye", "1.0")
 
     def run(*arguments, **variables):
         environment = {
@@ -180,27 +185,32 @@ def install(tmp_path):
     return run
 
 
-def test_an_environment_is_made_once(install):
+def listed(folder: Path) -> dict[str, str]:
+    """Our small packages in .venv, with their versions."""
+    site = next((folder / ".venv/lib").glob("*/site-packages"))
+    found = metadata.distributions(path=[str(site)])
+    return {d.name: d.version for d in found if d.name.startswith("honey")}
+
+
+def test_an_environment_is_made_once_and_what_needs_no_models_comes_first(install):
+    done = install("--without-models")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Installing 1 packages into .venv, once (without models)" in done.stdout
+    assert listed(install.folder) == {"honeya": "1.0", "honeyb": "1.0"}
+    again = install("--without-models")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     done = install()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Installing 2 packages into .venv, once" in done.stdout
-    python = install.folder / ".venv/bin/python"
-    found = subprocess.run(
-        [python, "-m", "pip", "list", "--format=json"], capture_output=True, encoding="utf-8"
-    )
-    versions = {row["name"]: row["version"] for row in json.loads(found.stdout)}
-    assert {name: versions[name] for name in ("honeya", "honeyb", "honeyc")} == {
-        "honeya": "1.0",
-        "honeyb": "1.0",
-        "honeyc": "1.0",
-    }
-    again = install()
-    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert "Installing 3 packages into .venv, once (some minutes" in done.stdout
+    assert listed(install.folder) == dict.fromkeys(["honeya", "honeyb", "honeyc", "honeye"], "1.0")
+    for arguments in ([], ["--without-models"]):
+        again = install(*arguments)
+        assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     with open(install.folder / "lib/requirements.txt", "a", encoding="utf-8") as file:
         file.write("honeyd==1.0\n")
     changed = install()
     assert changed.returncode == 1
-    assert "Installing 3 packages" in changed.stdout and "honeyd==1.0" in changed.stderr
+    assert "Installing 4 packages" in changed.stdout and "honeyd==1.0" in changed.stderr
     assert "run the same command again" in changed.stderr.splitlines()[-1]
 
 
@@ -254,3 +264,32 @@ def test_an_active_environment_with_the_stamp_needs_nothing(install, tmp_path):
     )
     done = install(VIRTUAL_ENV=str(tmp_path / "env"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Top-level names that a module of ours imports before any function is called, also through
+    other modules; of a notebook all."""
+    todo, seen, names = [path], set(), set()
+    while todo:
+        body = ast.parse(stages.code_of(todo.pop())).body
+        lines = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        for node in lines:
+            whole = [node.module] if isinstance(node, ast.ImportFrom) else node.names
+            names |= {getattr(name, "name", name).split(".")[0] for name in whole}
+        ours = stages.imported("\n".join(map(ast.unparse, lines)))
+        todo += ours - seen
+        seen |= ours
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", ["lib/runner/results.py", "lib/runner/run.py", "notebooks/05_human_study.ipynb"]
+)
+def test_figures_and_05_need_only_what_is_installed_for_them(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    few = {canonicalize_name(pin.split("==")[0]) for pin in pinned.pins(part=True)[0]}
+    packages = metadata.packages_distributions()
+    used = imported_at_once(ROOT / path) - set(sys.stdlib_module_names) - OURS - NOT_PINNED
+    assert {"pandas"} <= used <= set(packages) and not few & {"torch", "transformers"}
+    lacking = {m for m in used if not {canonicalize_name(p) for p in packages[m]} & few}
+    assert lacking == set()
