@@ -49,7 +49,7 @@ def question(text: str, choices: str, where: str = "The question") -> Question:
         raise UserError(f"{where} has the choice '{twice[0]}' twice; make each another.")
     if len(text) + len(choices) > LONGEST:
         raise UserError(f"{where} is longer than {LONGEST:,} characters; shorten it.")
-    return Question(where, text, tuple(options), 0)
+    return Question(where.removeprefix("The question") or "1", text, tuple(options), 0)
 
 
 def read(path: Path) -> list[Question]:
@@ -74,19 +74,24 @@ def read(path: Path) -> list[Question]:
             if text.strip() or choices.strip():
                 found.append(question(text, choices, line))
     except csv.Error as error:
-        raise UserError(f"{where} line {reader.line_num}: {error}; correct it.") from None
+        raise UserError(f"{where} after line {reader.line_num}: {error}; correct it.") from None
     if not found:
         raise UserError(f"{where} holds no question; write a row below its first line.")
     return found
 
 
-def students(settings: Profile) -> list[tuple[Student, Path]]:
-    """The students of a profile that are on disk, with their folders; UserError if none is."""
+def students(settings: Profile, seeds: list[int] | None = None) -> list[tuple[Student, Path]]:
+    """The students of a profile (of some seeds) that are on disk, with their folders; UserError if
+    none is."""
     path, found = profile.run_folder(settings) / "02_critique_revision" / "teacher.parquet", []
     if path.is_file():
         homes = grid.homes(settings, pd.read_parquet(path))
-        found = [(home.student, home.folder) for home in homes]
-    found = [(student, folder) for student, folder in found if (folder / "student.json").is_file()]
+        found = [
+            (home.student, home.folder)
+            for home in homes
+            if (home.folder / "student.json").is_file()
+            and (seeds is None or home.student.seed in seeds)
+        ]
     if not found:
         raise UserError(
             f"No student of profile '{settings.name}' is trained yet; run "
@@ -102,8 +107,7 @@ def ask(settings: Profile, questions: list[Question], seeds: list[int] | None = 
     p: softmax over the log-probabilities of the choices' answer sentences, whose highest is the
     most likely choice of lib.evaluation.answers. ``seeds``: only students of these.
     """
-    asked = [one for one in students(settings) if seeds is None or one[0].seed in seeds]
-    tables = pd.concat(each(settings, asked, questions))
+    tables = pd.concat(each(settings, students(settings, seeds), questions))
     return tables.sort_index(kind="stable").reset_index(drop=True)
 
 
@@ -143,15 +147,21 @@ def bar(p: float, width: int = BAR) -> str:
     return f"{'█' * round(width * p):{width}} {100 * p:3.0f} %"
 
 
+def rows(found: pd.DataFrame) -> list[dict]:
+    """The rows of the table of ``ask``, None where there is no text."""
+    return found.astype(object).where(found.notna(), None).to_dict("records")
+
+
 def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
     """The table of ``ask`` of one question to look at: a row a student, a bar a choice."""
-    rows = [
-        {"answer": row["answer"] or NONE}
-        | dict(zip(row["choices"], map(bar, row["p"]), strict=True))
-        | {"explanation": row["explanation"] or ""}
-        for row in found.to_dict("records")
+    table = [
+        [row["answer"] or NONE, *map(bar, row["p"]), row["explanation"] or ""]
+        for row in rows(found)
     ]
-    return pd.DataFrame(rows, index=found["student"])
+    lettered = [
+        f"({letter}) {c}" for letter, c in zip(LETTERS, found["choices"].iloc[0], strict=False)
+    ]
+    return pd.DataFrame(table, index=found["student"], columns=["answer", *lettered, "explanation"])
 
 
 def flat(found: pd.DataFrame) -> pd.DataFrame:
@@ -159,12 +169,11 @@ def flat(found: pd.DataFrame) -> pd.DataFrame:
 
     A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    p = pd.DataFrame(found["p"].tolist()).round(4)
-    p.columns = [f"p_{LETTERS[i]}" for i in p]
+    p = [{f"p_{LETTERS[i]}": round(one, 4) for i, one in enumerate(row)} for row in found["p"]]
     table = found.assign(choices=found["choices"].map("; ".join)).drop(columns="p")
     table = table.map(lambda text: f"'{text}" if str(text)[:1] in "=+-@\t\r" and text else text)
     explanation = table.pop("explanation")
-    return pd.concat([table, p, explanation], axis=1)
+    return pd.concat([table, pd.DataFrame(p), explanation], axis=1)
 
 
 def lines(row: dict, width: int) -> list[str]:
@@ -188,7 +197,7 @@ def show(settings: Profile, asked: list[tuple[Student, Path]], one: Question) ->
     width = min(shutil.get_terminal_size().columns, 100)
     print(one.question, lettered(one.choices), sep="\n")
     for table in each(settings, asked, [one]):
-        print(*lines(table.to_dict("records")[0], width), sep="\n", flush=True)
+        print(*lines(rows(table)[0], width), sep="\n", flush=True)
 
 
 def converse(settings: Profile, asked: list[tuple[Student, Path]]) -> None:

@@ -1,5 +1,6 @@
 """Questions of one's own: what is read, what students answer, and how it is shown and written."""
 
+import dataclasses
 import io
 import math
 
@@ -53,17 +54,16 @@ def test_students_answer_with_probabilities(settings):
 
 
 def test_only_students_of_some_seeds(settings, monkeypatch):
-    asked = [interview.question(BOOTS, "oven, bed")]
-    both = [(grid.Student("MT:Revised", settings.students[0], seed), None) for seed in (0, 1)]
-    monkeypatch.setattr(interview, "students", lambda _: both)
-    row = {"question": BOOTS, "choices": ["oven", "bed"], "answer": "bed", "p": [0.2, 0.8]}
-    monkeypatch.setattr(
-        interview,
-        "each",
-        lambda _, students, __: [pd.DataFrame([row | {"student": s.seed}]) for s, _ in students],
-    )
-    assert interview.ask(settings, asked)["student"].tolist() == [0, 1]
-    assert interview.ask(settings, asked, seeds=[1])["student"].tolist() == [1]
+    ((student, folder),) = interview.students(settings, seeds=[0])
+    second = dataclasses.replace(student, seed=1)
+    homes = [grid.Home(one, {}, {}, folder) for one in (student, second)]
+    monkeypatch.setattr(grid, "homes", lambda *_: homes)
+    assert [one.seed for one, _ in interview.students(settings)] == [0, 1]
+    assert [one.seed for one, _ in interview.students(settings, seeds=[1])] == [1]
+    with pytest.raises(UserError, match="No student"):
+        interview.students(settings, seeds=[2])
+    both = settings.model_copy(update={"seeds": [0, 1]})
+    assert interview.name(both, second) == "CF:Unrevised, seed 1"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_cannot_be_asked_is_one_sentence(text, choices, sentence):
         ("question,choices\n\n", "holds no question"),
         ("question,choices\nWhy?,a, b\n", "line 2 has more cells than columns"),
         ('question,choices\nWhy?,"a, b"\nWhy?,a\n', "line 3 has 1 choice;"),
-        ('question,choices\nWhy?,"a, b\n', "line 2: unexpected end"),
+        ('question,choices\nWhy?,"a, b\n', "after line 1: unexpected end"),
     ],
 )
 def test_a_file_that_cannot_be_asked_is_one_sentence(tmp_path, text, sentence):
@@ -134,11 +134,11 @@ def test_a_table_for_a_file_holds_no_formula():
 
 def test_side_by_side_and_in_a_terminal():
     table = interview.side_by_side(FOUND[:2])
-    assert list(table) == ["answer", "<b>", "2", "explanation"]
+    assert list(table) == ["answer", "(A) <b>", "(B) 2", "explanation"]
     assert table.loc["label-only"].tolist() == ["(none read)", "██" + " " * 9 + " 25 %",
                                                 "████████   " + " 75 %", ""]  # fmt: skip
     assert "<script>" not in table.to_html() and "&lt;script&gt;" in table.to_html()
-    first, second = (interview.lines(row, 60) for row in FOUND[:2].to_dict("records"))
+    first, second = (interview.lines(row, 60) for row in interview.rows(FOUND[:2]))
     assert first == ["label-only: (none read)", "  A ██          25 %   B ████████    75 %"]
     assert second[0] == "MT:Revised: (B) 2" and max(map(len, second)) <= 60
     assert second[2].startswith("  @x") and "\x1b" not in "".join(second)
