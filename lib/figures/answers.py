@@ -80,6 +80,37 @@ def student_accuracy(
     return figure, table
 
 
+def profiles_figure(table: pd.DataFrame):
+    """Accuracy of the students of some profiles, a panel a profile, and a panel of differences for
+    each but the first.
+
+    table: profile, student, accuracy, low, high, chance (dotted) and difference, difference_low,
+    difference_high to the first profile, in percent and points (runner.comparison). Unchanged.
+    """
+    values = ("accuracy", "low", "high")
+    looks = map(style.point, table["student"])
+    chance, paired = table.groupby("profile")["chance"].first(), table[table["difference"].notna()]
+    names, others = list(dict.fromkeys(table["profile"])), list(dict.fromkeys(paired["profile"]))
+    figure, axes = style.forest(table, "profile", "student", values, looks, extra=len(others))
+    rows = list(dict.fromkeys(table["student"]))
+    for ax, name in zip(axes, names, strict=False):
+        ax.axvline(chance[name], color=style.GREY, linestyle=":")
+        ax.set_xlabel("Accuracy (%)")
+    clear = (paired["difference_low"] > 0) | (paired["difference_high"] < 0)
+    for ax, name in zip(axes[len(names) :], others, strict=True):
+        ax.axvline(0, color=style.GREY, linewidth=0.9)
+        ax.set_title(f"{name} {MINUS} {names[0]}", fontsize=7)
+        ax.set_xlabel("Difference (points)")
+        for row, heavy in zip(paired.itertuples(), clear, strict=True):
+            if row.profile == name:
+                limits = row.difference, rows.index(row.student), row.difference_low
+                draw_points(ax, *limits, row.difference_high, **style.weight(heavy))
+    said = f"{clear.sum()} of {len(paired)} differences to {names[0]} are clear of zero"
+    head(figure, said if len(paired) else f"Nothing is paired: {', '.join(names)}",
+         "Bootstrap intervals; differences on the same questions; dotted: chance.")  # fmt: skip
+    return figure, table
+
+
 def variant_figure(table: pd.DataFrame, chance: float, setting: str | None):
     """Accuracy of each student against the setting that varies (None: against the variant), with
     its interval; the authors' values as crosses. table, setting: accuracy.variant_table and

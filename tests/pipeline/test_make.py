@@ -14,7 +14,8 @@ from lib.setup import install
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = [
     "help", "setup", "doctor", "reproduce", "train", "plan", "test", "bench", "gpu",
-    "figures", "results", "data", "survey", "study", "report", "lab", "clean",
+    "figures", "results", "data", "ask", "survey", "study", "report", "lab", "new",
+    "compare", "clean",
 ]  # fmt: skip
 
 
@@ -47,7 +48,8 @@ class Project:
 
     def make(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run make in the project."""
-        mine = {"PYTHON", "HONEY_HOME", "PROFILE", "WHAT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+        mine = {"PYTHON", "HONEY_HOME", "WHAT", "PROFILE", "PROFILES"}
+        mine |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
         environment = {key: value for key, value in os.environ.items() if key not in mine}
         environment |= {"VIRTUAL_ENV": str(self.environment), **variables}
         return subprocess.run(
@@ -140,11 +142,36 @@ ODD = "it's a $name (2)"
         ("plan", f"PROFILE={ODD}", f"no profile '{ODD}' in"),
         ("clean", f"PROFILE={ODD}", f"no profile '{ODD}' in"),
         ("data", "NAMES=it's", "no published 'it's'"),
+        ("new", f"NAME={ODD}", f"NAME={ODD} cannot name a profile"),
+        ("ask", f"FILE={ODD}", f"no file {ODD};"),
+        ("compare", "WITH=it's", "no profile 'it's' in"),
+        ("plan", f"PROFILES={ODD}", f"{ODD} is no folder"),
     ],
 )
 def test_any_name_reaches_its_command_whole(project, goal, value, sentence):
     done = project.make(goal, "PROFILE=smoke", value)
     assert done.returncode == 2 and sentence in done.stderr + done.stdout
+
+
+def test_profiles_of_ones_own_are_found(project):
+    """In a folder outside the repository, absolute or not, by make and in a notebook."""
+    folder = project.home / "profiles"
+    folder.mkdir(parents=True)
+    done = project.make("new", "NAME=mine", "FROM=smoke", f"PROFILES={folder}")
+    assert done.stdout.splitlines()[0] == f"Profile:  {folder}/mine.yaml", done.stderr
+    shown = project.make("help", f"PROFILES={folder}")
+    assert shown.stdout.splitlines()[-1].split()[:3] == ["mine", "-", "smoke,"] and not shown.stderr
+    project.notebook(
+        "05_human_study",
+        "import sys\nsys.path.insert(0, '..')\nfrom lib.common import profile\nsay = print",
+        "say('extends', profile.ancestors('mine'))",
+    )
+    relative = f"../{project.home.name}/profiles"
+    done = project.make("05", "PROFILE=mine", PROFILES=relative)
+    assert "extends ['smoke']\n" in done.stdout, done.stderr
+    assert project.make("clean", "PROFILE=mine").returncode == 2
+    done = project.make("clean", "PROFILE=mine", PROFILES=relative)
+    assert done.stdout.startswith("Removed data/runs/mine") and (folder / "mine.yaml").is_file()
 
 
 def test_figures_are_of_one_profile_only_where_it_is_named(project):
