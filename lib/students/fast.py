@@ -140,7 +140,7 @@ def with_targets(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def chunk_nll(head, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Losses of a chunk of targets [targets]; its logits are made again for the gradients."""
-    return checkpoint(_nll, head, hidden, labels, use_reentrant=False)
+    return checkpoint(_nll, head, hidden, labels, use_reentrant=False, preserve_rng_state=False)
 
 
 def _nll(head, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

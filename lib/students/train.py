@@ -126,6 +126,7 @@ class Diary(TrainerCallback):
         self.rows = [row for row in rows if row["step"] <= done]
         self.before = max((row["seconds"] for row in self.rows), default=0.0)  # earlier sessions
         self.tokens = self.slots = self.passes = 0  # of this session
+        self.device, self.noted = torch.device("cpu"), (time.monotonic(), 0)
         self.progress = Progress(label, steps, "steps", note=self.note)
         self.progress.skip(done)
 
@@ -144,6 +145,8 @@ class Diary(TrainerCallback):
         now, tokens = time.monotonic(), self.tokens
         since, before = self.noted
         self.noted = now, tokens
+        if tokens == before:
+            return ""
         rate = (tokens - before) / max(1e-9, now - since)
         parts = [f"{rate:,.0f} tokens/s", f"{self.padding_share():.0%} padding"]
         share = record.peak_share(self.parameters, rate, self.device)
