@@ -118,7 +118,7 @@ figures: tables ## redraw the figures of the paper and of data/results (PROFILE=
 results: setup ## collect a finished run's small results in data/results/PROFILE
 	$(RUN) lib.runner.results collect "$$PROFILE"
 
-data: setup ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
+data: tables ## download the authors' raw ratings and runs (NAMES="cqa-llama-train ..." for texts)
 	$(RUN) lib.questions.release $$NAMES
 
 ask: setup ## ask the students: QUESTION="..." CHOICES="a, b, c", or FILE=questions.csv, or type

@@ -139,7 +139,8 @@ def main(arguments):
     print(
         f"Installing {len(names) + len(alone)} packages into {prefix}, once ({takes}).", flush=True
     )
-    pip(python, "-c", "lib/requirements.txt", *names)
+    quick = ["--no-compile"] * part  # half of the time; Python compiles what is imported
+    pip(python, *quick, "-c", "lib/requirements.txt", *names)
     if alone:
         pip(python, "--no-deps", *alone)
     stamp.with_name("honey.stamp.new").write_text(enough[1] + "\n", encoding="utf-8")
