@@ -146,10 +146,10 @@ lab: setup ## open the notebooks in JupyterLab
 		--FileContentsManager.pre_save_hook=lib.setup.lab.before_saving \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
 
-new: setup ## write a profile of your own to change: NAME=mine (FROM=cpu, PROFILES=/folder)
+new: tables ## write a profile of your own to change: NAME=mine (FROM=cpu, PROFILES=/folder)
 	$(RUN) lib.setup.fork "$$NAME" --from="$${FROM:-cpu}"
 
-compare: setup ## set profiles beside each other, table and figure: WITH=mine (or WITH="mine other")
+compare: tables ## set profiles beside each other, table and figure: WITH=mine (or WITH="mine other")
 	$(RUN) lib.runner.comparison "$$PROFILE" $$WITH
 
 clean: ## remove what the profile has built (data/runs and figures)

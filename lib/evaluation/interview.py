@@ -158,10 +158,10 @@ def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
         [row["answer"] or NONE, *map(bar, row["p"]), row["explanation"] or ""]
         for row in rows(found)
     ]
-    lettered = [
+    heads = [
         f"({letter}) {c}" for letter, c in zip(LETTERS, found["choices"].iloc[0], strict=False)
     ]
-    return pd.DataFrame(table, index=found["student"], columns=["answer", *lettered, "explanation"])
+    return pd.DataFrame(table, index=found["student"], columns=["answer", *heads, "explanation"])
 
 
 def flat(found: pd.DataFrame) -> pd.DataFrame:
