@@ -122,6 +122,8 @@ def main(arguments: list[str] | None = None) -> None:
     names = list(dict.fromkeys(parser.parse_args(arguments).profiles))
     if len(names) < 2:
         raise UserError(f"Name another profile: make compare PROFILE={names[0]} WITH=mine.")
+    for name in names:
+        profile.load(name)  # a wrong name is said first
     table = compare([read(name) for name in names])
     print(*lines(table), sep="\n")
     stage, name = Stage("04_evaluation", names[0]), "-".join(names)
