@@ -62,7 +62,7 @@ export PYTHONHASHSEED := 0
 .NOTPARALLEL:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup tables doctor check reproduce train plan test bench gpu figures results data ask survey study report lab new compare clean 01 02 03 04 05 06 07
+.PHONY: help setup tables doctor check reproduce train plan test bench gpu figures results data ask survey study report lab new compare clean 00 01 02 03 04 05 06 07
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -160,6 +160,6 @@ clean: ## remove what the profile has built (data/runs and figures)
 		echo "Removed data/runs/$$PROFILE and figures/$$PROFILE; the teacher's texts stay in data/texts."
 
 05: tables
-01 02 03 04 06 07: setup
-01 02 03 04 05 06 07: ## one notebook, after those that it needs
+00 01 02 03 04 06 07: setup
+00 01 02 03 04 05 06 07: ## one notebook, after those that it needs; 00 is where to start
 	$(RUN) lib.runner.run "$$PROFILE" --stage $@

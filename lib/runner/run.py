@@ -36,6 +36,8 @@ sys.modules.setdefault("rfc3987_syntax", None)
 LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
 
 
+START = "00_start_here"  # the notebook that stands alone
+
 # Of cells that print themselves: progress of long work, as lib prints it.
 PROGRESS = re.compile(r" \d+/\d+ \S+ \| |^\w.* \.\.\.$|is damaged|is not whole")
 
@@ -303,6 +305,10 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError("-p name=value goes with --stage, whose notebook has the parameter.")
     given = dict(item.split("=", 1) for item in options.parameters)
     settings = profile.load(options.profile)
+    if options.stage == START[:2]:  # no stage: nothing reads what it shows
+        check(settings)
+        execute(START, settings, given)
+        return
     last = options.stage and find(options.stage)
     if last[:2] not in ("05", "07"):  # which need no models, and no torch to look at them
         check(settings)

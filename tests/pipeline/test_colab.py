@@ -1,10 +1,13 @@
 """Google Colab, played by a stub: a notebook alone in an empty folder gets all that it needs."""
 
+import http.server
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +18,8 @@ from nbclient import NotebookClient
 from lib.runner import run
 
 ROOT = Path(__file__).resolve().parents[2]
-ADDRESS = "https://github.com/owner/name"  # as README's example writes it
+ADDRESS = "https://github.com/owner/name"
+AT = f"{ADDRESS}/tree/v1"
 STUB = {
     "google/colab/__init__.py": "",
     "google/colab/drive.py": "from pathlib import Path\n\n\ndef mount(path):\n"
@@ -46,13 +50,14 @@ def colab(tmp_path_factory):
         if (ROOT / name).is_file():  # else removed, not yet committed
             (origin / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, origin / name)
-    page = (ROOT / "notebooks/COLAB.md").read_text(encoding="utf-8")
-    seds = re.findall(r"^sed -i .*", page, re.M)
-    assert len(seds) == 2
-    subprocess.run(["bash", "-ec", "\n".join(seds)], cwd=origin, check=True)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"], ["tag", "v1"]):
         subprocess.run([*git, *command], cwd=origin, check=True, capture_output=True)
+    page = (ROOT / "notebooks/COLAB.md").read_text(encoding="utf-8")
+    (sed,) = re.findall(r"^sed -i .*", page, re.M)
+    remote = ["git", "remote", "add", "origin", "git@github.com:owner/name.git"]
+    subprocess.run(remote, cwd=origin, check=True)
+    subprocess.run(["bash", "-ec", sed], cwd=origin, check=True)
     content.mkdir()
     (base / "lib").mkdir()  # on Colab ../lib is /lib
     shutil.copy(origin / "notebooks/01_generation.ipynb", content)
@@ -69,6 +74,7 @@ def colab(tmp_path_factory):
         content=content,
         environment=clean
         | {
+            "HONEY_REPOSITORY": AT,
             "PYTHONPATH": str(base / "stub"),
             "HF_HUB_OFFLINE": "1",
             "TQDM_DISABLE": "1",
@@ -85,22 +91,21 @@ def code_cells(notebook: Path) -> list[str]:
     return [cell.source for cell in nb.cells if cell.cell_type == "code"]
 
 
-def enter(code: str, folder: Path, environment: dict, profile: str = "cpu"):
+def enter(code: str, folder: Path, environment: dict, profile: str = "cpu", typed: str = ""):
     """Run the door alone; prints, last, the profile that the next cell has."""
     script = f"profile = {profile!r}\n{code}\nprint(profile)"
     return subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
         env=environment,
+        input=typed,
         encoding="utf-8",
         capture_output=True,
     )
 
 
-def test_two_lines_write_the_address_into_all_notebooks_and_its_table(colab):
+def test_one_line_writes_links_into_the_table(colab):
     for notebook in sorted((colab.origin / "notebooks").glob("*.ipynb")):
-        door = code_cells(notebook)[1]
-        assert f"-b v1 {ADDRESS} honey" in door and len(door.splitlines()) <= 3
         link = (
             f"https://colab.research.google.com/github/owner/name/blob/v1/notebooks/{notebook.name}"
         )
@@ -123,15 +128,50 @@ def test_the_door_clones_once(colab, tmp_path):
     assert (tmp_path / "honey" / "mine").read_text(encoding="utf-8") == "kept"
 
 
-@pytest.mark.parametrize(
-    ("tag", "address", "words"),
-    [("v9", ADDRESS, "v9 not found"), ("v1", "file:///nowhere", "'/nowhere' does not")],
-)
-def test_what_cannot_be_cloned_is_said(colab, tmp_path, tag, address, words):
+def test_colab_is_asked_where_it_opened_the_notebook_and_else_the_reader(colab, tmp_path):
+    """Colab's Jupyter server, played on a loopback address of its own."""
     door = code_cells(colab.content / "01_generation.ipynb")[1]
-    door = door.replace(f"-b v1 {ADDRESS}", f"-b {tag} {address}")
-    done = enter(door, tmp_path, colab.environment)
-    assert done.returncode == 1 and words in done.stderr and "git clone" in done.stderr
+    opened = f"fileId={ADDRESS}/blob/v1/notebooks/01_generation.ipynb".replace(":", "%3A")
+
+    class Sessions(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            assert self.path == "/api/sessions"
+            self.send_response(200)
+            self.end_headers()
+            session = {"name": "01_generation.ipynb", "path": self.server.opened}
+            self.wfile.write(json.dumps([session]).encode())
+
+        def log_message(self, *_):
+            pass
+
+    unknown = colab.environment | {"HONEY_REPOSITORY": "", "COLAB_JUPYTER_IP": "127.0.0.77"}
+    with http.server.ThreadingHTTPServer(("127.0.0.77", 9000), Sessions) as service:
+        threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True).start()
+        for number, service.opened in enumerate((opened, "fileId=1a_B")):
+            (folder := tmp_path / str(number)).mkdir()
+            done = enter(door, folder, unknown, typed=f"{ADDRESS}\n")
+            asked = "Address of this repository (https://github.com/owner/name): "
+            assert (done.stderr, done.stdout) == (
+                "",
+                f"{asked * number}{NO_GPU.format('cpu')}cpu\n",
+            )
+            head = subprocess.run(
+                ["git", "status"], cwd=folder / "honey", capture_output=True, encoding="utf-8"
+            )
+            assert head.stdout.startswith(["HEAD detached at v1", "On branch"][number])
+        service.shutdown()
+    done = enter(door, tmp_path, unknown, typed=f"{AT}\n")  # no server answers
+    assert done.stdout == f"{asked}{NO_GPU.format('cpu')}cpu\n"
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [(f"{ADDRESS}/tree/v9", "v9 not found"), ("file:///nowhere", "'/nowhere' does not")],
+)
+def test_what_cannot_be_cloned_is_said(colab, tmp_path, at, words):
+    door = code_cells(colab.content / "01_generation.ipynb")[1]
+    done = enter(door, tmp_path, colab.environment | {"HONEY_REPOSITORY": at})
+    assert done.returncode == 1 and words in done.stderr and "clone" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -70,7 +70,7 @@ def test_help_lists_targets_and_profiles(project):
     done = project.make()
     assert (done.returncode, done.stderr) == (0, "")
     names = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert names == [*TARGETS, "01", "cpu", "smoke"]
+    assert names == [*TARGETS, "00", "cpu", "smoke"]
     assert all(len(line.split(maxsplit=1)) == 2 for line in done.stdout.splitlines())
     assert done.stdout == project.make("help").stdout
 

@@ -176,6 +176,23 @@ def test_killed_while_students_are_trained_it_goes_on(home, smoke_run):
         assert pd.read_csv(old)[columns].equals(pd.read_csv(new)[columns])
 
 
+def test_the_first_notebook_alone_trains_the_student_that_notebook_03_trains(home, smoke_run):
+    student = next(home.glob("data/runs/smoke/03_training/students/MT-Unrevised-tiny-t5-s0-*"))
+    files = json.loads((student / "student.json").read_text(encoding="utf-8"))["files"]
+    shutil.rmtree(student)
+    texts = {path: path.stat().st_mtime_ns for path in home.glob("data/texts/**/*")}
+    assert finish(home, "00") == ["00_start_here"]
+    again = json.loads((student / "student.json").read_text(encoding="utf-8"))["files"]
+    assert again["model.safetensors"] == files["model.safetensors"]
+    assert {path: path.stat().st_mtime_ns for path in home.glob("data/texts/**/*")} == texts
+    executed = home / "data/runs/smoke/notebooks/00_start_here.ipynb"
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    shown = json.dumps([cell.get("outputs", []) for cell in cells], ensure_ascii=False)
+    for words in ("counterfactual: ", "before: ", "after: ", "█", "One student is an example"):
+        assert words in shown, words
+    assert '"stderr"' not in shown
+
+
 if __name__ == "__main__":
     EXPECTED.mkdir(exist_ok=True)
     for name, table in fixed_tables(paths.RUNS / "smoke").items():
