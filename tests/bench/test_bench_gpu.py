@@ -12,7 +12,7 @@ from lib.students import train
 from tests.bench import bench_gpu, one_student
 
 TRAINED = {"training": 4, "pieces": 5, "seq2seq": 4}
-OTHERS = {"launches": 6, "choice": 1, "teacher": 2}
+OTHERS = {"launches": 6, "choice": 1, "teacher": 4}
 
 
 @pytest.mark.parametrize("name, count", (TRAINED | OTHERS).items())
