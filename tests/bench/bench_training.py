@@ -3,7 +3,7 @@
 ``python -m tests.bench.bench_training [steps] [batch]`` (also ``make bench WHAT=training``).
 Reference, as the authors': each objective its own pass, padded to the longest of 1,000 examples,
 gradient checkpointing, logits at all positions. Ours: all objectives of a step fused, sorted by
-length, padded to the longest of the micro-batch, logits only at targets. Same model, data order,
+length, padded to the longest of the pass, logits only at targets. Same model, data order,
 precision and optimiser. (On a GPU: ``make gpu``.)
 """
 
