@@ -36,5 +36,20 @@ def test_scores_are_those_of_separate_passes(model, batch_size):
             )
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["tiny:llama", "tiny:t5"])
+def test_scores_on_the_gpu_are_those_of_the_cpu(name):
+    found = [
+        likelihood.option_scores(
+            checkpoints.load(checkpoints.fetch(name), "float32", device)[0],
+            PROMPTS * 100,
+            OPTIONS * 100,
+        )
+        for device in ("cpu", "cuda")
+    ]
+    for on_cpu, on_gpu in zip(*found, strict=True):
+        assert on_gpu == pytest.approx(on_cpu, abs=1e-3)
+
+
 def test_best_is_the_first_of_equals():
     assert likelihood.best([[-2.0, -1.0], [-1.0, -1.0], [-3.0, -4.0]]) == [1, 0, 0]
