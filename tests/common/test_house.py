@@ -161,8 +161,8 @@ def test_the_library_stays_thin():
     core = [
         LIB / package / f"{name}.py" for package, names in CORE.items() for name in names.split()
     ]
-    assert sum(lines.values()) <= 11_150
-    assert sum(lines[path] for path in core) <= 4_850
+    assert sum(lines.values()) <= 13_800
+    assert sum(lines[path] for path in core) <= 5_450
 
 
 if __name__ == "__main__":
