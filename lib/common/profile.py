@@ -208,7 +208,8 @@ class Profile(Settings):
             if self.task.source != "default" or "written" not in described:
                 raise ValueError(
                     "teacher.source written takes task.source default and a task that has written "
-                    f"texts, as minicqa; '{self.task.name}' from {self.task.source} has none"
+                    f"texts, as minicqa; '{self.task.name}' from {self.task.source} has none; "
+                    "extend selftaught, or set teacher.source to generate"
                 )
         for student in self.students:
             if student.lora_rank and student.trainable_layers:

@@ -11,7 +11,7 @@ import re
 import pandas as pd
 import pytest
 
-from lib.common import paths
+from lib.common import paths, profile
 from lib.human_study import analysis, constructs, published, reference
 from lib.runner import results
 
@@ -224,3 +224,12 @@ def test_no_finding_has_a_number_that_is_not_computed():
 def test_positions_stand_in_the_results():
     table = results.position_markdown(results.position_bias())
     assert table in read(RESULTS), "make figures"
+
+
+def test_the_profile_of_readme_can_be_run(tmp_path):
+    (found,) = re.findall(
+        r"```yaml\n# notebooks/profiles/mine.yaml\n(.*?)```", read(README), re.DOTALL
+    )
+    path = tmp_path / "mine.yaml"
+    path.write_text(found, encoding="utf-8")
+    assert profile.parse(path).task.source == "folder:/data/my_questions"
