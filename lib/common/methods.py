@@ -2,7 +2,11 @@
 
 from lib.common.errors import UserError
 
-OBJECTIVES = ("predict", "explain", "factual", "counterfactual")
+OBJECTIVES = (
+    *("predict", "explain", "factual", "counterfactual"),  # the paper's
+    *("answer_first", "justify"),  # one target; an explanation for a given answer
+    *("advocate", "contrast", "judge", "rival"),  # listwise; rival: a wrong choice's verdict
+)
 # The four arms that the paper compares.
 PAPER_ARMS = ("CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised", "MT+CF:Revised")
 
@@ -14,7 +18,9 @@ def methods(
 
     MT: Hsieh et al. 2023 (Distilling Step-by-Step); CF: Wang et al. 2023 (SCOTT); MT+CF: Hendriks
     et al. 2025. alpha: predict within MT; beta: factual within CF; gamma: MT within MT+CF.
-    ``cf_loss`` sum adds CF's two losses unweighted, as the authors' T5 code does.
+    ``cf_loss`` sum adds CF's two losses unweighted, as the authors' T5 code does. The others are
+    this project's: answer-first writes answer and explanation as one text; MT-own's explanations
+    read an answer (alpha: predict within it); listwise judges rationales for all choices.
     """
     mt = {"predict": alpha, "explain": 1 - alpha}
     cf = {"factual": beta, "counterfactual": 1 - beta}
@@ -22,7 +28,16 @@ def methods(
         cf = {"factual": 1.0, "counterfactual": 1.0}
     both = {name: gamma * weight for name, weight in mt.items()}
     both |= {name: (1 - gamma) * weight for name, weight in cf.items()}
-    return {"label-only": {"predict": 1.0}, "CF": cf, "MT": mt, "MT+CF": both}
+    return {
+        "label-only": {"predict": 1.0},
+        "CF": cf,
+        "MT": mt,
+        "MT+CF": both,
+        "rationale-first": {"factual": 1.0},
+        "answer-first": {"answer_first": 1.0},
+        "MT-own": {"predict": alpha, "justify": 1 - alpha},
+        "listwise": {"advocate": 0.25, "contrast": 0.25, "judge": 0.5},
+    }
 
 
 def weights(method: str, **how: float | str) -> dict[str, float]:
@@ -64,10 +79,14 @@ def split_arm(arm: str) -> tuple[str, str | None]:
 
 
 def answer_objective(method: str) -> str:
-    """Which input a method's students answer: predict where it is trained, else factual."""
-    return "predict" if "predict" in methods()[method] else "factual"
+    """Which input a method's students answer: predict where it is trained, else what holds the
+    answer (of listwise: advocate, whose texts the judge reads)."""
+    known = ("predict", "answer_first", "factual", "advocate")
+    return next(name for name in known if name in methods()[method])
 
 
 def explanation_objective(method: str) -> str | None:
-    """Which input gives a method's explanation: explain, else factual, else none (label-only)."""
-    return next((name for name in ("explain", "factual") if name in methods()[method]), None)
+    """Which input gives a method's explanation: explain where it is trained, else the one below
+    that is, or none (label-only)."""
+    known = ("explain", "justify", "contrast", "answer_first", "factual")
+    return next((name for name in known if name in methods()[method]), None)

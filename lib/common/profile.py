@@ -93,10 +93,10 @@ class TrainingSettings(Settings):
     """How every student is trained (steps and batches count questions).
 
     ``alpha``, ``beta``, ``gamma`` (between 0 and 1) and ``cf_loss``: see lib.common.methods;
-    ``factual_from``, ``wrong_choice`` and ``tags``: see lib.students.objectives. ``share``: the
-    part of the train questions that is used. ``accumulation``: passes of a step (auto: as few as
-    memory holds). ``fast`` takes the fast path on a GPU (lib.students.fast) if it computes the
-    same; it is in no key.
+    ``factual_from``, ``wrong_choice``, ``rationales`` and ``tags``: see lib.students.objectives.
+    ``share``: the part of the train questions that is used. ``accumulation``: passes of a step
+    (auto: as few as memory holds). ``fast`` takes the fast path on a GPU (lib.students.fast) if it
+    computes the same; it is in no key.
     """
 
     steps: int = Field(gt=0)
@@ -116,6 +116,7 @@ class TrainingSettings(Settings):
     cf_loss: Literal["weighted", "sum"] = "weighted"
     factual_from: Literal["explanation", "counterfactual"] = "explanation"
     wrong_choice: Literal["first", "random"] = "first"
+    rationales: Literal["own", "shuffled", "three", "none"] = "own"
     tags: Literal["words", "numbers", "none", "twice"] = "words"
     share: float = Field(1.0, gt=0, le=1)
 
@@ -188,6 +189,9 @@ class Profile(Settings):
             raise ValueError("teacher.source and task.source are either both published or neither")
         if self.teacher.writes and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
+        listwise = any(methods.split_arm(arm)[0] == "listwise" for arm in self.arms)
+        if listwise and self.teacher.writes and self.teacher.counterfactuals == "first":
+            raise ValueError("arms: listwise needs teacher.counterfactuals all")
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
             raise ValueError(
                 "teacher: engine server goes with a server section (url), local without"

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -114,26 +115,38 @@ def write(
     answer sentence. ``label``: of lines of progress, which there are none of without it."""
     method, _ = methods.split_arm(student.arm)
     answering, explaining = methods.answer_objective(method), methods.explanation_objective(method)
-    tags, chosen = settings.training_of(student.variant).tags, settings.evaluation
-    asked = {answering: questions}
-    if explains and explaining not in (None, answering):
-        asked[explaining] = questions[: chosen.explained]
     checkpoints.quiet()
     model, tokenizer = load_student(student.model, folder)
-    inputs, texts = {}, {}
-    for objective, part in asked.items():
-        inputs[objective] = [objectives.source(objective, q, tags=tags) for q in part]
-        limit = token_limit(objective, chosen)
-        progress = Progress(f"{label} [{objective}]", len(part), "questions") if label else None
-        texts[objective] = generate(
-            model, tokenizer, inputs[objective], limit, chosen.batch_size, progress
-        )
-    said = [
-        restore(text, q.choices, checkpoints.written(tokenizer, list(q.choices)))
-        for text, q in zip(texts[answering], questions, strict=True)
-    ]
-    reasons = texts.get(explaining, [])[: chosen.explained]
-    leads = [f"{without_answer(text)} " if answering == "factual" else "" for text in said]
+    ask = Asked(model, tokenizer, settings, settings.training_of(student.variant).tags, label)
+    texts, reasons = None, []
+    if answering == "advocate":
+        found = ask.judged(questions)
+        said = [
+            objectives.answer(q.choices[best])
+            for q, best in zip(questions, likelihood.best(found), strict=True)
+        ]
+    else:
+        texts = ask.texts(answering, questions)
+        named = [checkpoints.written(tokenizer, list(q.choices)) for q in questions]
+        if answering == "answer_first":
+            parted = [*map(split_answer, texts, named)]
+            texts, said = [rest for _, rest in parted], [first for first, _ in parted]
+        else:
+            said = texts
+        rows = zip(said, questions, named, strict=True)
+        said = [restore(text, q.choices, names) for text, q, names in rows]
+        leads = [f"{without_answer(text)} " if answering == "factual" else "" for text in said]
+        inputs = [objectives.source(answering, q, tags=ask.tags) for q in questions]
+        found = scores(model, tokenizer, inputs, questions, leads, ends=answering != "answer_first")
+    part = questions[: settings.evaluation.explained]
+    if explaining == answering:
+        reasons = texts[: len(part)]
+    elif explains and explaining:
+        reasons = ask.texts(explaining, part, given(explaining, part, said, found))
+        if explaining == "answer_first":
+            reasons = [
+                split_answer(text, q.choices)[1] for text, q in zip(reasons, part, strict=True)
+            ]
     return pd.DataFrame(
         {
             "id": [q.id for q in questions],
@@ -142,9 +155,77 @@ def write(
             "gold": [q.answer for q in questions],
             "prediction": said,
             "explanation": [*reasons, *[None] * (len(questions) - len(reasons))],
-            "scores": scores(model, tokenizer, inputs[answering], questions, leads),
+            "scores": found,
         }
     )
+
+
+@dataclass
+class Asked:
+    """A loaded student that is asked. ``label``: of its lines of progress (none: no lines)."""
+
+    model: object
+    tokenizer: object
+    settings: Profile
+    tags: str
+    label: str
+
+    def texts(
+        self, objective: str, questions: list[Question], given: list[str] | None = None
+    ) -> list[str]:
+        """What it writes for an objective; ``given``: what the input gives beside the question."""
+        chosen, given = self.settings.evaluation, given or [""] * len(questions)
+        told = f"{self.label} [{objective}]"
+        progress = Progress(told, len(questions), "questions") if self.label else None
+        pairs = zip(questions, given, strict=True)
+        inputs = [objectives.source(objective, q, text, self.tags) for q, text in pairs]
+        limit = token_limit(objective, chosen)
+        return generate(self.model, self.tokenizer, inputs, limit, chosen.batch_size, progress)
+
+    def judged(self, questions: list[Question]) -> list[list[float]]:
+        """A listwise student's scores of the choices of each question: the log-probability of its
+        verdict after its own rationale for the choice."""
+        asked = [(q, choice) for q in questions for choice in q.choices]
+        each, choices = [q for q, _ in asked], [choice for _, choice in asked]
+        rationales = self.texts("advocate", each, choices)
+        encoder = Encoder(self.tokenizer, False)
+        sources = [objectives.source("advocate", *pair, self.tags) for pair in asked]
+        prompts = [
+            prompt + rationale
+            for prompt, rationale in zip(
+                encoder.prompts(sources), encoder.targets(rationales), strict=True
+            )
+        ]
+        options = [[[encoder.verdict]]] * len(prompts)
+        found = iter(likelihood.option_scores(self.model, prompts, options))
+        return [[next(found)[0] for _ in q.choices] for q in questions]
+
+
+def given(
+    explaining: str, questions: list[Question], said: list[str], scores: list[list[float]]
+) -> list[str]:
+    """What an explanation is to be for: nothing, the student's own answer (the most likely choice
+    where none can be read), or its best choice rather than the next best."""
+    if explaining == "explain":
+        return [""] * len(questions)
+    found = []
+    for question, text, row in zip(questions, said, scores, strict=False):
+        order = sorted(range(len(row)), key=row.__getitem__, reverse=True)
+        if explaining == "contrast":
+            found.append(objectives.rather(question, *order[:2]))
+        else:
+            own = extract(text, question.choices)
+            found.append(question.choices[order[0] if own is None else own])
+    return found
+
+
+def split_answer(text: str, choices: list[str]) -> tuple[str, str]:
+    """An answer-first text as its answer sentence and the explanation behind it."""
+    for sentence in sorted(map(objectives.answer, choices), key=len, reverse=True):
+        if text.casefold().startswith(sentence.casefold()):
+            return text[: len(sentence)], text[len(sentence) :].strip()
+    first = re.match(r"\s*so the answer is[^.!?\n]*[.!?]?", text, re.IGNORECASE)
+    return (first[0].strip(), text[first.end() :].strip()) if first else ("", text)
 
 
 def restore(text: str, choices: tuple[str, ...], written: list[str]) -> str:
@@ -158,11 +239,13 @@ def restore(text: str, choices: tuple[str, ...], written: list[str]) -> str:
 
 
 def token_limit(objective: str, chosen: EvaluationSettings) -> int:
-    """New tokens that a student may write: an answer, an explanation or (factual) both."""
+    """New tokens that a student may write: an answer, an explanation or both."""
+    both = chosen.explanation_tokens + chosen.answer_tokens
     return {
         "predict": chosen.answer_tokens,
         "explain": chosen.explanation_tokens,
-        "factual": chosen.explanation_tokens + chosen.answer_tokens,
+        **dict.fromkeys(["justify", "advocate", "contrast"], chosen.explanation_tokens),
+        **dict.fromkeys(["factual", "answer_first"], both),
     }[objective]
 
 
@@ -208,14 +291,22 @@ def _seq2seq_decode(model, encoder: Encoder, prompts: list[list[int]], limit: in
 
 
 def scores(
-    model, tokenizer, inputs: list[str], questions: list[Question], leads: list[str]
+    model,
+    tokenizer,
+    inputs: list[str],
+    questions: list[Question],
+    leads: list[str],
+    ends: bool = True,
 ) -> list[list[float]]:
-    """How likely each choice's answer sentence is after the lead (an explanation, or "")."""
+    """How likely each choice's answer sentence is after the lead (an explanation, or ""); as a
+    text's end, if it ``ends`` there."""
     encoder = Encoder(tokenizer, model.config.is_encoder_decoder)
     options = [
         encoder.targets([lead + objectives.answer(choice) for choice in q.choices])
         for q, lead in zip(questions, leads, strict=True)
     ]
+    if not ends:
+        options = [[ids[:-1] for ids in row] for row in options]
     prompts = encoder.prompts(inputs)
     return likelihood.option_scores(model, prompts, options)
 

@@ -3,7 +3,7 @@
 import functools
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +14,11 @@ from lib.common.errors import UserError
 from lib.common.methods import OBJECTIVES
 from lib.models.batching import common_prefix
 from lib.models.checkpoints import token_ids
+from lib.students.objectives import several
 
 IGNORE = -100
 LONGEST = 512  # tokens of input (as T5 was trained) and of target
+JUDGE, RIVAL = map(OBJECTIVES.index, ("judge", "rival"))
 PADDING = {"labels": IGNORE, "objective": -1, "branch": -1, "position": 0}
 
 
@@ -29,6 +31,11 @@ class Encoder:
         if tokenizer.eos_token_id is None:
             raise UserError("The student's tokenizer has no end-of-sequence token; choose another.")
         self.pad = tokenizer.pad_token_id or 0
+
+    @functools.cached_property
+    def verdict(self) -> int:
+        """The token whose log-probability after a rationale is the judge's score of it."""
+        return token_ids(self.tokenizer, ["yes"])[0][0]
 
     def prompts(self, texts: list[str]) -> list[list[int]]:
         """Ids of each input; an over-long input is cut (its question is kept) and counted.
@@ -71,42 +78,61 @@ class Encoder:
         """One of ``examples``."""
         return self.examples([(source, target)])[0]
 
-    def encode(self, pairs: dict[str, dict[str, list]]) -> dict[str, dict[str, list[dict]]]:
-        """Split -> objective -> examples, from pairs in the same order: all at once, since many
-        texts stand in several objectives."""
-        rows = [pair for part in pairs.values() for listed in part.values() for pair in listed]
-        examples = iter(self.examples(rows))
+    def encode(self, pairs: dict[str, dict[str, list]]) -> dict[str, dict[str, list]]:
+        """Split -> objective -> examples, from pairs in the same order (a list of examples where a
+        question has a list of pairs): all at once, since many texts stand in several objectives."""
+        lists = [
+            several(made) for part in pairs.values() for rows in part.values() for made in rows
+        ]
+        examples = iter(self.examples([pair for made in lists for pair in made]))
         return {
-            split: {name: [next(examples) for _ in listed] for name, listed in part.items()}
+            split: {
+                name: [self.encoded(name, made, examples) for made in rows]
+                for name, rows in part.items()
+            }
             for split, part in pairs.items()
         }
 
-    def rows(self, examples: dict[int, dict]) -> list[dict[str, list[int]]]:
-        """The examples of one question (objective's number -> example) as rows of a batch.
+    def encoded(self, objective: str, made: tuple | list, examples: Iterator[dict]):
+        """The next of the examples that belong to a question's pairs; behind each text of an
+        advocate the judge's verdict, of which the first is that of the right choice."""
+        found = [next(examples) for _ in several(made)]
+        if objective == "advocate":
+            if self.seq2seq:
+                raise UserError("listwise students are decoder-only; choose another student.")
+            for number, example in enumerate(found):
+                example["input_ids"] = [*example["input_ids"], self.tokenizer.eos_token_id]
+                example["labels"] = [*example["labels"], self.verdict]
+                example["last"] = RIVAL if number else JUDGE
+        return found if isinstance(made, list) else found[0]
+
+    def rows(self, examples: Iterable[tuple[int, dict]]) -> list[dict[str, list[int]]]:
+        """The examples of one question (with their objectives' numbers) as rows of a batch.
 
         Encoder-decoder: a row each. Decoder-only: one row, in which the tokens that all prompts
         begin with are read once (branch 0) and each objective goes on from there (branches 1, 2,
         ...) without seeing the others; ``position`` counts along each branch.
         """
+        examples = list(examples)
         if self.seq2seq:
             return [
                 example | {"objective": [number] * len(example["labels"])}
-                for number, example in examples.items()
+                for number, example in examples
             ]
-        shared = min(example["labels"].count(IGNORE) for example in examples.values())
-        shared = common_prefix([example["input_ids"][:shared] for example in examples.values()])
+        shared = min(example["labels"].count(IGNORE) for _, example in examples)
+        shared = common_prefix([example["input_ids"][:shared] for _, example in examples])
         row = {
-            "input_ids": next(iter(examples.values()))["input_ids"][:shared],
+            "input_ids": examples[0][1]["input_ids"][:shared],
             "labels": [IGNORE] * shared,
             "objective": [-1] * shared,
             "branch": [0] * shared,
             "position": list(range(shared)),
         }
-        for branch, (number, example) in enumerate(examples.items(), 1):
+        for branch, (number, example) in enumerate(examples, 1):
             size = len(example["input_ids"]) - shared
             row["input_ids"] += example["input_ids"][shared:]
             row["labels"] += example["labels"][shared:]
-            row["objective"] += [number] * size
+            row["objective"] += [*[number] * (size - 1), example.get("last", number)]
             row["branch"] += [branch] * size
             row["position"] += range(shared, shared + size)
         return [row]
@@ -120,6 +146,11 @@ class Encoder:
         }
         ones = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
         return batch | {"attention_mask": pad_sequence(ones, True)}
+
+
+def wanted(example: dict) -> int:
+    """How many target tokens of its objective an example has (a verdict is another's)."""
+    return len(example["labels"]) - example["labels"].count(IGNORE) - ("last" in example)
 
 
 @functools.lru_cache(maxsize=2)
@@ -162,9 +193,12 @@ class Steps(Dataset):
     def __post_init__(self):
         self.parts = torch.tensor(self.accumulation)
         self.targets = {  # objective -> target tokens of each question
-            name: [len(e["labels"]) - e["labels"].count(IGNORE) for e in self.examples[name]]
-            for name in self.weights
+            name: [sum(map(wanted, several(made))) for made in rows]
+            for name, rows in self.examples.items()
+            if name in self.weights
         }
+        if "judge" in self.weights:  # one list of choices
+            self.targets["judge"] = [1] * len(self.examples["advocate"])
 
     def __len__(self) -> int:
         return self.steps - self.start
@@ -201,8 +235,11 @@ class Steps(Dataset):
         """All rows of a step, and the target tokens of each objective."""
         questions, rows = self.questions_of(step), []
         for i in questions:
-            named = {OBJECTIVES.index(name): self.examples[name][i] for name in self.weights}
-            rows += self.encoder.rows(named)
+            rows += self.encoder.rows(
+                (OBJECTIVES.index(name), example)
+                for name in self.weights
+                for example in several(self.examples[name][i] if name in self.examples else [])
+            )
         # alike in length together; an encoder-decoder pays most for its targets
         rows.sort(key=lambda row: (len(row["labels"]), len(row["input_ids"])))
         tokens = dict.fromkeys(OBJECTIVES, 0)

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from lib.common.methods import OBJECTIVES
 from lib.models.forward import BLOCK, hidden_at, logits_at
 from lib.students import model as plain
-from lib.students.data import IGNORE, PADDING, Encoder, Steps
+from lib.students.data import IGNORE, JUDGE, PADDING, Encoder, Steps
 from lib.students.model import blocks_of, inputs_of
 
 CHUNK = 2_048  # targets whose logits are held at once
@@ -130,11 +130,13 @@ def halves(rows: list[dict], most: int) -> list[list[dict]]:
 
 
 def with_targets(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The batch and, of its targets, the places in its flattened rows, labels and objectives: to
-    look for them on the device would mean to wait for it."""
+    """The batch and, of its targets, the places in its flattened rows, labels, objectives (and
+    questions, where a judge compares): to look for them on the device would mean to wait for it."""
     labels = batch["labels"].flatten()
     places = (labels != IGNORE).nonzero().flatten()
     targets = {"wanted": labels[places], "of": batch["objective"].flatten()[places]}
+    if (targets["of"] == JUDGE).any():
+        targets["question"] = plain.questions_of(batch).flatten()[places]
     return batch | {"targets": places} | targets
 
 
@@ -157,6 +159,8 @@ def losses(
         with autocast(model, precision, cache=False):  # so that its gradients add up in float32
             chunks = zip(hidden.split(CHUNK), batch["wanted"].split(CHUNK), strict=True)
             nlls = torch.cat([nll(head, *chunk) for chunk in chunks])
+    if "question" in batch:
+        nlls = plain.listwise(nlls, batch["of"], batch["question"])
     return plain.weighted(nlls, batch["of"], batch["weight"])
 
 

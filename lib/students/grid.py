@@ -17,11 +17,11 @@ from lib.students import objectives
 
 NOTEBOOK = "notebooks/03_training.ipynb"
 # Training settings that are not in a student's key: it holds the weights that the first four give
-# and the pairs that the next four give, and a student that goes on from a checkpoint is the same
+# and the pairs that the next five give, and a student that goes on from a checkpoint is the same
 # as an uninterrupted one.
 NOT_IN_KEY = {
     *("alpha", "beta", "gamma", "cf_loss"),
-    *("tags", "share", "wrong_choice", "factual_from"),
+    *("tags", "share", "wrong_choice", "factual_from", "rationales"),
     *("checkpoint_every", "fast"),
 }
 RECORD = (  # of a student's record, in notebook 03's table; inputs_cut counts targets, too
@@ -84,13 +84,15 @@ def objective_weights(settings: Profile, student: Student) -> dict[str, float]:
 class Lesson:
     """What decides a student's pairs beside questions and texts; many students share one.
 
-    ``order``: seed of the order that a ``share`` below 1 is taken from (else 0).
+    ``order``: seed of the order that a ``share`` below 1 is taken from (else 0). ``shuffled``: each
+    question has the texts of another one.
     """
 
     recipe: objectives.Recipe
     objectives: tuple[str, ...]
     share: float
     order: int
+    shuffled: bool
 
 
 def lesson(settings: Profile, student: Student) -> Lesson:
@@ -103,9 +105,26 @@ def lesson(settings: Profile, student: Student) -> Lesson:
         factual_from=training.factual_from if method == "MT+CF" else "explanation",
         wrong_choice=training.wrong_choice,
         seed=student.seed if training.wrong_choice == "random" else 0,
+        rationales="own" if training.rationales == "shuffled" else training.rationales,
     )
     order = student.seed if training.share < 1 else 0
-    return Lesson(recipe, tuple(objective_weights(settings, student)), training.share, order)
+    asked = tuple(objective_weights(settings, student))
+    return Lesson(recipe, asked, training.share, order, training.rationales == "shuffled")
+
+
+def exchanged(questions: list, rows: dict[str, dict]) -> dict[str, dict]:
+    """The teacher's rows, each with the texts of another question (drawn; a control): the right
+    choice's rationale goes to the right choice, those of wrong ones to wrong ones, in order."""
+    order = list(questions)
+    random.Random("shuffled rationales").shuffle(order)
+    found = dict(rows)
+    for question, other in zip(order, [*order[1:], *order[:1]], strict=True):
+        row, texts = rows[other.id], [None] * len(question.choices)
+        texts[question.answer] = row["counterfactuals"][other.answer]
+        for mine, theirs in zip(question.wrong, other.wrong, strict=False):
+            texts[mine] = row["counterfactuals"][theirs]
+        found[question.id] = row | {"id": question.id, "counterfactuals": texts}
+    return found
 
 
 def training_pairs(
@@ -124,10 +143,13 @@ def training_pairs(
         random.Random(f"share {learned.order}").shuffle(questions["train"])
         size = max(1, round(learned.share * len(questions["train"])))
         questions["train"] = questions["train"][:size]
+    for part in questions.values() if learned.shuffled else ():
+        rows = exchanged(part, rows)
     return {
         split: {
             objective: [objectives.pair(objective, q, rows[q.id], learned.recipe) for q in part]
             for objective in learned.objectives
+            if objective in objectives.PAIRS
         }
         for split, part in questions.items()
     }

@@ -133,7 +133,8 @@ def check_texts(settings: Profile, home: Home, tell: bool) -> None:
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.fetch(student.model.model))
     asked = splits.load(settings.task, settings.seed)
     objectives.check_choices(tokenizer, [q for part in asked.values() for q in part], student.label)
-    pairs = [pair for rows in home.pairs["train"].values() for pair in rows]
+    rows = (made for rows in home.pairs["train"].values() for made in rows)
+    pairs = [pair for made in rows for pair in objectives.several(made)]
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     count, characters = objectives.lost(tokenizer, texts)
     if count and tell:

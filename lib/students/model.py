@@ -11,7 +11,7 @@ from lib.common.methods import OBJECTIVES
 from lib.common.profile import StudentModel
 from lib.models import checkpoints
 from lib.models.forward import blocks_seen, branches_seen, logits_at, mask
-from lib.students.data import IGNORE
+from lib.students.data import IGNORE, JUDGE, RIVAL
 
 
 def inputs_of(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict:
@@ -41,10 +41,31 @@ def target_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[tor
 
 
 def losses(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted loss of a pass; by objective its summed loss and target tokens [2, 4]."""
+    """Weighted loss of a pass; by objective its summed loss and target tokens [2, objectives]."""
     logits, labels = target_logits(model, batch)
     nll = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-    return weighted(nll, batch["objective"][batch["labels"] != IGNORE], batch["weight"])
+    where = batch["labels"] != IGNORE
+    objective = batch["objective"][where]
+    if (objective == JUDGE).any():
+        nll = listwise(nll, objective, questions_of(batch)[where])
+    return weighted(nll, objective, batch["weight"])
+
+
+def questions_of(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """To which question of the pass each token belongs: its row, or its part of a packed row."""
+    rows = torch.arange(len(batch["labels"]), device=batch["labels"].device)[:, None]
+    return batch.get("document", rows.expand_as(batch["labels"]))
+
+
+def listwise(nll: torch.Tensor, objective: torch.Tensor, question: torch.Tensor) -> torch.Tensor:
+    """The losses [targets] with the judge's: a verdict's log-probability is its choice's score, and
+    the right choice's verdict gets the cross-entropy of the softmax over all scores of its
+    question (ListNet's top-one loss, Cao et al. 2007); those of the others count for nothing."""
+    right, other = objective == JUDGE, objective == RIVAL
+    odds = torch.where(right | other, torch.exp(-nll.clamp(max=60)), 0.0)
+    sums = torch.zeros_like(nll).index_add(0, question, odds)[question]
+    judged = nll + torch.log(torch.where(right, sums, 1.0))
+    return torch.where(right, judged, torch.where(other, 0.0, nll))
 
 
 def weighted(

@@ -1,4 +1,4 @@
-"""The four training objectives: what a student reads, and what it has to write."""
+"""The training objectives: what a student reads, and what it has to write."""
 
 import random
 from dataclasses import dataclass
@@ -13,10 +13,18 @@ from lib.questions.question import Question
 
 TAGS = {
     "words": [f"[{objective}] " for objective in OBJECTIVES],
-    "numbers": [f"[{i}] " for i in range(1, 5)],
-    "none": [""] * 4,
+    "numbers": [f"[{i}] " for i in range(1, len(OBJECTIVES) + 1)],
+    "none": [""] * len(OBJECTIVES),
     # Decoder-only students move the first tag to the end (lib.students.data), the second stays.
     "twice": [f"[{objective}] [{objective}] " for objective in OBJECTIVES],
+}
+
+
+GIVEN = {  # objective -> how what its input gives is called
+    "counterfactual": "Rationale",
+    "justify": "Answer",
+    "advocate": "Choice",  # this and the next see no list of choices
+    "contrast": "Choice",
 }
 
 
@@ -27,7 +35,8 @@ class Recipe:
     ``factual_from`` counterfactual: the factual target takes the counterfactual prompt's rationale
     for the right choice (where there is one), as the authors' MT+CF does. ``wrong_choice`` of the
     counterfactual objective: the first one (the authors'), or one of those with a text, drawn by
-    ``seed`` and question.
+    ``seed`` and question. ``rationales``: own, or a control: three (explain learns all of a
+    question's texts), none (advocates write nothing); shuffled texts come from lib.students.grid.
     """
 
     revised: bool = False
@@ -35,24 +44,35 @@ class Recipe:
     factual_from: str = "explanation"
     wrong_choice: str = "first"
     seed: int = 0
+    rationales: str = "own"
 
 
 def pair(
     objective: str, question: Question, texts: dict, recipe: Recipe = Recipe()
-) -> tuple[str, str]:
-    """Input and target of one question.
+) -> tuple[str, str] | list[tuple[str, str]]:
+    """Input and target of one question; a list of these where an objective has several targets.
 
     ``texts``: the teacher's row with explanation, revision and counterfactuals (by choice index).
     """
-    rationale, target = PAIRS[objective](question, texts, recipe)
-    return source(objective, question, rationale, recipe.tags), target
+    made = PAIRS[objective](question, texts, recipe)
+    found = [
+        (source(objective, question, given, recipe.tags), target) for given, target in several(made)
+    ]
+    return found if isinstance(made, list) else found[0]
 
 
-def source(objective: str, question: Question, rationale: str = "", tags: str = "words") -> str:
-    """The student's input: tag, question, lettered choices and, for counterfactual, a rationale."""
+def several(made: tuple | list) -> list[tuple]:
+    """What ``pair`` made of a question, always as a list."""
+    return made if isinstance(made, list) else [made]
+
+
+def source(objective: str, question: Question, given: str = "", tags: str = "words") -> str:
+    """The student's input: tag, question, lettered choices, and what is ``given`` (see GIVEN)."""
     tag = TAGS[tags][OBJECTIVES.index(objective)]
-    text = f"{tag}{question.question} Choices: {question.lettered()}"
-    return f"{text} Rationale: {rationale}" if objective == "counterfactual" else text
+    text = f"{tag}{question.question}"
+    if objective not in ("advocate", "contrast"):
+        text += f" Choices: {question.lettered()}"
+    return f"{text} {GIVEN[objective]}: {given}" if objective in GIVEN else text
 
 
 def answer(choice: str) -> str:
@@ -65,14 +85,22 @@ def predict(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
     return "", answer(question.answer_text)
 
 
-def explain(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
-    """No rationale; the explanation."""
-    return "", texts["revision" if recipe.revised else "explanation"]
+def explain(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str] | list:
+    """No rationale; the explanation (in the control "three": all texts of the right choice)."""
+    if recipe.rationales == "three":
+        known = texts["explanation"], texts["counterfactuals"][question.answer], texts["revision"]
+        return [("", text) for text in known if text]
+    return "", explanation_of(texts, recipe)
+
+
+def explanation_of(texts: dict, recipe: Recipe) -> str:
+    """The teacher's explanation, revised or not."""
+    return texts["revision" if recipe.revised else "explanation"]
 
 
 def factual(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
     """No rationale; the explanation, then the answer."""
-    _, explanation = explain(question, texts, recipe)
+    explanation = explanation_of(texts, recipe)
     if recipe.factual_from == "counterfactual":
         explanation = texts["counterfactuals"][question.answer] or explanation
     return "", f"{explanation} {answer(question.answer_text)}"
@@ -87,11 +115,52 @@ def counterfactual(question: Question, texts: dict, recipe: Recipe) -> tuple[str
     return rationales[wrong] or "", answer(question.choices[wrong])
 
 
-PAIRS = {  # objective -> rationale in the input, and target
+def answer_first(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """Nothing given; the answer, then the explanation."""
+    return "", f"{answer(question.answer_text)} {explanation_of(texts, recipe)}"
+
+
+def justify(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """The right choice and its explanation; for half of the questions (drawn by their id) a wrong
+    choice and the rationale for that, so that a student learns to speak for what it is given."""
+    rationales, draw = texts["counterfactuals"], random.Random(f"justify {question.id}")
+    usable = [i for i in question.wrong if rationales[i]]
+    if usable and draw.random() < 0.5:
+        chosen = draw.choice(usable)
+        return question.choices[chosen], rationales[chosen]
+    return question.answer_text, explanation_of(texts, recipe)
+
+
+def advocate(question: Question, texts: dict, recipe: Recipe) -> list[tuple[str, str]]:
+    """Each choice, the right one first, and the rationale for it, all of one prompt of the
+    teacher's, so that style does not tell which is right."""
+    rationales = texts["counterfactuals"]
+    return [
+        (question.choices[i], (recipe.rationales != "none" and rationales[i]) or "")
+        for i in (question.answer, *question.wrong)
+    ]
+
+
+def contrast(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
+    """The right choice rather than a wrong one (drawn by the question's id); the explanation."""
+    rival = random.Random(f"contrast {question.id}").choice(question.wrong)
+    return rather(question, question.answer, rival), explanation_of(texts, recipe)
+
+
+def rather(question: Question, choice: int, rival: int) -> str:
+    """What a contrast is given."""
+    return f"{question.choices[choice]} rather than {question.choices[rival]}"
+
+
+PAIRS = {  # objective -> what its input gives, and target
     "predict": predict,
     "explain": explain,
     "factual": factual,
     "counterfactual": counterfactual,
+    "answer_first": answer_first,
+    "justify": justify,
+    "advocate": advocate,
+    "contrast": contrast,
 }
 
 
@@ -99,8 +168,8 @@ WRONG = "A cupboard has doors that keep dust away, so a towel stays clean while 
 
 
 def describe() -> pd.DataFrame:
-    """The four objectives on a worked example of lib/prompts: objective, question (with choices),
-    rationale, target, and the methods that learn it, with its weights."""
+    """The paper's four objectives on a worked example of lib/prompts: objective, question (with
+    choices), rationale, target, and the paper's methods that learn it, with its weights."""
     example = files.read_yaml(paths.PROMPTS / "minicqa.yaml")["examples"][0]
     choices, texts = example["choices"], {"explanation": example["explanation"]}
     texts["counterfactuals"] = [WRONG, *[None] * (len(choices) - 1)]  # our own text, too
@@ -108,10 +177,11 @@ def describe() -> pd.DataFrame:
     question = Question("example", example["question"], tuple(choices), answer)
     asked = f"{question.question} Choices: {question.lettered()}"
     rows = []
-    for objective, make in PAIRS.items():
-        weights = {name: of[objective] for name, of in methods().items() if objective in of}
+    table = {name: methods()[name] for name in ("label-only", "CF", "MT", "MT+CF")}
+    for objective in OBJECTIVES[:4]:
+        weights = {name: of[objective] for name, of in table.items() if objective in of}
         learned = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-        rows.append((objective, asked, *make(question, texts, Recipe()), learned))
+        rows.append((objective, asked, *PAIRS[objective](question, texts, Recipe()), learned))
     return pd.DataFrame(rows, columns=["objective", "question", "rationale", "target", "methods"])
 
 

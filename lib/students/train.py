@@ -25,11 +25,11 @@ from lib.students.model import adapt, base_precision, losses
 
 
 def means(totals: torch.Tensor) -> dict[str, float]:
-    """Objective -> mean token loss, of those with target tokens, from sums and counts [2, 4]."""
+    """Objective -> mean token loss, of those with target tokens, from sums and counts [2, n]."""
     return {
         name: float(total / count)
         for name, total, count in zip(OBJECTIVES, *totals.cpu(), strict=True)
-        if count
+        if count and name != "rival"
     }
 
 

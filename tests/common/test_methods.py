@@ -37,21 +37,22 @@ def test_unknown_method():
 
 
 def test_arms_are_methods_by_texts():
-    unrevised = ["CF:Unrevised", "MT:Unrevised", "MT+CF:Unrevised"]
-    assert methods.arms() == ["label-only", *unrevised, "CF:Revised", "MT:Revised", "MT+CF:Revised"]
+    explained = ["CF", "MT", "MT+CF", "rationale-first", "answer-first", "MT-own", "listwise"]
+    pairs = [f"{method}:{texts}" for texts in ("Unrevised", "Revised") for method in explained]
+    assert methods.arms() == ["label-only", *pairs]
     assert methods.split_arm("MT+CF:Revised") == ("MT+CF", "Revised")
     assert methods.split_arm("MT+CF:Revised, share 0.1") == ("MT+CF", "Revised")
     assert methods.split_arm("label-only") == ("label-only", None)
 
 
-def test_a_fifth_method_is_one_line(monkeypatch):
-    """The README's example: rationale-first explains, then answers."""
-    four, fifth = methods.methods, {"rationale-first": {"factual": 1.0}}
-    monkeypatch.setattr(methods, "methods", lambda **how: four(**how) | fifth)
-    assert methods.weights("rationale-first") == {"factual": 1.0}
-    assert methods.answer_objective("rationale-first") == "factual"
-    assert methods.explanation_objective("rationale-first") == "factual"
-    assert {"rationale-first:Unrevised", "rationale-first:Revised"} < set(methods.arms())
+def test_another_method_is_one_line(monkeypatch):
+    """The example of notebooks/EXTENDING.md: the answer, and the answer before its explanation."""
+    known, other = methods.methods, {"answer-twice": {"predict": 0.5, "answer_first": 0.5}}
+    monkeypatch.setattr(methods, "methods", lambda **how: known(**how) | other)
+    assert methods.weights("answer-twice") == {"predict": 0.5, "answer_first": 0.5}
+    assert methods.answer_objective("answer-twice") == "predict"
+    assert methods.explanation_objective("answer-twice") == "answer_first"
+    assert {"answer-twice:Unrevised", "answer-twice:Revised"} < set(methods.arms())
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,10 @@ def test_a_fifth_method_is_one_line(monkeypatch):
         ("MT", "predict", "explain"),
         ("CF", "factual", "factual"),
         ("MT+CF", "predict", "explain"),
+        ("rationale-first", "factual", "factual"),
+        ("answer-first", "answer_first", "answer_first"),
+        ("MT-own", "predict", "justify"),
+        ("listwise", "advocate", "contrast"),
     ],
 )
 def test_what_a_student_is_asked(method, answers, explains):

@@ -9,7 +9,8 @@ import pytest
 from lib.common import files, paths, profile
 from lib.evaluation import answers, transfer
 from lib.questions import splits
-from lib.students import grid, jobs
+from lib.questions.question import Question
+from lib.students import grid, jobs, objectives
 from lib.students.model import load_student
 from lib.teacher.texts import write_explanations
 
@@ -149,3 +150,56 @@ def test_answers_in_words():
         "explanation": "It barks.",
     }
     assert table.loc["label-only", "student's answer"] == "(none read)"
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        (
+            "So the answer is St. Ives. It is a town.",
+            ("So the answer is St. Ives.", "It is a town."),
+        ),
+        ("so the answer is sea. Salt.", ("so the answer is sea.", "Salt.")),
+        ("So the answer is land. Dry.", ("So the answer is land.", "Dry.")),
+        ("It is salty.", ("", "It is salty.")),
+    ],
+)
+def test_an_answer_first_text_has_two_parts(text, parts):
+    assert answers.split_answer(text, ["sea", "St. Ives"]) == parts
+
+
+def test_an_explanation_is_asked_for_the_students_own_answer():
+    question = Question("q", "Where?", ("sea", "pond", "jar"), 2)
+    told, scores = ["So the answer is pond.", "Hm."], [[-1.0, -3.0, -2.0]] * 2
+    assert answers.given("justify", [question] * 2, told, scores) == ["pond", "sea"]
+    assert answers.given("contrast", [question], told, scores) == ["sea rather than jar"]
+    assert answers.given("explain", [question], told, scores) == [""]
+
+
+NEW = ["rationale-first:Revised", "answer-first:Unrevised", "MT-own:Unrevised", "listwise:Revised"]
+
+
+@pytest.mark.parametrize("arm", NEW)
+def test_students_of_the_new_methods_answer_and_explain(arm, run, monkeypatch):
+    """Trained, kept and read as all others are; a listwise student's answer is its judge's."""
+    settings, _ = run
+    models = [profile.StudentModel(size="tiny", model="tiny:llama")]
+    settings = settings.model_copy(update={"arms": [arm], "students": models})
+    texts = write_explanations(settings).assign(revision="So.")
+    trained = jobs.train_all(settings, texts)
+    asked, source = [], objectives.source
+    monkeypatch.setattr(
+        objectives, "source", lambda *given, **tags: asked.append(given) or source(*given, **tags)
+    )
+    found = answers.all_predictions(settings, trained)
+    assert found["explanation"].notna().all() and len(found) == 10
+    objectives_asked = {given[0] for given in asked}
+    if arm == "listwise:Revised":
+        assert objectives_asked == {"advocate", "contrast"}
+        assert (found["answered"] == found["likeliest"]).all()
+        contrasts = [given[2] for given in asked if given[0] == "contrast"]
+        rows = zip(found["choices"], found["likeliest"], strict=True)
+        firsts = [choices[best] for choices, best in rows]
+        assert [text.partition(" rather than ")[0] for text in contrasts] == firsts
+    if arm == "MT-own:Unrevised":
+        assert objectives_asked == {"predict", "justify"}

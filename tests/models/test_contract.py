@@ -86,7 +86,7 @@ def test_a_family_is_computed_as_its_plain_forward_does(name, tokenizer):
     encoder = Encoder(tokenizer, seq2seq)
     pairs = [("[a] What barks?", "A dog."), ("[b] What barks?", "It is loud, so a dog.")]
     examples = [encoder.example(*pair) for pair in pairs] + [encoder.example("Why?", "So.")]
-    rows = encoder.rows(dict(enumerate(examples[:2]))) + encoder.rows({0: examples[2]})
+    rows = encoder.rows(enumerate(examples[:2])) + encoder.rows([(0, examples[2])])
     with torch.no_grad():
         logits, _ = target_logits(model, encoder.collate(rows))
         plain = []

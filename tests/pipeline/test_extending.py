@@ -78,7 +78,7 @@ def elsewhere(monkeypatch, tmp_path):
     "files",
     [
         ["lib/prompts/claims.yaml", "lib/questions/question.py", "notebooks/profiles/claims.yaml"],
-        ["lib/common/methods.py", "notebooks/profiles/rationale_first.yaml"],
+        ["lib/common/methods.py", "notebooks/profiles/answer_twice.yaml"],
         ["notebooks/profiles/qwen.yaml"],
     ],
 )
@@ -137,27 +137,27 @@ def test_a_new_method_trains_answers_and_has_a_look(monkeypatch, tmp_path):
     line = example("lib/common/methods.py")
     four = methods.methods
     fifth = yaml.safe_load("{" + line.split("\n", 1)[1].split("  #")[0] + "}")
-    assert fifth == {"rationale-first": {"factual": 1.0}}
+    assert fifth == {"answer-twice": {"predict": 0.5, "answer_first": 0.5}}
     monkeypatch.setattr(methods, "methods", lambda **how: four(**how) | fifth)
     monkeypatch.setattr(style, "ARMS", tuple(methods.arms()))
 
     settings = write_profile(
-        tmp_path, "rationale_first", students=[{"size": "tiny", "model": "tiny:llama"}]
+        tmp_path, "answer_twice", students=[{"size": "tiny", "model": "tiny:llama"}]
     )
-    assert settings.arms == ["label-only", "MT:Unrevised", "rationale-first:Unrevised"]
+    assert settings.arms == ["label-only", "MT:Unrevised", "answer-twice:Unrevised"]
     texts = teacher_texts(settings)
     pairs = grid.training_pairs(settings, grid.students(settings)[2], texts)
-    assert list(pairs["train"]) == ["factual"]
-    source, target = pairs["train"]["factual"][0]
-    assert source.startswith("[factual] ")
-    assert re.fullmatch(r"It fits \S+\. So the answer is .+\.", target)
-    one = settings.model_copy(update={"arms": ["rationale-first:Unrevised"]})
+    assert list(pairs["train"]) == ["predict", "answer_first"]
+    source, target = pairs["train"]["answer_first"][0]
+    assert source.startswith("[answer_first] ")
+    assert re.fullmatch(r"So the answer is .+\. It fits \S+\.", target)
+    one = settings.model_copy(update={"arms": ["answer-twice:Unrevised"]})
     table = jobs.train_all(one, texts)
     assert list(table["steps"]) == [2]
     history = grid.histories(one, table)
-    assert set(history["task"]) == {"factual", "loss"}
+    assert set(history["task"]) == {"predict", "answer_first", "loss"}
     answers = evaluate.all_predictions(one, table)
-    assert list(answers["arm"]) == ["rationale-first:Unrevised"] * 3
+    assert list(answers["arm"]) == ["answer-twice:Unrevised"] * 3
     assert answers["explanation"].notna().all()
 
     *others, look = [style.point(arm) for arm in settings.arms]

@@ -76,7 +76,7 @@ def test_encoding_all_at_once_is_encoding_one_by_one(reference):
 def test_objectives_of_a_question_share_its_prompt(decoder_only):
     """A decoder-only student reads question and choices once for all objectives."""
     alone = {name: decoder_only.example(*PAIRS["train"][name][0]) for name in WEIGHTS}
-    (row,) = decoder_only.rows(dict(enumerate(alone.values())))
+    (row,) = decoder_only.rows(enumerate(alone.values()))
     shared = row["branch"].count(0)
     text = objectives.source("predict", QUESTIONS[0], tags="none")
     question = decoder_only.tokenizer(text)["input_ids"]

@@ -1,4 +1,4 @@
-"""Inputs and targets of the four objectives."""
+"""Inputs and targets of the objectives."""
 
 import pytest
 
@@ -27,6 +27,11 @@ ANSWER = "So the answer is water."
         ("factual", False, ASKED, f"They breathe water. {ANSWER}"),
         ("factual", True, ASKED, f"Gills need water, a tree is dry. {ANSWER}"),
         ("counterfactual", True, f"{ASKED} Rationale: Trees are tall.", "So the answer is tree."),
+        ("answer_first", False, ASKED, f"{ANSWER} They breathe water."),
+        (
+            *("contrast", True, "Where do fish live? Choice: water rather than tree"),
+            "Gills need water, a tree is dry.",
+        ),
     ],
 )
 def test_pairs(objective, revised, source, target):
@@ -84,3 +89,36 @@ def test_choices_that_a_tokenizer_writes_alike_are_refused(spiece):
     texts = ["a < b", "a b", "{x}"]
     assert objectives.lost(tokenizer, texts) == (2, "< { }")
     assert objectives.lost(byte_level, texts) == (0, "")
+
+
+def test_half_of_the_time_a_wrong_choice_is_to_be_justified():
+    found = []
+    for i in range(200):
+        question = Question(f"q{i}", "Which?", ("a", "b", "c"), 0)
+        texts = TEXTS | {"counterfactuals": ["a is", "b is", None]}
+        found.append(objectives.pair("justify", question, texts))
+    wrong = [pair for pair in found if pair[1] == "b is"]
+    right = [pair for pair in found if pair[1] == "They breathe water."]
+    assert len(wrong) + len(right) == 200 and 80 < len(wrong) < 120
+    assert {source.rpartition(" Answer: ")[2] for source, _ in wrong} == {"b"}
+    assert {source.rpartition(" Answer: ")[2] for source, _ in right} == {"a"}
+
+
+def test_advocates_speak_for_every_choice_the_right_one_first():
+    front = "[advocate] Where do fish live? Choice:"
+    expected = [
+        (f"{front} water", "Water is wet."),
+        (f"{front} tree", "Trees are tall."),
+        (f"{front} tree", ""),
+    ]
+    assert objectives.pair("advocate", QUESTION, TEXTS) == expected
+    silent = objectives.pair("advocate", QUESTION, TEXTS, Recipe(rationales="none"))
+    assert silent == [(source, "") for source, _ in expected]
+
+
+def test_as_many_tokens_as_a_question_has_texts():
+    found = objectives.pair("explain", QUESTION, TEXTS, Recipe(rationales="three"))
+    assert [target for _, target in found] == [
+        "They breathe water.", "Water is wet.", "Gills need water, a tree is dry.",
+    ]  # fmt: skip
+    assert {source for source, _ in found} == {f"[explain] {ASKED}"}
