@@ -13,6 +13,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from lib.common.intervals import ratio_interval
 from lib.common.paths import ROOT
+from lib.evaluation.support import agrees, argues_against
 from lib.models.embeddings import cosines
 from lib.questions.mentions import find_choices, mentioned
 
@@ -31,6 +32,8 @@ MEASURES = {  # column -> what it says, in the order of every table
     "reading_grade": "Automated Readability Index: US school grade (higher is harder)",
     "rouge_l": "ROUGE-L F1 with the teacher's text",
     "similarity": "cosine of sentence embeddings with the teacher's text",
+    "agrees": "of those that name a choice, 1 if the first named is the student's own answer",
+    "argues_against": "1 if it argues against the student's own answer",
 }
 
 
@@ -126,8 +129,9 @@ def explanation_measures(table: pd.DataFrame, teacher_texts: pd.Series) -> pd.Da
     table = table[table["explanation"].notna()].reset_index(drop=True)
     teacher = table["id"].map(teacher_texts.to_dict()).astype(object).fillna("").tolist()
     rows = map(_measure, table.to_dict("records"), teacher)
-    table = table.assign(**pd.DataFrame(rows, columns=[m for m in MEASURES if m != "similarity"]))
-    return table.assign(similarity=cosines(table["explanation"].tolist(), teacher))
+    found = pd.DataFrame(rows, columns=[m for m in MEASURES if m != "similarity"])
+    found["similarity"] = cosines(table["explanation"].tolist(), teacher)
+    return table.assign(**found[list(MEASURES)])
 
 
 def _measure(row: dict, teacher: str) -> dict:
@@ -144,6 +148,8 @@ def _measure(row: dict, teacher: str) -> dict:
         "mentions_other_choices": mentioned(text, choices, row["gold"] if own is None else own),
         "reading_grade": reading_grade(text),
         "rouge_l": rouge_l(text, teacher),
+        "agrees": agrees(text, choices, own),
+        "argues_against": argues_against(text, choices, own),
     }
 
 

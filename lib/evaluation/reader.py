@@ -5,6 +5,8 @@ The reader sees a student's explanation and scores every choice as the continuat
 al. 2020 (arXiv 2010.04119); counterfactual faithfulness, Wang et al. 2023 (arXiv 2305.01879).
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
@@ -17,6 +19,7 @@ from lib.evaluation import measures
 from lib.evaluation.measures import BY
 from lib.models import checkpoints
 from lib.questions import release, splits
+from lib.questions.mentions import mask
 from lib.questions.question import Question, lettered
 from lib.students import grid, objectives
 from lib.teacher.texts import Corpus, read_written
@@ -27,11 +30,14 @@ LABELS = measures.MEASURES | {  # what each measure says, in the order of figure
     "leak_rate": "share that give the answer away without the question",
     "errors_found_without": "reader tells right from wrong answers without explanation (AUC)",
     "errors_found_with": "reader tells right from wrong answers with explanation (AUC)",
+    "agrees_masked": "share from which a reader gets the student's answer, choices masked",
     "followed": "share of answers that follow a rationale for another choice",
     "anyway": "share that choose it with an empty rationale, too",
     "gain": "followed minus anyway",
 }
-FOUND = ["read_question", "read_both", "read_explanation", "p_question", "p_both"]
+FOUND = [*("read_question", "read_both", "read_explanation"), "p_question", "p_both", "read_masked"]
+VIEWS = ("question", "both", "explanation", "masked")
+MASK = "___"  # stands for each choice that a masked explanation names
 READINGS = ["arm", "size", "seed", "id", "answered", "correct", *FOUND]
 RESAMPLES = 500
 
@@ -69,7 +75,8 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
     ids = predictions["id"].unique()[: settings.evaluation.reader_questions]
     table = predictions[predictions["id"].isin(ids)].reset_index(drop=True)
     columns = ["id", "question", "choices", "arm", "size", "seed", "answered", "explanation"]
-    key = files.key_of([checkpoints.identity(name), table[columns].astype(str).values.tolist()])
+    asked = table[columns].astype(str).values.tolist()
+    key = files.key_of([checkpoints.identity(name), VIEWS, asked])
     path = profile.run_folder(settings) / "04_evaluation" / "reader" / f"{key}.parquet"
     if not path.is_file():
         checkpoints.quiet()
@@ -79,16 +86,20 @@ def readings(settings: Profile, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def prompt(question: str, choices: list[str], explanation: str, view: str) -> str:
-    """What the reader sees: question and choices, with or without the explanation, or only that."""
-    asked = "" if view == "explanation" else f"Question: {question}\n"
+    """What the reader sees: question and choices, with or without the explanation, or choices and
+    explanation alone, also with every name and letter of a choice in it masked."""
+    if view == "masked":
+        explanation = re.sub(r"\([a-h]\) ?", "", explanation, flags=re.IGNORECASE)
+        explanation = mask(explanation, choices, [MASK] * len(choices))
+    asked = f"Question: {question}\n" if view in ("question", "both") else ""
     explained = "" if view == "question" else f"Explanation: {explanation}\n"
     return f"{asked}Choices: {lettered(choices)}\n{explained}So the answer is"
 
 
 def read(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
     """What the reader chooses for each explanation in each view: FOUND, that is ``read_question``,
-    ``read_both`` and ``read_explanation`` (index of the choice) and ``p_question``, ``p_both``
-    (probability, normalised over the choices, of the student's own answer).
+    ``read_both``, ``read_explanation`` and ``read_masked`` (index of the choice) and
+    ``p_question``, ``p_both`` (probability, normalised over the choices, of the student's answer).
 
     ``table``: predictions with an explanation and an answer (others are left out); index is kept.
     The view ``question`` is read once a question, whoever answered it.
@@ -97,7 +108,7 @@ def read(model, tokenizer, table: pd.DataFrame) -> pd.DataFrame:
 
     table = table[table["explanation"].notna() & table["answered"].notna()]
     found = {}
-    for view in ("question", "both", "explanation"):
+    for view in VIEWS:
         texts = [
             prompt(row["question"], row["choices"], row["explanation"], view)
             for row in table.to_dict("records")
@@ -129,12 +140,15 @@ def reader_measures(readings: pd.DataFrame, times: np.ndarray | None = None) -> 
     leak_rate: share that leak, that is give the answer away without the question.
     errors_found_...: area under the ROC curve by which the reader's trust in the student's answer
     tells right from wrong ones (0.5: chance).
+    agrees_masked: share from which, without the question and with every choice's name masked, the
+    reader gets the student's own answer; nan where this was not read.
     """
     if times is None:
         times = np.ones((1, len(readings)), int)
     gets = {
         view: (readings[f"read_{view}"] == readings["answered"]).to_numpy(bool)
-        for view in ("question", "both", "explanation")
+        for view in VIEWS
+        if f"read_{view}" in readings
     }
     gain, leaks = gets["both"].astype(int) - gets["question"], gets["explanation"]
     las = [_shares(times[:, part], gain[part]) for part in (leaks, ~leaks)]
@@ -145,6 +159,7 @@ def reader_measures(readings: pd.DataFrame, times: np.ndarray | None = None) -> 
             "leak_rate": _shares(times, leaks),
             "errors_found_without": _area(times, readings["correct"], readings["p_question"]),
             "errors_found_with": _area(times, readings["correct"], readings["p_both"]),
+            "agrees_masked": _shares(times, gets["masked"]) if "masked" in gets else np.nan,
         }
     )
 

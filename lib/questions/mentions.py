@@ -59,6 +59,17 @@ def find_choices(text: str, choices: Sequence[str], pattern=name_pattern) -> lis
     return [positions[name] for name in names]
 
 
+def mask(text: str, choices: Sequence[str], marks: Sequence[str]) -> str:
+    """The text with each name of a choice replaced by the choice's mark, found as ``find_choices``
+    finds them (longer ones first; of equal choices the first one's mark)."""
+    names = [choice.strip().lower() for choice in choices]
+    for name in sorted(set(names) - {""}, key=lambda name: (-len(name), name)):
+        text = name_pattern(name).sub(chr(0xE000 + names.index(name)), text)  # private use: no word
+    for i, mark in enumerate(marks):
+        text = text.replace(chr(0xE000 + i), mark)
+    return text
+
+
 def mentioned(text: str, choices: Sequence[str], answer: int) -> float:
     """Share (0 to 1) of the wrong choices that the text names; nan if there is none.
 

@@ -126,12 +126,13 @@ def test_one_row_an_explanation():
     )
     found = measures.explanation_measures(two, pd.Series({"q": "A roof."}))
     assert found["arm"].tolist() == ["MT", "CF"]
-    assert list(found.columns[-11:]) == list(measures.MEASURES)
+    assert list(found.columns[-len(measures.MEASURES) :]) == list(measures.MEASURES)
     first = found.iloc[0]
     assert (first["characters"], first["words"], first["empty"]) == (23, 5, False)
     assert (first["names_answer"], first["mentions_other_choices"]) == (1.0, 0.25)
     assert first["rouge_l"] == pytest.approx(2 * 0.2 * 0.5 / 0.7)  # "roof" alone is common
-    assert math.isnan(found.iloc[1]["names_answer"])
+    assert (first["agrees"], first["argues_against"]) == (1.0, 0.0)
+    assert found.iloc[1][["names_answer", "agrees", "argues_against"]].isna().all()
     assert found.iloc[1]["mentions_other_choices"] == 0.5  # of those which are not gold
     for teacher in (pd.Series({"other": "x"}), pd.Series({"q": None})):
         found = measures.explanation_measures(table(), teacher)

@@ -10,14 +10,14 @@ from lib.models import checkpoints
 from lib.questions import splits
 from lib.questions.question import Question
 
-CHOICES = ["answered", "read_question", "read_both", "read_explanation"]
+CHOICES = ["answered", "read_question", "read_both", "read_explanation", "read_masked"]
 CASES = pd.DataFrame(
     [
-        (0, 0, 0, 0, True, 0.9, 0.9),  # leaks; nothing gained
-        (1, 0, 1, 1, True, 0.2, 0.8),  # leaks; gained
-        (2, 0, 2, 0, False, 0.1, 0.7),  # does not leak; gained
-        (2, 2, 0, 0, False, 0.4, 0.1),  # does not leak; lost
-        (3, 0, 1, 0, False, 0.3, 0.2),  # does not leak; neither
+        (0, 0, 0, 0, 0, True, 0.9, 0.9),  # leaks; nothing gained
+        (1, 0, 1, 1, 2, True, 0.2, 0.8),  # leaks; gained
+        (2, 0, 2, 0, 0, False, 0.1, 0.7),  # does not leak; gained
+        (2, 2, 0, 0, 2, False, 0.4, 0.1),  # does not leak; lost
+        (3, 0, 1, 0, 3, False, 0.3, 0.2),  # does not leak; neither
     ],
     columns=[*CHOICES, "correct", "p_question", "p_both"],
 )
@@ -32,8 +32,11 @@ def test_reader_measures_by_hand():
             "leak_rate": 2 / 5,
             "errors_found_without": 4 / 6,  # pairs of a right and a wrong answer
             "errors_found_with": 6 / 6,
+            "agrees_masked": 3 / 5,
         }
     )
+    before = reader.reader_measures(CASES.drop(columns="read_masked"))  # collected earlier
+    assert before["agrees_masked"].isna().all() and before["las"].tolist() == [0.25]
     ties = reader.reader_measures(CASES.assign(p_both=0.5))
     assert ties["errors_found_with"].tolist() == [0.5]
 
@@ -52,7 +55,7 @@ def make_readings(n=40, seed=0):
     rng = np.random.default_rng(seed)
     parts = []
     for arm in ("MT:Unrevised", "MT:Revised"):
-        choices = pd.DataFrame(rng.integers(0, 5, (n, 4)), columns=CHOICES)
+        choices = pd.DataFrame(rng.integers(0, 5, (n, len(CHOICES))), columns=CHOICES)
         if arm == "MT:Unrevised":
             choices["read_both"] = choices["answered"]
         trust = {name: rng.random(n) for name in ("p_question", "p_both")}
@@ -103,6 +106,10 @@ def test_what_the_reader_sees():
     )
     assert "Explanation" not in reader.prompt(*args, "question")
     assert "Question" not in reader.prompt(*args, "explanation")
+    text = "It was me, not (b) You, my friend."
+    assert reader.prompt("Who?", ["me", "you"], text, "masked") == (
+        "Choices: (A) me (B) you\nExplanation: It was ___, not ___, my friend.\nSo the answer is"
+    )
 
 
 def test_readings_on_a_tiny_model():
