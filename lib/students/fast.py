@@ -51,7 +51,7 @@ class Packed:
             parted[part].append(row)
             heapq.heappush(filled, (size + len(row["input_ids"]), part))
         fullest = max(filled)[0]
-        known = (whole(1.02 * size / parts) for size in self.sizes)
+        known = (coarse(1.02 * size / parts) for size in self.sizes)
         length = min((size for size in known if size >= fullest), default=whole(fullest))
         return [self.collate(part, length) for part in parted]
 
@@ -97,6 +97,15 @@ class Padded:
 def whole(tokens: float) -> int:
     """The next multiple of BLOCK."""
     return -int(-tokens // BLOCK) * BLOCK
+
+
+def coarse(tokens: float) -> int:
+    """The next multiple of BLOCK, or of twice, four times, ... that: at most a sixteenth more, so
+    that students of other seeds meet lengths that are compiled already."""
+    unit = BLOCK
+    while 32 * unit <= tokens:
+        unit *= 2
+    return -int(-tokens // unit) * unit
 
 
 def rounded(width: int) -> int:

@@ -133,12 +133,14 @@ def justify(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:
 
 def advocate(question: Question, texts: dict, recipe: Recipe) -> list[tuple[str, str]]:
     """Each choice, the right one first, and the rationale for it, all of one prompt of the
-    teacher's, so that style does not tell which is right."""
+    teacher's, so that style does not tell which is right (without one, the explanation)."""
     rationales = texts["counterfactuals"]
-    return [
-        (question.choices[i], (recipe.rationales != "none" and rationales[i]) or "")
-        for i in (question.answer, *question.wrong)
-    ]
+    given = [rationales[question.answer] or texts["explanation"]]
+    given += [rationales[i] or "" for i in question.wrong]
+    if recipe.rationales == "none":
+        given = [""] * len(given)
+    order = (question.answer, *question.wrong)
+    return [(question.choices[i], text) for i, text in zip(order, given, strict=True)]
 
 
 def contrast(question: Question, texts: dict, recipe: Recipe) -> tuple[str, str]:

@@ -60,7 +60,7 @@ def test_packed_rows_are_padded_rows(small, parts):
         assert len(step["passes"]) == parts and step["tokens"] == tokens
         assert all(batch["input_ids"].shape[0] == 1 for batch in step["passes"])
         assert step["slots"] == sum(batch["branch"].numel() for batch in step["passes"])
-        assert step["slots"] % BLOCK == 0 and step["slots"] < 1.03 * tokens + parts * BLOCK
+        assert step["slots"] % BLOCK == 0 and step["slots"] < 1.1 * tokens + parts * BLOCK
         close(expected, measured(net, step["passes"], fast.losses))
         close(expected, measured(net, step["passes"]))  # and by the plain loss
 
