@@ -54,7 +54,8 @@ def differences(predictions: pd.DataFrame, column: str = "correct") -> pd.DataFr
     Columns: size, a, b, n (questions), seeds, over ("questions" or "seeds x questions": what was
     resampled), difference (b minus a), low, high (percentage points). A question and a seed are
     drawn for both arms at once, so what both share cancels out. ``column``: what is compared, each
-    value from 0 to 1. UserError as in ``pairwise``.
+    value from 0 to 1; where it is not defined (nan), that answer is left out of its arm's mean.
+    UserError as in ``pairwise``.
     """
     rows = []
     for size, values in _by_size(predictions, column):
@@ -62,7 +63,7 @@ def differences(predictions: pd.DataFrame, column: str = "correct") -> pd.DataFr
         for a, b in _pairs(values):
             seeds = values[a].columns.intersection(values[b].columns)
             if len(seeds):
-                difference = 100 * (values[b][seeds] - values[a][seeds]).to_numpy().mean()
+                difference = 100 * _gap(values[a][seeds], values[b][seeds])
                 limits = percentile_interval(100 * _over_seeds(means[b][seeds] - means[a][seeds]))
                 rows.append((size, a, b, *_sample(values, seeds), difference, *limits))
     return pd.DataFrame(rows, columns=PAIRS)
@@ -80,7 +81,7 @@ def bootstrap_accuracy(predictions: pd.DataFrame, column: str = "correct") -> pd
         for arm in order_arms(values.columns.unique("arm")):
             limits = percentile_interval(_over_seeds(means[arm]))
             sample = _sample(values, values[arm].columns)
-            rows.append((size, arm, *sample, values[arm].to_numpy().mean(), *limits))
+            rows.append((size, arm, *sample, _mean(values[arm]), *limits))
     columns = ["size", "arm", "n", "seeds", "over", "accuracy", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -104,10 +105,11 @@ def _by_size(predictions: pd.DataFrame, column: str):
     """Of each size the column's value for each question (row, by id) and each (arm, seed)."""
     for size, part in predictions.groupby("size"):
         values = part.pivot(index="id", columns=["arm", "seed"], values=column).sort_index()
-        lacking = values.isna()
+        asked = part.assign(asked=1).pivot(index="id", columns=["arm", "seed"], values="asked")
+        lacking = asked.isna()
         if lacking.any(axis=None):
             question = lacking.any(axis=1).idxmax()
-            arm, seed = values.columns[lacking.loc[question]][0]
+            arm, seed = lacking.columns[lacking.loc[question]][0]
             raise UserError(
                 f"The students of size {size} were not asked the same questions: {arm} (seed "
                 f"{seed}) lacks {question}; evaluate all on one test split."
@@ -122,11 +124,30 @@ def _pairs(values: pd.DataFrame):
 def _resampled_means(values: pd.DataFrame) -> pd.DataFrame:
     """Mean of each student (column) on each draw of the questions (rows), with replacement.
 
-    All students get the same draws, which is what makes their differences paired.
+    All students get the same draws, which is what makes their differences paired. A value that is
+    nan is left out.
     """
-    n, answers = len(values), values.to_numpy()
-    means = bootstrap(lambda drawn: counts(drawn) @ answers / n, n, RESAMPLES)
-    return pd.DataFrame(means, columns=values.columns)
+    known, answers = values.notna().to_numpy(float), values.fillna(0).to_numpy()
+
+    def means(drawn):
+        times = counts(drawn)
+        with np.errstate(invalid="ignore"):  # a draw may have none
+            return times @ answers / (times @ known)
+
+    found = bootstrap(means, len(values), RESAMPLES)
+    return pd.DataFrame(found, columns=values.columns)
+
+
+def _mean(values: pd.DataFrame) -> float:
+    """The mean of all values that are defined."""
+    known = values.to_numpy()[values.notna().to_numpy()]
+    return known.mean() if len(known) else np.nan
+
+
+def _gap(one: pd.DataFrame, other: pd.DataFrame) -> float:
+    """Mean of the other's values minus that of one's, as exact as it can be."""
+    gaps = other - one
+    return _mean(other) - _mean(one) if gaps.isna().any(axis=None) else _mean(gaps)
 
 
 def _over_seeds(means: pd.DataFrame) -> np.ndarray:

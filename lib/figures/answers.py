@@ -31,6 +31,11 @@ MEASURES = {  # group -> its measures: label, which end is better (-1, 1; 0: nei
     },
 }
 NOTHING = {"las": 0, "gain": 0}  # no effect
+SUPPORT = {  # measure -> title of its panel
+    "agrees": "First choice named is its own → better",
+    "argues_against": "better ← Argues against its own",
+    "agrees_masked": "Reader gets it, names masked → better",
+}
 
 
 def student_accuracy(
@@ -286,6 +291,31 @@ def measure_figure(means: pd.DataFrame):
     asked = sum(bool(better) for labels in MEASURES.values() for _, better in labels.values())
     head(figure, f"{told} of {asked} measures with an arrow tell two methods apart",
          "Means with intervals over questions; apart: two intervals do not meet.")  # fmt: skip
+    return figure, table
+
+
+def support_figure(means: pd.DataFrame):
+    """Whether explanations speak for their student's own answer (SUPPORT), a panel a measure, a row
+    a method, in percent.
+
+    means: arm, size, measure, n, mean, low, high; agrees of some method is known. A measure that
+    is not defined has no panel. Table: what is drawn.
+    """
+    table = means[means["measure"].isin(SUPPORT) & means["mean"].notna()]
+    table = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
+    sizes = list(dict.fromkeys(table["size"]))
+    orders = {"size": sizes, "measure": list(SUPPORT), "arm": order_arms(table["arm"])}
+    table = arrange(table, orders)
+    shown = table.assign(measure=table["measure"].map(SUPPORT))
+    if len(sizes) > 1:
+        shown["arm"] += ", " + shown["size"]
+    looks = [style.point(arm) for arm in shown["arm"]]
+    figure, _ = style.forest(shown, "measure", "arm", ("mean", "low", "high"), looks, "Share (%)")
+    first = shown[table["measure"] == "agrees"].sort_values("mean").iloc[[0, -1]]
+    ends = zip(first["mean"], first["arm"], strict=True)
+    said = " to ".join(dict.fromkeys(f"{share:.0f} % ({short(arm)})" for share, arm in ends))
+    head(figure, f"The first choice named is the own answer in {said}",
+         "Intervals over questions; first panel: of explanations that name one.")  # fmt: skip
     return figure, table
 
 

@@ -3,7 +3,8 @@
 One channel, one meaning. Colour and marker are the method; open markers, hatched bars and dashed
 lines are students of unrevised explanations, filled and solid ones of revised explanations (a cross
 has no texts). Black and grey marks belong to no method: heavy black ones are significant, light
-grey ones are not. The four colours are Okabe and Ito's (2008): they differ in lightness as well.
+grey ones are not. Colours are Okabe and Ito's (2008), two of them darkened: the paper's four differ
+in lightness as well, and so do the four that came later.
 """
 
 import io
@@ -22,7 +23,9 @@ from lib.common.provenance import installed
 COLUMN, DOUBLE = 3.5, 7.16  # inches: one and two columns of a two-column paper
 ARMS = tuple(arms())
 COLOURS = {"label-only": "#333333", "CF": "#E69F00", "MT": "#0072B2", "MT+CF": "#009E73"}
-MARKERS = {"label-only": "x", "CF": "o", "MT": "s", "MT+CF": "^"}
+COLOURS |= {"answer-first": "#D55E00", "MT-own": "#56B4E9"}
+COLOURS |= {"rationale-first": "#5E3C00", "listwise": "#A03D80"}
+MARKERS = dict(zip(COLOURS, "xos^DP<*", strict=True))
 NEW = ("#CC79A7", "v")  # colour and marker of methods that are not in these two
 MINUS = "\N{MINUS SIGN}"
 GREY = "#777777"  # what belongs to no method: chance lines, references, notes

@@ -9,6 +9,7 @@ from lib.figures import style
 from lib.figures.answers import draw_claims
 
 NAMED = "Share of other choices named (%)"
+AGREES = "Own answer named first (%)"
 RATED = ("Mean of five ratings (1 to 5)", (1, 5))  # label and scale
 SIDES = [
     (dx, dy) for dx in (6, -6) for dy in (7, -7, 16, -16, 26, -26, 36, -36)
@@ -37,6 +38,29 @@ def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
     style.head(figure, f"Most accurate: {first}; highest {what}: {best}",
                f"Intervals that meet with the highest: {near}; {what}: {beside}.")  # fmt: skip
     draw_tradeoff(ax, shown, quality, scale)
+    return figure, points
+
+
+def own_answer_figure(points: pd.DataFrame):
+    """Accuracy (across) against agreement (up), as ``tradeoff_figure`` draws points: how often the
+    first choice that an explanation names is its student's own answer.
+
+    points: lib.findings.joint.agreement_points; some agreement is known. Table: the points.
+    """
+    shown = points
+    if points["size"].nunique() > 1:
+        shown = points.assign(arm=points["arm"] + ", " + points["size"].astype(str))
+    told = shown[shown["quality"].notna()]
+    known = told[told["arm"].str.startswith("MT:Unrevised")]
+    first = (known if len(known) else told).sort_values("accuracy").iloc[-1]
+    best = told.loc[told["quality"].idxmax()]
+    title = f"{style.short(first['arm'])} explains its own answer in {first['quality']:.0f} %"
+    if best["arm"] != first["arm"]:
+        title += f", {style.short(best['arm'])} in {best['quality']:.0f} %"
+    figure, ax = plt.subplots(figsize=(1.4 * style.COLUMN, 3.4))
+    style.head(figure, title, "That is, names it first; of explanations that name a choice. "
+               "Bootstrap intervals.")  # fmt: skip
+    draw_tradeoff(ax, shown, AGREES, (0.0, 100.0))
     return figure, points
 
 

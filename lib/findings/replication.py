@@ -45,6 +45,8 @@ COSTS = {
     "student": "{arm}",
     "explanation, characters": "{characters:.0f}",
     "other choices named, %": "{named:.1f} [{named_low:.1f}, {named_high:.1f}]",
+    "first choice named is its own, %": "{own:.1f} [{own_low:.1f}, {own_high:.1f}]",
+    "argues against its own, %": "{against:.1f}",
     "tokens read, thousand": "{tokens:.0f}",
     "training, s": "{seconds:.0f}",
     "peak memory, GB": "{peak_memory_gb:.1f}",
@@ -86,8 +88,8 @@ def summary(tables: dict[str, pd.DataFrame], training: pd.DataFrame) -> pd.DataF
     student (means over seeds; tokens in thousands), and, beside students of CommonsenseQA, the
     paper's T5 accuracies. ``first``: how often the first choice is the most likely (percent).
 
-    ``tables``: accuracy, likelihood, letters, students, measures, named, transfer of
-    lib.runner.results; ``training``: its runs.csv.
+    ``tables``: accuracy, likelihood, letters, students, measures, named, transfer and, where it
+    was measured, agreement of lib.runner.results; ``training``: its runs.csv.
     """
     keys = ["arm", "size"]
     students = tables["students"].groupby(keys)[["unanswered", "n"]].sum()
@@ -107,6 +109,10 @@ def summary(tables: dict[str, pd.DataFrame], training: pd.DataFrame) -> pd.DataF
         .assign(tokens=lambda t: t["tokens"] / 1000)
         .reset_index()
     )
+    if "agreement" in tables:
+        shares = _percent(tables["agreement"], "own", "own_low", "own_high")
+        against = 100 * means["argues_against"].rename("against")
+        table = table.join(shares, on=keys).join(against, on=keys)
     own = set(tables["transfer"]["trained_on"])  # the paper's students answer CommonsenseQA
     return table.join(paper_accuracy(), on="arm") if own == {"commonsenseqa"} else table
 
@@ -155,15 +161,17 @@ def _differences(table: pd.DataFrame, column: str) -> dict[str, tuple[float, flo
 
 
 def markdown(table: pd.DataFrame, cells: dict[str, str]) -> str:
-    """A table of ``summary`` (cells: SUMMARY, COSTS), of the untrained student (UNTRAINED) or of
-    ``claims`` (VERDICTS) as text; a dash where a number is not there, and no column of the paper's
-    where none of them is."""
+    """A table of ``summary`` (cells: SUMMARY, COSTS), of the untrained student (UNTRAINED), of
+    ``claims`` (VERDICTS) or of lib.findings.joint (JOINT) as text; a dash where a number is not
+    there, and no column of the paper's, or of agreement, where none of them is."""
     if cells is VERDICTS:
         other = table["likely_verdict"].fillna(table["verdict"])
         noted = table["verdict"] + "; by most likely choice " + other
         table = table.assign(said=table["verdict"].where(table["verdict"] == other, noted))
     if cells is SUMMARY and not {*PAPER} <= {*table}:
         cells = {heading: form for heading, form in cells.items() if "paper" not in form}
+    if cells is COSTS and "own" not in table:
+        cells = {heading: form for heading, form in cells.items() if "its own" not in heading}
     lines = [list(cells), ["---"] * len(cells)]
     for row in table.to_dict("records"):
         texts = [form.format(**row).replace("%", "") for form in cells.values()]

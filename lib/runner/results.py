@@ -17,13 +17,13 @@ from lib.common import files, paths, profile
 from lib.common.errors import UserError, command_line
 from lib.common.methods import order_arms
 from lib.common.stage import Stage, read_table
-from lib.evaluation import accuracy, comparisons, measures, reader, transfer
+from lib.evaluation import accuracy, causal, comparisons, measures, reader, transfer
 from lib.evaluation.extraction import is_right
 from lib.figures import answers as plots_answers
 from lib.figures import study, style, training
 from lib.figures.texts import objectives_figure, revision_changes
-from lib.figures.tradeoff import NAMED, RATED, hero_figure, tradeoff_figure
-from lib.findings import replication, tradeoff
+from lib.figures.tradeoff import NAMED, RATED, hero_figure, own_answer_figure, tradeoff_figure
+from lib.findings import joint, replication, tradeoff
 from lib.human_study import analysis, constructs, published, reference
 from lib.students import grid, objectives
 from lib.teacher import prompt
@@ -37,6 +37,7 @@ COLUMNS = {  # file -> columns beside the student's; every number below comes fr
     "losses": ["step", "split", "task", "loss"],
 }
 PARTS = (*COLUMNS, "transfer", "runs")
+WHERE_THERE = ("untrained", "battery", "information")  # parts that older or smaller runs lack
 HERO = "smollm2_gpu"  # whose claims README's figure shows
 LEARNED = {  # train questions of runs that were collected before runs.csv had the column questions
     **dict.fromkeys(["smollm2_esnli", "smollm2_subset", "smollm2_wrong_choice"], 640),
@@ -77,8 +78,10 @@ def collect(settings: profile.Profile) -> Path:
         table = table[[*STUDENT, *COLUMNS[name]]]
         flags = {column: int for column in table if table[column].dtype == bool}
         files.write_csv(folder / f"{name}.csv", table.astype(flags).round(4))
-    for name in ("transfer", "untrained"):
-        files.write_csv(folder / f"{name}.csv", stage.read_table("04_evaluation", name))
+    for name in ("transfer", *WHERE_THERE):
+        table = stage.read_table("04_evaluation", name)
+        if len(table):
+            files.write_csv(folder / f"{name}.csv", table)
     files.write_csv(folder / "runs.csv", run_table(settings, trained, predictions))
     return folder
 
@@ -122,8 +125,10 @@ def load(name: str) -> dict[str, pd.DataFrame]:
         if not path.is_file():
             raise UserError(f"{paths.shown(path)} is missing; restore it with git.")
         data[file] = pd.read_csv(path, dtype={"size": str, "id": str})
-    if (home(name) / "untrained.csv").is_file():  # absent where nothing was read of it
-        data["untrained"] = pd.read_csv(home(name) / "untrained.csv", dtype={"size": str})
+    for file in WHERE_THERE:
+        path = home(name) / f"{file}.csv"
+        if path.is_file():
+            data[file] = pd.read_csv(path, dtype={"size": str, "id": str})
     if "questions" not in data["runs"]:
         data["runs"]["questions"] = LEARNED.get(name, np.nan)
     data["transfer"].insert(0, "profile", name)
@@ -152,9 +157,15 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "points": tradeoff.student_points(students, explained),
         "transfer": transfer.cells(data["transfer"]),
     }
+    if "agrees" in explained:  # collected before it was measured: not
+        found["agreement"] = comparisons.bootstrap_accuracy(explained, "agrees")
+        found["own_answer"] = joint.agreement_points(answers, explained)
+        found["joint"] = joint.joint(answers, explained)
     found["summary"] = replication.summary(found, data["runs"])
     found["claims"] = replication.claims(answers, explained)
-    return found | {name: data[name] for name in ("untrained",) if name in data}
+    if "battery" in data:
+        found["battery"] = causal.battery_table(data["battery"])
+    return found | {name: data[name] for name in ("untrained", "information") if name in data}
 
 
 def position_bias() -> pd.DataFrame:
@@ -187,12 +198,15 @@ def position_markdown(table: pd.DataFrame) -> str:
 
 def markdown_tables(found: dict[str, pd.DataFrame]) -> list[str]:
     """The tables of a run as data/results/README.md shows them: students, their explanations and
-    costs, the untrained student, the paper's claims."""
+    costs, the untrained student, the paper's claims, and of runs with methods that the paper lacks
+    whether these are as accurate as MT and explain their own answers."""
+    both = found.get("joint", pd.DataFrame(columns=["arm"]))
     shown = [
         (found["summary"], replication.SUMMARY),
         (found["summary"], replication.COSTS),
         (found.get("untrained", pd.DataFrame()), replication.UNTRAINED),
         (found["claims"], replication.VERDICTS),
+        (both if joint.has_new(both["arm"]) else both.head(0), joint.JOINT),
     ]
     return [replication.markdown(table, cells) for table, cells in shown if len(table)]
 
@@ -219,6 +233,9 @@ def draw(name: str) -> Path:
         drawn["claims"] = plots_answers.claims_figure(found["claims"])
     if found["points"]["quality"].notna().sum() > 2:  # arms that explain
         drawn["tradeoff"] = tradeoff_figure(found["points"], NAMED)
+        if "own_answer" in found:
+            drawn["own_answer"] = own_answer_figure(found["own_answer"])
+            drawn["support"] = plots_answers.support_figure(found["measures"])
         drawn["explanation_measures"] = plots_answers.measure_figure(found["measures"])
         if transfer.carries_over(found["transfer"]):
             drawn["transfer"] = plots_answers.heat_map(found["transfer"])

@@ -57,6 +57,21 @@ def test_mcnemar_by_hand(one, other, counts, difference, p):
     assert row["p"] == row["p_holm"] == pytest.approx(p)
 
 
+def test_what_is_not_defined_is_left_out_of_its_mean(few):
+    """A share of one arm's answers, of which the second is not defined."""
+    both = table(answers("MT:Unrevised", "1000"), answers("CF:Unrevised", "1100")).astype(
+        {"correct": float}
+    )
+    both.loc[1, "correct"] = np.nan
+    row = comparisons.bootstrap_accuracy(both).set_index("arm").loc["MT:Unrevised"]
+    assert row["accuracy"] == pytest.approx(1 / 3) and (row["low"], row["high"]) == (0, 1)
+    (gap,) = comparisons.differences(both).to_dict("records")
+    assert (gap["a"], gap["b"]) == ("CF:Unrevised", "MT:Unrevised")
+    assert gap["difference"] == pytest.approx(100 * (1 / 3 - 1 / 2))
+    with pytest.raises(UserError, match="were not asked the same questions"):
+        comparisons.bootstrap_accuracy(both.drop(index=1))
+
+
 def test_holm_within_size_and_seed():
     found = comparisons.pairwise(
         table(

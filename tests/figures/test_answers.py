@@ -183,6 +183,32 @@ def test_six_measures_have_a_panel_each_and_an_arrow_for_better(readable):
     assert figure.get_suptitle().startswith("1 of 4 measures")
 
 
+def test_support_has_a_panel_for_each_measure_that_is_defined(readable):
+    arms = ("answer-first:Unrevised", "MT+CF:Revised", "MT:Unrevised")
+    means = pd.DataFrame(
+        {
+            "arm": arms * 4,
+            "size": "135M",
+            "measure": np.repeat(["agrees_masked", "words", "argues_against", "agrees"], 3),
+            "n": 100,
+            "mean": [np.nan] * 3 + [9.0] * 3 + [0.01, 0.3, 0.02] + [0.97, 0.46, 0.58],
+        }
+    )
+    means = means.assign(low=means["mean"] - 0.05, high=means["mean"] + 0.02)
+    figure, table = answers.support_figure(means)
+    readable(figure)
+    assert [ax.get_title() for ax in figure.axes] == [*answers.SUPPORT.values()][:2]
+    assert names_of(figure.axes[0]) == ["MT", "answer-first", "MT+CF revised"]
+    assert table["mean"].tolist() == pytest.approx([58, 97, 46, 2, 1, 30])
+    said = "The first choice named is the own answer in 46 % (MT+CF revised) to 97 % (answer-first)"
+    assert " ".join(figure.get_suptitle().split()) == said
+    read = means.assign(mean=means["mean"].fillna(0.5))
+    read = pd.concat([read, read.assign(size="1B")])
+    figure, _ = answers.support_figure(read)
+    readable(figure)
+    assert len(figure.axes) == 3 and len(names_of(figure.axes[0])) == 6
+
+
 def make_cells(runs):
     """Cells of a heat map; runs: profile, dataset learned, arms, {asked: (n, accuracy, chance)}."""
     rows = [

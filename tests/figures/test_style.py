@@ -47,12 +47,14 @@ def test_every_arm_of_a_profile_has_a_look_of_its_own():
 def test_colours_differ_in_greyscale():
     rgb = np.array([to_rgb(colour) for colour in style.COLOURS.values()])
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    lightness = np.sort(116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16)  # CIE L*
-    assert np.diff(lightness).min() > 10 and lightness.max() < 75  # and none fades into white
+    lightness = 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16  # CIE L*
+    assert lightness.max() < 75, "none fades into white"
+    for four in (lightness[:4], lightness[4:]):  # the paper's, and those that came later
+        assert np.diff(np.sort(four)).min() > 10
 
 
 def test_open_marks_are_unrevised():
-    assert [style.is_open(arm) for arm in style.ARMS] == [False] + [True] * 3 + [False] * 3
+    assert [style.is_open(arm) for arm in style.ARMS] == [False] + [True] * 7 + [False] * 7
     assert style.bar("MT:Revised")["hatch"] is None
     assert style.point("MT:Unrevised")["markerfacecolor"] == "white"
 
@@ -98,9 +100,9 @@ def test_the_leader_and_whose_intervals_meet_with_its_own():
 def test_names_at_ends_do_not_meet(readable):
     figure, ax = plt.subplots(figsize=(style.COLUMN, 2))
     ax.plot([0, 1], [0, 1])
-    style.name_ends({ax: dict.fromkeys(style.ARMS, (1, 0.5))})
+    style.name_ends({ax: dict.fromkeys(style.ARMS[:8], (1, 0.5))})
     readable(figure)
-    assert {text.get_text() for text in ax.texts} == {*map(style.short, style.ARMS)}
+    assert {text.get_text() for text in ax.texts} == {*map(style.short, style.ARMS[:8])}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from lib.common.errors import UserError
 from lib.figures import style
-from lib.figures.tradeoff import NAMED, RATED, hero_figure, tradeoff_figure
+from lib.figures.tradeoff import NAMED, RATED, hero_figure, own_answer_figure, tradeoff_figure
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -28,7 +28,7 @@ def make_points(sizes=("135M",), arms=style.ARMS):
 
 @pytest.mark.parametrize("sizes", [("135M",), ("small", "large")])
 def test_points_have_intervals_and_names(sizes, readable):
-    points = make_points(sizes)
+    points = make_points(sizes, style.ARMS[: 8 if len(sizes) > 1 else None])
     figure, table = tradeoff_figure(points, NAMED)
     readable(figure)
     pd.testing.assert_frame_equal(table, points)
@@ -66,6 +66,22 @@ def test_a_scale_of_ratings_says_where_its_axis_starts(readable):
     figure, _ = tradeoff_figure(points, *RATED)
     assert figure.axes[0].get_ylabel() == "Mean of five ratings (1 to 5); axis from 3.85"
     readable(figure)
+
+
+@pytest.mark.parametrize("sizes", [("135M",), ("small", "large")])
+def test_how_often_the_own_answer_is_explained(sizes, readable):
+    arms = ["label-only", "CF:Unrevised", "MT:Unrevised", "answer-first:Unrevised"]
+    points = make_points(sizes, arms).assign(accuracy=[38, 39, 46, 47] * len(sizes))
+    shares = pd.Series([np.nan, 89.5, 57.6, 97.2] * len(sizes))
+    points = points.assign(quality=shares, quality_low=shares - 4, quality_high=shares + 2)
+    figure, table = own_answer_figure(points)
+    readable(figure)
+    assert table is points and len(figure.axes[0].containers) == 6 * len(sizes)
+    said = {"MT explains its own answer in 58 %, answer-first in 97 %"}
+    assert len(sizes) > 1 or {figure.get_suptitle().strip()} == said
+    figure, _ = own_answer_figure(points[points["arm"] != "MT:Unrevised"])
+    assert figure.get_suptitle().startswith("answer-first")
+    assert "CF" not in figure.get_suptitle()
 
 
 def test_without_explanations_there_is_no_trade_off():

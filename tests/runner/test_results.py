@@ -31,6 +31,7 @@ def made_up() -> dict[str, pd.DataFrame]:
         read_question=0,
         read_both=i % 2,
         read_explanation=1,
+        read_masked=1,
         p_question=rng.random(texts.sum()),
         p_both=rng.random(texts.sum()),
     )
@@ -133,6 +134,8 @@ def test_figures_are_drawn_from_the_files(written, monkeypatch, capsys):
         "claims",
         "explanation_measures",
         "tradeoff",
+        "own_answer",
+        "support",
         "transfer",
         "loss_curves",
         "training_cost",
@@ -141,6 +144,41 @@ def test_figures_are_drawn_from_the_files(written, monkeypatch, capsys):
     assert set(seconds["min"]) == {60} and set(seconds["max"]) == {61}
     assert (folder / "tables" / "summary.csv").is_file()
     assert "| label-only | 2 x 40 |" in capsys.readouterr().out
+
+
+def test_runs_that_were_collected_before_agreement_was_measured(written):
+    path, readings = written / "explanations.csv", written / "readings.csv"
+    pd.read_csv(path).drop(columns=["agrees", "argues_against"]).to_csv(path, index=False)
+    pd.read_csv(readings).drop(columns="read_masked").to_csv(readings, index=False)
+    found = results.tables(results.load("smollm2_gpu"))
+    assert not {"agreement", "own_answer", "joint", "battery", "information"} & set(found)
+    masked = found["measures"].query("measure == 'agrees_masked'")
+    assert len(masked) == 4 and masked["mean"].isna().all()
+    assert "its own" not in results.markdown_tables(found)[1]
+
+
+def test_new_methods_are_held_against_mt(written, found):
+    assert list(found["joint"]["arm"]) == ARMS[1:] and len(results.markdown_tables(found)) == 4
+    for name in ("answers", "explanations", "readings"):
+        table = pd.read_csv(written / f"{name}.csv")
+        arms = table["arm"].replace("MT+CF:Revised", "answer-first:Unrevised")
+        table.assign(arm=arms).to_csv(written / f"{name}.csv", index=False)
+    shown = results.markdown_tables(results.tables(results.load("smollm2_gpu")))
+    assert (
+        shown[4].splitlines()[-1].startswith("| answer-first:Unrevised | +0.0 [+0.0, +0.0] | 50.0")
+    )
+    assert shown[4].splitlines()[-1].endswith("| as accurate only |")
+
+
+def test_parts_that_only_some_runs_have(written):
+    student = {"arm": "CF:Unrevised", "size": "135M", "seed": 0}
+    row = {"id": "q1", "condition": "0 %", "change": -0.5, "kept": 1, "followed": np.nan}
+    pd.DataFrame([row | student]).to_csv(written / "battery.csv", index=False)
+    told = student | {"measure": "right choice", "n": 1, "mean": 0.3, "low": 0.2, "high": 0.4}
+    pd.DataFrame([told]).to_csv(written / "information.csv", index=False)
+    found = results.tables(results.load("smollm2_gpu"))
+    assert found["information"]["mean"].tolist() == [0.3]
+    assert set(found["battery"]["measure"]) == {"kept, 0 %", "change, 0 %"}
 
 
 def test_what_is_missing_or_damaged_is_said(written):
