@@ -233,7 +233,7 @@ def draw(name: str) -> Path:
         drawn["claims"] = plots_answers.claims_figure(found["claims"])
     if found["points"]["quality"].notna().sum() > 2:  # arms that explain
         drawn["tradeoff"] = tradeoff_figure(found["points"], NAMED)
-        if "own_answer" in found:
+        if "own_answer" in found and found["own_answer"]["quality"].notna().any():
             drawn["own_answer"] = own_answer_figure(found["own_answer"])
             drawn["support"] = plots_answers.support_figure(found["measures"])
         drawn["explanation_measures"] = plots_answers.measure_figure(found["measures"])
