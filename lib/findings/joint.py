@@ -1,5 +1,6 @@
 """Both at once: is an arm as accurate as MT, and do its explanations speak for its own answers?"""
 
+import numpy as np
 import pandas as pd
 
 from lib.common.methods import order_arms, split_arm
@@ -35,8 +36,8 @@ def joint(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
     agreement is AGREEMENT or more.
 
     Intervals: lib.evaluation.comparisons, differences paired. The reference itself, and all arms of
-    a run that lacks it, have no difference, and no verdict. Empty where nothing is explained, or
-    agreement was not measured.
+    a run that lacks it, have no difference and no verdict, nor has an arm whose explanations name
+    no choice. Empty where nothing is explained, or agreement was not measured.
     """
     if explanations.empty or "agrees" not in explanations:
         return pd.DataFrame(columns=["arm", "size", *GAPS, *SHARES.values(), "verdict"])
@@ -47,7 +48,8 @@ def joint(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(_gaps(answers), on=["arm", "size"], how="left")
     reached = zip(table["low"] > MARGIN, table["agreement"] >= AGREEMENT, strict=True)
     verdict = pd.Series([VERDICTS[both] for both in reached], dtype=object)
-    return table.assign(verdict=verdict.where(table["low"].notna(), "–"))
+    known = table[["low", "agreement"]].notna().all(axis=1)
+    return table.assign(verdict=verdict.where(known, "–"))
 
 
 def percent(table: pd.DataFrame, measure: str, name: str) -> pd.DataFrame:
@@ -66,7 +68,7 @@ def _gaps(answers: pd.DataFrame) -> pd.DataFrame:
         if row.a == REFERENCE:
             rows.append((row.b, row.size, row.difference, row.low, row.high))
         elif row.b == REFERENCE:
-            rows.append((row.a, row.size, -row.difference, -row.high, -row.low))
+            rows.append((row.a, row.size, *(0 - np.array([row.difference, row.high, row.low]))))
     return pd.DataFrame(rows, columns=["arm", "size", *GAPS])
 
 
