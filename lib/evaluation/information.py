@@ -30,14 +30,18 @@ def masked(text: str, choices: Sequence[str]) -> str:
 
 
 def rest(explanation: str, question: str, choices: Sequence[str]) -> list[str]:
-    """The distinct words of a masked explanation that neither question nor choices have, in order.
+    """The distinct words of a masked explanation, in order, that neither question nor choices have
+    and that do not begin like a word of a choice (same first four letters): other forms of a name
+    would still tell the label ("dancing" for "dance").
 
     What an explanation repeats of its question it does not add: of CommonsenseQA's dev questions
-    the bag of words would get 30 % from the question's own words alone (chance: 20).
+    the bag of words would get 29 % from the question's own words alone (chance: 20).
     """
-    left_out = {NEUTRAL}.union(*map(measures.words, (question, *choices)))
+    named = [word for choice in choices for word in measures.words(choice)]
+    left_out = {NEUTRAL, *measures.words(question), *named}
+    alike = tuple(word[:4] for word in named if len(word) > 2)
     found = dict.fromkeys(measures.words(masked(explanation, choices)))
-    return [word for word in found if word not in left_out]
+    return [word for word in found if word not in left_out and not word.startswith(alike)]
 
 
 @dataclass(frozen=True)

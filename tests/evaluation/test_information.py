@@ -17,10 +17,14 @@ def test_every_name_is_masked_longer_ones_first():
     assert information.masked("", CHOICES) == "" and information.masked("So.", []) == "So."
 
 
-def test_the_rest_has_no_word_of_question_or_choices():
-    text = "You swim in the pool, not in a bank, as swimming in money is rare: so swim."
-    found = information.rest(text, "Where do you swim?", CHOICES)
-    assert found == ["in", "the", "not", "a", "as", "money", "is", "rare", "so"]
+def test_the_rest_tells_neither_question_nor_choices():
+    text = "You dive in the pool, not at a bank, as swimmers or bankers; banking is so so dull."
+    found = information.rest(text, "Where do you dive at?", CHOICES)
+    assert found == ["in", "the", "not", "a", "as", "or", "is", "so", "dull"]
+    assert information.rest("A man is there.", "Why?", ["a", "is"]) == ["man", "there"], (
+        "short ones"
+    )
+    assert information.rest("Yes.", "Why?", []) == ["yes"]
 
 
 def test_a_bag_of_words_by_hand():
