@@ -25,7 +25,8 @@ ARMS = tuple(arms())
 COLOURS = {"label-only": "#333333", "CF": "#E69F00", "MT": "#0072B2", "MT+CF": "#009E73"}
 COLOURS |= {"answer-first": "#D55E00", "MT-own": "#56B4E9"}
 COLOURS |= {"rationale-first": "#5E3C00", "listwise": "#A03D80"}
-MARKERS = dict(zip(COLOURS, "xos^DP<*", strict=True))
+MARKERS = {"label-only": "x", "CF": "o", "MT": "s", "MT+CF": "^"}
+MARKERS |= {"answer-first": "D", "MT-own": "P", "rationale-first": "<", "listwise": "*"}
 NEW = ("#CC79A7", "v")  # colour and marker of methods that are not in these two
 MINUS = "\N{MINUS SIGN}"
 GREY = "#777777"  # what belongs to no method: chance lines, references, notes
