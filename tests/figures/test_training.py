@@ -39,7 +39,7 @@ def test_figures_are_readable(students, readable):
 def test_loss_curves_are_means_over_seeds_and_leave_the_weighted_sum_out():
     history = make_history(make_students(seeds=2))
     figure, table = training.loss_curves(history)
-    assert set(table["task"]) == set(OBJECTIVES) and len(figure.axes) == 8
+    assert set(table["task"]) == {*OBJECTIVES} - {"rival"} and len(figure.axes) == 18
     assert len(table) == (history["task"] != "loss").sum()
     curves = [line for ax in figure.axes for line in ax.lines]
     assert len(curves) == len(table) / 3 / 2  # three steps, two seeds
