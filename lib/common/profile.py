@@ -190,7 +190,8 @@ class Profile(Settings):
         if self.teacher.writes and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
         listwise = any(methods.split_arm(arm)[0] == "listwise" for arm in self.arms)
-        if listwise and self.teacher.writes and self.teacher.counterfactuals == "first":
+        generates = self.teacher.source == "generate"
+        if listwise and generates and self.teacher.counterfactuals == "first":
             raise ValueError("arms: listwise needs teacher.counterfactuals all")
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
             raise ValueError(

@@ -85,6 +85,7 @@ def test_every_profile_is_valid(name):
             lambda p: p["training"].update(wrong_choice="random"),
             "random needs teacher.counterfactuals all",
         ),
+        (lambda p: p.update(arms=["listwise:Unrevised"]), "listwise needs teacher.counterf"),
         (
             lambda p: p["training"].update(factual_from="counterfactual"),
             "needs teacher.counterfactuals all",

@@ -179,11 +179,18 @@ def test_an_explanation_is_asked_for_the_students_own_answer():
 NEW = ["rationale-first:Revised", "answer-first:Unrevised", "MT-own:Unrevised", "listwise:Revised"]
 
 
-@pytest.mark.parametrize("arm", NEW)
-def test_students_of_the_new_methods_answer_and_explain(arm, run, monkeypatch):
+@pytest.mark.parametrize(
+    ("arm", "model"),
+    [
+        *((arm, "tiny:llama") for arm in NEW),
+        ("answer-first:Revised", "tiny:t5"),
+        (NEW[2], "tiny:t5"),
+    ],
+)
+def test_students_of_the_new_methods_answer_and_explain(arm, model, run, monkeypatch):
     """Trained, kept and read as all others are; a listwise student's answer is its judge's."""
     settings, _ = run
-    models = [profile.StudentModel(size="tiny", model="tiny:llama")]
+    models = [profile.StudentModel(size="tiny", model=model)]
     settings = settings.model_copy(update={"arms": [arm], "students": models})
     texts = write_explanations(settings).assign(revision="So.")
     trained = jobs.train_all(settings, texts)

@@ -48,7 +48,7 @@ def test_the_default_downloads_nothing():
     teacher = "Teacher    written texts of all questions; live beside them, embedded:smollm2"
     assert plan.describe(settings)[2].startswith(teacher)
     assert plan.text_counts(profile.load("selftaught"))["counterfactual"] == 128
-    assert "Answers    900 test answers, 192 explanations" in plan.describe(settings)
+    assert "Answers    800 test answers, 160 explanations" in plan.describe(settings)
     assert set(plan.text_counts(profile.load("smollm2_gpu")).values()) == {0}
 
 
