@@ -130,13 +130,32 @@ def read_jsonl(path: Path) -> dict[int, object]:
 def read_yaml(path: Path) -> dict:
     """A YAML file of keys and values; UserError says near which line it is broken."""
     try:
-        found = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        found = yaml.safe_load(text)
+        twice = repeated(yaml.compose(text, yaml.SafeLoader))
+        if twice:
+            raise UserError(f"{shown(path)}: '{twice}' stands twice; keep one of them.")
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise UserError(f"{shown(path)}: not valid YAML near line {line}; correct it.") from None
     if not isinstance(found, dict):
         raise UserError(f"{shown(path)}: expected 'key: value' lines; write some.")
     return found
+
+
+def repeated(node: yaml.Node | None) -> str:
+    """A key that stands twice in a mapping of a YAML document, of which YAML keeps the last; or
+    an empty text."""
+    within = []
+    if isinstance(node, yaml.MappingNode):
+        keys = [str(key.value) for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            return twice[0]
+        within = [value for _, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        within = node.value
+    return next(filter(None, map(repeated, within)), "")
 
 
 def read_json(path: Path, made_by: str) -> dict:

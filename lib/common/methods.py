@@ -18,9 +18,11 @@ def methods(
 
     MT: Hsieh et al. 2023 (Distilling Step-by-Step); CF: Wang et al. 2023 (SCOTT); MT+CF: Hendriks
     et al. 2025. alpha: predict within MT; beta: factual within CF; gamma: MT within MT+CF.
-    ``cf_loss`` sum adds CF's two losses unweighted, as the authors' T5 code does. The others are
-    this project's: answer-first writes answer and explanation as one text; MT-own's explanations
-    read an answer (alpha: predict within it); listwise judges rationales for all choices.
+    ``cf_loss`` sum adds CF's two losses unweighted, as the authors' T5 code does. The others were
+    added here. rationale-first: explain, then answer. answer-first: both in one text, as WT5
+    (Narang et al. 2020); its answer is a small part of its loss. MT-own: explanations read an
+    answer, half of them a wrong one (alpha: predict within it). listwise: rationales for all
+    choices and a judge, as NILE (Kumar and Talukdar 2020); revised texts reach its contrast only.
     """
     mt = {"predict": alpha, "explain": 1 - alpha}
     cf = {"factual": beta, "counterfactual": 1 - beta}

@@ -178,7 +178,7 @@ class Profile(Settings):
         allowed = methods.arms()
         for arm in self.arms:
             if arm not in allowed:
-                raise ValueError(f"arms: '{arm}' is not one of {', '.join(allowed)}")
+                raise ValueError(f"arms: there is no '{arm}'; {hint(arm, allowed)}")
         for field in ("arms", "seeds"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
@@ -190,9 +190,12 @@ class Profile(Settings):
         if self.teacher.writes and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
         listwise = any(methods.split_arm(arm)[0] == "listwise" for arm in self.arms)
-        generates = self.teacher.source == "generate"
-        if listwise and generates and self.teacher.counterfactuals == "first":
-            raise ValueError("arms: listwise needs teacher.counterfactuals all")
+        alike = self.teacher.counterfactuals == "all" and self.teacher.source == "generate"
+        if listwise and not alike and self.teacher.source != "published":
+            raise ValueError(
+                "arms: listwise needs rationales of one prompt for all choices, else style tells "
+                "the right one: teacher.source generate with counterfactuals all, or published"
+            )
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
             raise ValueError(
                 "teacher: engine server goes with a server section (url), local without"
@@ -239,6 +242,13 @@ class Profile(Settings):
             if not 0 < getattr(training, name) < 1:
                 raise ValueError(
                     f"{where}: {name} must be above 0 and below 1, as all tasks are asked"
+                )
+        for value, asked in (("three", "explain"), ("none", "advocate")):
+            known = [methods.weights(methods.split_arm(arm)[0]) for arm in self.arms]
+            if training.rationales == value and not any(asked in one for one in known):
+                raise ValueError(
+                    f"{where}: rationales {value} changes nothing for these arms: none of their "
+                    f"methods has the objective {asked}"
                 )
         if training.accumulation != "auto" and training.batch_size % training.accumulation:
             raise ValueError(f"{where}: batch_size must be a multiple of accumulation")

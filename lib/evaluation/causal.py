@@ -174,4 +174,5 @@ def battery_table(battery: pd.DataFrame) -> pd.DataFrame:
         names = {name: f"{name}, {condition}" for name in ("kept", "change", "followed")}
         parts.append(measures.means(part.rename(columns=names), names.values()))
     table = pd.concat(parts[1:] or parts, ignore_index=True)
-    return table[table["n"] > 0].reset_index(drop=True)
+    known = (table["n"] > 0) & (table["measure"] != "change, no question")  # 0 by its definition
+    return table[known].reset_index(drop=True)

@@ -183,8 +183,8 @@ def claims_figure(claims: pd.DataFrame):
     for ax, part in zip(axes[:, 0], parts, strict=True):
         draw_claims(ax, part)
     counts = [(claims["verdict"] == verdict).sum() for verdict in ("holds", "open", "fails")]
-    said = "{} of {} hold, {} open, {} fail".format(counts[0], len(claims), *counts[1:])
-    head(figure, f"The paper's claims: {said}",
+    said = "{} of {} claims hold, {} open, {} fail"
+    head(figure, said.format(counts[0], len(claims), *counts[1:]),
          "Grey squares: the paper's T5-large; black dots: these students, heavy where the interval "
          "excludes 0.")  # fmt: skip
     return figure, claims

@@ -54,7 +54,7 @@ def own_answer_figure(points: pd.DataFrame):
     known = told[told["arm"].str.startswith("MT:Unrevised")]
     first = (known if len(known) else told).sort_values("accuracy").iloc[-1]
     best = told.loc[told["quality"].idxmax()]
-    title = f"{style.short(first['arm'])} explains its own answer in {first['quality']:.0f} %"
+    title = f"{style.short(first['arm'])} names its own answer first in {first['quality']:.0f} %"
     if best["arm"] != first["arm"]:
         title += f", {style.short(best['arm'])} in {best['quality']:.0f} %"
     figure, ax = plt.subplots(figsize=(1.4 * style.COLUMN, 3.4))

@@ -13,12 +13,6 @@ MARGIN, AGREEMENT = -1.0, 90.0  # points below the reference; percent
 PAPER = ("label-only", "CF", "MT", "MT+CF")  # its methods
 GAPS = ["difference", "low", "high"]
 SHARES = {"agrees": "agreement", "argues_against": "against", NAMED: "contrast"}
-VERDICTS = {  # as accurate, agrees
-    (True, True): "both",
-    (True, False): "as accurate only",
-    (False, True): "agrees only",
-    (False, False): "neither",
-}
 JOINT = {  # heading of a column -> what stands in a cell
     "student": "{arm}",
     "accuracy minus MT's, points": "{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
@@ -32,8 +26,9 @@ JOINT = {  # heading of a column -> what stands in a cell
 def joint(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
     """A row an explaining arm and size: arm, size, GAPS (accuracy minus that of REFERENCE, points),
     agreement, against and contrast (percent; SHARES says of which measure), each with _low and
-    _high, and verdict: VERDICTS by whether the difference's lower end is above MARGIN, and whether
-    agreement is AGREEMENT or more.
+    _high, and verdict: "as accurate" if the difference's lower end is above MARGIN, "less accurate"
+    if its upper end is below 0, else "accuracy open"; and whether agreement (the mean) is AGREEMENT
+    or more. Where the explanation reads the answer (MT-own, listwise), it need only repeat it.
 
     Intervals: lib.evaluation.comparisons, differences paired. The reference itself, and all arms of
     a run that lacks it, have no difference and no verdict, nor has an arm whose explanations name
@@ -46,8 +41,13 @@ def joint(answers: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
         shares = percent(explanations, measure, name)
         table = shares if table is None else table.merge(shares, on=["arm", "size"])
     table = table.merge(_gaps(answers), on=["arm", "size"], how="left")
-    reached = zip(table["low"] > MARGIN, table["agreement"] >= AGREEMENT, strict=True)
-    verdict = pd.Series([VERDICTS[both] for both in reached], dtype=object)
+    accurate = np.select(
+        [table["low"] > MARGIN, table["high"] < 0],
+        ["as accurate", "less accurate"],
+        "accuracy open",
+    )
+    agrees = np.where(table["agreement"] >= AGREEMENT, "agrees", "agrees too seldom")
+    verdict = pd.Series(accurate) + ", " + pd.Series(agrees)
     known = table[["low", "agreement"]].notna().all(axis=1)
     return table.assign(verdict=verdict.where(known, "–"))
 

@@ -44,7 +44,8 @@ def text_counts(settings: Profile) -> dict[str, int]:
         return texts
     if splits.files_of(settings.task.name, settings.task.source):
         questions = splits.load(settings.task, settings.seed)
-        choices = sum(len(q.choices) for split in ("train", "dev") for q in questions[split])
+        known = [q for split in ("train", "dev") for q in questions[split]]
+        choices = sum(len(q.choices) for q in known[:asked])
     else:  # the questions are not here yet: as many choices as a worked example has
         examples = prompt.read(settings.task.name)["examples"]
         choices = texts["counterfactual"] * len(examples[0]["choices"])
@@ -94,7 +95,8 @@ def describe(settings: Profile) -> list[str]:
     if settings.teacher.writes:
         teacher += ": " + ", ".join(f"{n:,} {kind} texts" for kind, n in texts.items())
     if settings.teacher.source == "written":
-        teacher = f"written texts of all questions; live beside them, {teacher}"
+        live = f"; live beside them, {teacher}" if settings.teacher.live else ""
+        teacher = f"written texts of all questions{live}"
     students = grid.students(settings)
     trained = [settings.training_of(variant) for variant in settings.variants or [""]]
     sets = [several(len(settings.arms), "arm")]

@@ -169,7 +169,8 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def position_bias() -> pd.DataFrame:
-    """accuracy.position_bias of all collected runs of five choices a question, by profile."""
+    """accuracy.position_bias of all collected runs of five choices a question, by profile; only of
+    label-only and the paper's methods."""
     parts = []
     for name in collected():
         data = load(name)
@@ -177,6 +178,8 @@ def position_bias() -> pd.DataFrame:
             learned = data["runs"][[*STUDENT, "questions"]]
             answers = data["answers"].merge(learned, on=STUDENT)
             answers["arm"] = answers["arm"].str.replace(", share .*", "", regex=True)
+            new = [arm for arm in set(answers["arm"]) if joint.has_new([arm])]
+            answers = answers[~answers["arm"].isin(new)]
             table = accuracy.position_bias(answers)
             parts.append(table.assign(profile=name))
     return pd.concat(parts, ignore_index=True).sort_values(["questions", "profile"])

@@ -95,6 +95,8 @@ def check(settings: Profile) -> None:
     advice = "lower evaluation.explanation_tokens or choose another student."
     for name in dict.fromkeys(student.model for student in settings.students):
         if here[name]:
+            if here[name][0].config.is_encoder_decoder and "listwise" in str(settings.arms):
+                raise UserError(f"{name} is an encoder-decoder; listwise needs a causal student.")
             objectives.check_choices(here[name][1], asked, name)
             inputs = [objectives.source("explain", question) for question in asked]
             check_positions(name, *here[name], inputs, new, advice)

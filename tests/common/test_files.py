@@ -103,3 +103,11 @@ def test_a_letter_that_the_terminal_lacks_is_no_error(monkeypatch):
     command_line(lambda: print("ü → …"))()
     terminal.flush()
     assert terminal.buffer.getvalue() == b"\xfc \\u2192 \\u2026\n"
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "b: {a: 1, c: 2, a: 3}", "b: [{a: 1, a: 2}]"])
+def test_a_key_that_stands_twice_is_refused(tmp_path, text):
+    path = tmp_path / "x.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="x.yaml: 'a' stands twice; keep one of them"):
+        files.read_yaml(path)

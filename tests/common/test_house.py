@@ -161,8 +161,8 @@ def test_the_library_stays_thin():
     core = [
         LIB / package / f"{name}.py" for package, names in CORE.items() for name in names.split()
     ]
-    assert sum(lines.values()) <= 13_800
-    assert sum(lines[path] for path in core) <= 5_450
+    assert sum(lines.values()) <= 14_710
+    assert sum(lines[path] for path in core) <= 5_800
 
 
 if __name__ == "__main__":

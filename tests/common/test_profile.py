@@ -65,7 +65,7 @@ def test_every_profile_is_valid(name):
         (lambda p: p.update(seeds=[2**32]), "seeds.0: .*less than 4294967296"),
         (lambda p: p["students"][0].update(size="t5/small"), "students.0.size: .*pattern"),
         (lambda p: p["students"][0].update(size=""), "students.0.size: .*pattern"),
-        (lambda p: p.update(arms=["MT"]), "arms: 'MT' is not one of label-only, CF:Unrevised"),
+        (lambda p: p.update(arms=["MT"]), "arms: there is no 'MT'; there are label-only, CF:Un"),
         (lambda p: p.update(seeds=[0, 0]), "seeds: an entry stands twice"),
         (
             lambda p: p["evaluation"].update(also=[{"name": p["task"]["name"]}]),
@@ -82,10 +82,17 @@ def test_every_profile_is_valid(name):
         ),
         (lambda p: p["students"][0].update(base="4bit"), "base 4bit, which needs a lora_rank"),
         (
+            lambda p: p["training"].update(rationales="none"),
+            "training: rationales none changes nothing for these arms",
+        ),
+        (
             lambda p: p["training"].update(wrong_choice="random"),
             "random needs teacher.counterfactuals all",
         ),
-        (lambda p: p.update(arms=["listwise:Unrevised"]), "listwise needs teacher.counterf"),
+        (
+            lambda p: p.update(arms=["listwise:Unrevised"]),
+            "listwise needs rationales of one prompt",
+        ),
         (
             lambda p: p["training"].update(factual_from="counterfactual"),
             "needs teacher.counterfactuals all",

@@ -135,7 +135,7 @@ def test_claims_stand_beside_the_papers_with_their_verdicts(readable):
     assert colours == ["black", "#8C8C8C"]
     assert [text.get_text() for text in accuracy.texts] == ["holds", "open"]
     assert names_of(named)[0].endswith("MT+CF revised \N{MINUS SIGN} MT+CF")
-    assert figure.get_suptitle().startswith("The paper's claims: 2 of 3 hold, 1 open, 0 fail")
+    assert figure.get_suptitle().startswith("2 of 3 claims hold, 1 open, 0 fail")
 
 
 def test_position_bias_is_a_curve_an_arm_over_the_number_of_questions(readable):

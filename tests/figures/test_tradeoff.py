@@ -77,7 +77,7 @@ def test_how_often_the_own_answer_is_explained(sizes, readable):
     figure, table = own_answer_figure(points)
     readable(figure)
     assert table is points and len(figure.axes[0].containers) == 6 * len(sizes)
-    said = {"MT explains its own answer in 58 %, answer-first in 97 %"}
+    said = {"MT names its own answer first in 58 %, answer-first in 97 %"}
     assert len(sizes) > 1 or {figure.get_suptitle().strip()} == said
     figure, _ = own_answer_figure(points[points["arm"] != "MT:Unrevised"])
     assert figure.get_suptitle().startswith("answer-first")

@@ -35,10 +35,10 @@ def test_the_goal_asks_for_both():
     assert "label-only" not in table.index, "explains nothing"
     assert table["verdict"].to_dict() == {
         "MT:Unrevised": "–",
-        "answer-first:Unrevised": "both",
-        "MT-own:Revised": "agrees only",
-        "MT+CF:Revised": "as accurate only",
-        "CF:Unrevised": "neither",
+        "answer-first:Unrevised": "as accurate, agrees",
+        "MT-own:Revised": "less accurate, agrees",
+        "MT+CF:Revised": "as accurate, agrees too seldom",
+        "CF:Unrevised": "less accurate, agrees too seldom",
     }
     row = table.loc["MT-own:Revised"]
     assert row[["difference", "agreement", "against", "contrast"]].tolist() == [-25, 90, 25, 50]

@@ -33,9 +33,19 @@ def student(arm: str, *columns: str, run: str = "smollm2_gpu") -> list[float]:
     return tables(run)["summary"].set_index("arm").loc[arm, list(columns)].tolist()
 
 
-def measure(name: str, arm: str, factor: float = 1, run: str = "smollm2_gpu") -> list[float]:
-    found = tables(run)["measures"].set_index(["measure", "arm"]).loc[(name, arm)]
+def measure(
+    name: str, arm: str, factor: float = 1, run: str = "smollm2_gpu", table: str = "measures"
+) -> list[float]:
+    found = tables(run)[table].set_index(["measure", "arm"]).loc[(name, arm)]
     return [factor * found[column] for column in ("mean", "low", "high")]
+
+
+NEW = "smollm2_subset_methods"
+
+
+def belongs(arm: str, *columns: str, run: str = NEW) -> list[float]:
+    """Of lib.findings.joint: accuracy against MT's, agreement, arguing against, contrast."""
+    return tables(run)["joint"].set_index("arm").loc[arm, list(columns)].tolist()
 
 
 def untrained(reading: str, run: str = "smollm2_gpu") -> float:
@@ -53,10 +63,15 @@ def first_two(run: str, of: str = "likeliest") -> float:
     return 100 * (answers[of] <= 1).mean()
 
 
+def changed(measure: str, texts: str) -> pd.Series:
+    """A measure of LLaMA-2-13B's texts."""
+    table = pd.read_csv(paths.PUBLISHED / "revision_changes.csv").set_index(["measure", "texts"])
+    return table.loc[(measure, texts)]
+
+
 def named(texts: str) -> list[float]:
     """Share of the other choices that LLaMA-2-13B's texts name, with its interval."""
-    table = pd.read_csv(paths.PUBLISHED / "revision_changes.csv").set_index(["measure", "texts"])
-    row = table.loc[("mentions_other_choices", texts)]
+    row = changed("mentions_other_choices", texts)
     return [100 * row[column] for column in ("mean", "low", "high")]
 
 
@@ -110,6 +125,11 @@ SAYINGS = [  # where, text, its numbers
             *student("MT+CF:Unrevised", "named"),
         ],
     ),
+    (
+        README,
+        "(Revisions are also longer, {:.0f} characters for {:.0f}.)",
+        lambda: [changed("characters", texts)["mean"] for texts in ("Revised", "Unrevised")],
+    ),
     (README, "{:.2f} points above MT's in contrastiveness", lambda: [contrast()]),
     (
         README,
@@ -120,6 +140,19 @@ SAYINGS = [  # where, text, its numbers
             first_two("smollm2_subset"),
             learned("smollm2_gpu"),
             *student("CF:Unrevised", "first"),
+        ],
+    ),
+    (
+        README,
+        "MT's name the student's own answer first in {:.1f} %, and {:.1f} % of MT+CF:Revised's"
+        " argue against it. Students that answer first and then explain do so in {:.1f} % [{:.1f},"
+        " {:.1f}]. Their accuracy is {:.1f} points [{:.1f}, {:.1f}] from MT's, on {:d} questions",
+        lambda: [
+            *belongs("MT:Unrevised", "agreement", run="smollm2_gpu"),
+            *belongs("MT+CF:Revised", "against", run="smollm2_gpu"),
+            *belongs("answer-first:Unrevised", "agreement", "agreement_low", "agreement_high"),
+            *belongs("answer-first:Unrevised", "difference", "low", "high"),
+            learned(NEW),
         ],
     ),
     (
@@ -190,6 +223,22 @@ SAYINGS = [  # where, text, its numbers
         "Its explanations name {:.1f} % [{:.1f}, {:.1f}] of them at 241 characters, its revisions"
         " {:.1f} % [{:.1f}, {:.1f}]",
         lambda: named("Unrevised") + named("Revised"),
+    ),
+    (
+        RESULTS,
+        "costs {:.1f} points of what is written: in {:.0f} % of cases no answer can be read. By the"
+        " most likely choice it is {:.1f} points behind MT",
+        lambda: [
+            -belongs("rationale-first:Unrevised", "difference")[0],
+            *student("rationale-first:Unrevised", "unanswered", run=NEW),
+            student("MT:Unrevised", "likeliest", run=NEW)[0]
+            - student("rationale-first:Unrevised", "likeliest", run=NEW)[0],
+        ],
+    ),
+    (
+        RESULTS,
+        "A swapped rationale is followed in {:.0f} % [{:.0f}, {:.0f}].",
+        lambda: measure("followed, swapped", "rationale-first:Unrevised", 100, NEW, "battery"),
     ),
     (
         RESULTS,

@@ -167,7 +167,7 @@ def test_new_methods_are_held_against_mt(written, found):
     assert (
         shown[4].splitlines()[-1].startswith("| answer-first:Unrevised | +0.0 [+0.0, +0.0] | 50.0")
     )
-    assert shown[4].splitlines()[-1].endswith("| as accurate only |")
+    assert shown[4].splitlines()[-1].endswith("| as accurate, agrees too seldom |")
 
 
 def test_parts_that_only_some_runs_have(written):
