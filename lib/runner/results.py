@@ -174,14 +174,11 @@ def position_bias() -> pd.DataFrame:
     parts = []
     for name in collected():
         data = load(name)
-        if (data["answers"]["options"] == 5).all():
-            learned = data["runs"][[*STUDENT, "questions"]]
-            answers = data["answers"].merge(learned, on=STUDENT)
-            answers["arm"] = answers["arm"].str.replace(", share .*", "", regex=True)
-            new = [arm for arm in set(answers["arm"]) if joint.has_new([arm])]
-            answers = answers[~answers["arm"].isin(new)]
-            table = accuracy.position_bias(answers)
-            parts.append(table.assign(profile=name))
+        answers = data["answers"].merge(data["runs"][[*STUDENT, "questions"]], on=STUDENT)
+        answers["arm"] = answers["arm"].str.replace(", share .*", "", regex=True)
+        answers = answers[[not joint.has_new([arm]) for arm in answers["arm"]]]
+        if len(answers) and (answers["options"] == 5).all():
+            parts.append(accuracy.position_bias(answers).assign(profile=name))
     return pd.concat(parts, ignore_index=True).sort_values(["questions", "profile"])
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from lib.common import paths, profile
+from lib.evaluation import comparisons
 from lib.human_study import analysis, constructs, published, reference
 from lib.runner import results
 
@@ -40,12 +41,19 @@ def measure(
     return [factor * found[column] for column in ("mean", "low", "high")]
 
 
-NEW = "smollm2_subset_methods"
+NEW, JUDGE = "smollm2_subset_methods", "smollm2_subset_listwise"
 
 
 def belongs(arm: str, *columns: str, run: str = NEW) -> list[float]:
     """Of lib.findings.joint: accuracy against MT's, agreement, arguing against, contrast."""
     return tables(run)["joint"].set_index("arm").loc[arm, list(columns)].tolist()
+
+
+def judged(other: str) -> list[float]:
+    """Accuracy of the listwise student minus that of another arm of the same seed."""
+    both = [results.load(name)["answers"].query("seed == 0") for name in (NEW, JUDGE)]
+    pairs = comparisons.differences(pd.concat(both)).set_index(["a", "b"])
+    return pairs.loc[(other, "listwise:Unrevised"), ["difference", "low", "high"]].tolist()
 
 
 def untrained(reading: str, run: str = "smollm2_gpu") -> float:
@@ -233,6 +241,21 @@ SAYINGS = [  # where, text, its numbers
             *student("rationale-first:Unrevised", "unanswered", run=NEW),
             student("MT:Unrevised", "likeliest", run=NEW)[0]
             - student("rationale-first:Unrevised", "likeliest", run=NEW)[0],
+        ],
+    ),
+    (
+        README,
+        "A judge over rationales for all choices is {:.1f} points [{:.1f}, {:.1f}] above MT",
+        lambda: judged("MT:Unrevised"),
+    ),
+    (
+        RESULTS,
+        "It chooses right in {:.1f} %: {:.1f} points [{:.1f}, {:.1f}] more than MT of the same"
+        " seed, {:.1f} [{:.1f}, {:.1f}] more than label-only.",
+        lambda: [
+            *student("listwise:Unrevised", "accuracy", run=JUDGE),
+            *judged("MT:Unrevised"),
+            *judged("label-only"),
         ],
     ),
     (

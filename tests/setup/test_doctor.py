@@ -48,7 +48,7 @@ def test_a_laptop_runs_the_default_but_nothing_that_needs_a_gpu():
     missing = ["30 GB of memory", "125 GB of free disk", "a GPU of 40 GB"]
     assert lacking("paper", LAPTOP) == missing
     assert lacking("smoke", LAPTOP | {"memory_gb": 4.0}) == []
-    assert lacking("cpu", LAPTOP | {"memory_gb": 4.0}) == ["7 GB of memory"]
+    assert lacking("cpu", LAPTOP | {"memory_gb": 4.0}) == ["6 GB of memory"]
 
 
 def test_a_small_gpu_is_enough_for_colab_and_a_large_one_for_the_paper():
@@ -83,7 +83,7 @@ def test_published_texts_must_come_from_the_network():
 
 def test_verdicts_say_what_a_run_takes():
     assert doctor.verdict(profile.load("cpu"), LAPTOP) == (
-        "runs here (7 GB of memory, 1.8 GB of free disk, 11 min on two cores)"
+        "runs here (6 GB of memory, 1.8 GB of free disk, 9 min on two cores)"
     )
     assert doctor.verdict(profile.load("published"), LAPTOP).endswith("was not measured)")
     assert doctor.verdict(profile.load("colab"), LAPTOP) == (
