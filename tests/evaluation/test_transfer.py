@@ -91,7 +91,7 @@ def test_collect_reads_all_runs(tmp_path):
 
 
 def test_matrix_grows_with_known_students_of_the_same_size_and_another_dataset(tmp_path):
-    others = ("label-only", "MT:Revised, share 0.1", "rationale-first:Unrevised")
+    others = ("label-only", "MT:Revised, share 0.1", "another-method:Unrevised")
     runs = [
         results("smoke", "minicqa", MINI | YESNO),
         results("again", "minicqa", MINI),
