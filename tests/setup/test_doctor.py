@@ -83,7 +83,7 @@ def test_published_texts_must_come_from_the_network():
 
 def test_verdicts_say_what_a_run_takes():
     assert doctor.verdict(profile.load("cpu"), LAPTOP) == (
-        "runs here (6 GB of memory, 1.8 GB of free disk, 9 min on two cores)"
+        "runs here (6 GB of memory, 1.8 GB of free disk, 10 min on two cores)"
     )
     assert doctor.verdict(profile.load("published"), LAPTOP).endswith("was not measured)")
     assert doctor.verdict(profile.load("colab"), LAPTOP) == (
