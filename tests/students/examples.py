@@ -12,6 +12,7 @@ from lib.questions.question import Question
 from lib.students import objectives, train
 from lib.students.data import Encoder, Steps
 from lib.students.grid import Student
+from lib.students.model import losses
 
 WORDS = ["red", "wet", "loud", "cold", "soft", "new", "old", "dry"]
 CHOICES = ("a b", "c", "dd", "e e e", "f")
@@ -69,6 +70,18 @@ def close(a, b, tolerance=1e-5):
     assert a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=10 * tolerance, atol=tolerance)
+
+
+def measured(net, passes, way=losses):
+    """Loss, totals and gradients of passes."""
+    net.zero_grad()
+    parts = []
+    for batch in passes:
+        loss, totals = way(net, batch)
+        loss.backward()
+        parts.append(torch.cat([loss.detach()[None], totals.flatten()]))
+    gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+    return {"losses": sum(parts), **gradients}
 
 
 def teacher_table(settings):

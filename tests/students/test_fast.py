@@ -11,7 +11,7 @@ from lib.models.forward import BLOCK, blocks_seen, branches_seen
 from lib.students import fast, model, train
 from lib.students.data import Encoder
 from tests.models.test_contract import FAMILIES, config_of
-from tests.students.examples import SETTINGS, close, load, run, steps
+from tests.students.examples import SETTINGS, close, load, measured, run, steps
 
 
 @pytest.fixture(params=["tiny:llama", "tiny:t5"])
@@ -24,18 +24,6 @@ def small(monkeypatch):
     """Chunks and passes of a few tokens, as the texts are short."""
     monkeypatch.setattr(fast, "CHUNK", 7)
     monkeypatch.setattr(fast, "FEWEST", 100)
-
-
-def measured(net, passes, way=model.losses):
-    """Loss, totals and gradients of passes."""
-    net.zero_grad()
-    parts = []
-    for batch in passes:
-        loss, totals = way(net, batch)
-        loss.backward()
-        parts.append(torch.cat([loss.detach()[None], totals.flatten()]))
-    gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
-    return {"losses": sum(parts), **gradients}
 
 
 def test_loss_in_chunks_is_the_whole(student, small):

@@ -10,7 +10,7 @@ from lib.common.errors import UserError
 from lib.students import fast, model, objectives, train
 from lib.students.data import IGNORE, JUDGE, RIVAL, Steps
 from lib.students.objectives import Recipe
-from tests.students.examples import QUESTIONS, SETTINGS, TEXTS, close, load
+from tests.students.examples import QUESTIONS, SETTINGS, TEXTS, close, load, measured
 
 WEIGHTS = methods.weights("listwise")
 PAIRS = {
@@ -26,16 +26,6 @@ PAIRS = {
 def steps(encoder, **options):
     encoded = encoder.encode(PAIRS)["train"]
     return Steps(encoded, WEIGHTS, encoder, **{"steps": 2, "batch_size": 4} | options)
-
-
-def measured(net, passes, way=model.losses):
-    net.zero_grad()
-    parts = []
-    for batch in passes:
-        loss, totals = way(net, batch)
-        loss.backward()
-        parts.append(torch.cat([loss.detach()[None], totals.flatten()]))
-    return {"losses": sum(parts), **{n: p.grad for n, p in net.named_parameters()}}
 
 
 def test_the_judge_gets_a_cross_entropy_over_the_choices_of_its_question():
