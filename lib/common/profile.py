@@ -48,8 +48,8 @@ class TeacherSettings(Settings):
     """The large model that writes explanations, and how it is asked.
 
     ``source`` published takes the authors' released texts instead of writing any, written those in
-    the dataset's files; beside these the model writes for the first ``live`` train questions, for
-    comparison only.
+    the dataset's files (of folder:PATH in its texts.jsonl); beside these the model writes for the
+    first ``live`` train questions, for comparison only.
     ``most_unusable``: the share of a kind's texts that may be unusable (lib.teacher.tables) before
     a run stops; it decides no text, so it is in no key.
     """
@@ -190,11 +190,14 @@ class Profile(Settings):
         if self.teacher.writes and not self.teacher.model:
             raise ValueError("teacher: a model is needed to generate texts")
         listwise = any(methods.split_arm(arm)[0] == "listwise" for arm in self.arms)
+        folder = self.task.source.startswith("folder:")
         alike = self.teacher.counterfactuals == "all" and self.teacher.source == "generate"
+        alike |= folder and self.teacher.source == "written"
         if listwise and not alike and self.teacher.source != "published":
             raise ValueError(
                 "arms: listwise needs rationales of one prompt for all choices, else style tells "
-                "the right one: teacher.source generate with counterfactuals all, or published"
+                "the right one: teacher.source generate with counterfactuals all, published, "
+                "or written in a folder of yours"
             )
         if (self.teacher.engine == "server") != (self.teacher.server is not None):
             raise ValueError(
@@ -213,11 +216,12 @@ class Profile(Settings):
             raise ValueError("evaluation.also: task and also name a task twice; name each once")
         if self.teacher.source == "written":
             described = files.read_yaml(paths.PROMPTS / f"{self.task.name}.yaml").get("task") or {}
-            if self.task.source != "default" or "written" not in described:
+            if not folder and "written" not in described:
                 raise ValueError(
-                    "teacher.source written takes task.source default and a task that has written "
-                    f"texts, as minicqa; '{self.task.name}' from {self.task.source} has none; "
-                    "extend selftaught, or set teacher.source to generate"
+                    "teacher.source written takes a task that has written texts, as minicqa, or a "
+                    f"folder of yours with texts.jsonl; '{self.task.name}' from "
+                    f"{self.task.source} has none; extend selftaught, or set teacher.source to "
+                    "generate"
                 )
         for student in self.students:
             if student.lora_rank and student.trainable_layers:

@@ -9,6 +9,7 @@ where one holds a comma.
 import argparse
 import csv
 import io
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ from lib.students.grid import Student
 from lib.students.model import load_student
 
 LONGEST = 2000  # characters of a question with its choices
-NONE = "(none read)"
+SHOWN = 60  # characters of an answer that names none of the choices
+BEFORE = re.compile(r"^.*?(?=\bso the answer is\b)", re.IGNORECASE | re.DOTALL)
 BAR = 10  # characters of a probability of 1
 
 
@@ -102,7 +104,7 @@ def students(settings: Profile, seeds: list[int] | None = None) -> list[tuple[St
 
 def ask(settings: Profile, questions: list[Question], seeds: list[int] | None = None):
     """A row a question and student: question, choices, student, answer (None where none can be
-    read), p (probability of each choice), explanation.
+    read), written (its answer sentence), p (probability of each choice), explanation.
 
     p: softmax over the log-probabilities of the choices' answer sentences, whose highest is the
     most likely choice of lib.evaluation.answers. ``seeds``: only students of these.
@@ -125,6 +127,7 @@ def each(
         yield table[["question", "choices"]].assign(
             student=name(settings, student),
             answer=[None if i is None else choices[i] for choices, i in pairs],
+            written=table["prediction"].str.replace(BEFORE, "", n=1, regex=True),
             p=[softmax(scores) for scores in table["scores"]],
             explanation=table["explanation"].map(answers.without_answer, na_action="ignore"),
         )
@@ -147,6 +150,17 @@ def bar(p: float, width: int = BAR) -> str:
     return f"{'█' * round(width * p):{width}} {100 * p:3.0f} %"
 
 
+def unread(row: dict) -> str:
+    """What stands where an answer names none of the choices."""
+    written = textwrap.shorten(printable(row["written"]), SHOWN, placeholder="...")
+    return f'none of these: "{written}"'
+
+
+def printable(text: str) -> str:
+    """A text without what would steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def rows(found: pd.DataFrame) -> list[dict]:
     """The rows of the table of ``ask``, None where there is no text."""
     return found.astype(object).where(found.notna(), None).to_dict("records")
@@ -155,7 +169,7 @@ def rows(found: pd.DataFrame) -> list[dict]:
 def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
     """The table of ``ask`` of one question to look at: a row a student, a bar a choice."""
     table = [
-        [row["answer"] or NONE, *map(bar, row["p"]), row["explanation"] or ""]
+        [row["answer"] or unread(row), *map(bar, row["p"]), row["explanation"] or ""]
         for row in rows(found)
     ]
     heads = [
@@ -180,15 +194,14 @@ def lines(row: dict, width: int) -> list[str]:
     """One student's row of the table of ``ask`` for a terminal of so many columns."""
     letters = dict(zip(row["choices"], LETTERS, strict=False))
     bars = (f"{LETTERS[i]} {bar(p)}" for i, p in enumerate(row["p"]))
-    said = f"({letters[row['answer']]}) {row['answer']}" if row["answer"] else NONE
+    said = f"({letters[row['answer']]}) {row['answer']}" if row["answer"] else unread(row)
     told = [f"{row['student']}: {said}"]
     look = {"initial_indent": "  ", "subsequent_indent": "  ", "width": width}
     room = max(1, (width - 2) // (BAR + 10))
     cells = list(bars)
     told += ["  " + "   ".join(cells[i : i + room]) for i in range(0, len(cells), room)]
     if row["explanation"]:
-        plain = "".join(c if c.isprintable() else " " for c in row["explanation"])
-        told += textwrap.wrap(plain, **look)
+        told += textwrap.wrap(printable(row["explanation"]), **look)
     return told
 
 

@@ -50,7 +50,7 @@ def teacher_texts(settings: Profile) -> pd.Series:
         table = table[(table["split"] == "test") & table["explanation"].notna()]
         return table.set_index("id")["explanation"]
     if settings.teacher.source == "written":
-        known = read_written(settings.task.name)
+        known = read_written(settings.task.name, settings.task.source)
         test = splits.load(settings.task, settings.seed)["test"]
         return pd.Series(
             {q.id: known[q.id]["explanation"] for q in test if q.id in known}, dtype=object

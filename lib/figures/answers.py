@@ -16,26 +16,29 @@ from lib.figures import style
 from lib.figures.style import MINUS, arrange, count, draw_points, frame, head, name_rows, short
 
 SETTINGS = {"gamma": "gamma: weight of MT within MT+CF", "share": "Share of the train questions"}
-MEASURES = {  # group -> its measures: label, which end is better (-1, 1; 0: neither)
-    "Length": {
-        "characters": ("Characters", 0),
-        "repetition": ("Words repeated", -1),
-    },
+MEASURES = {  # group -> its measures: title of the panel
+    "Length": {"characters": "Characters", "repetition": "better ← Words repeated"},
     "Contrast": {
-        "mentions_other_choices": ("Other choices named", 1),
-        "names_answer": ("Own answer named", 0),
+        "mentions_other_choices": "Other choices named → better",
+        "names_answer": "Own answer named",
     },
     "Usefulness": {
-        "las": ("Reader helped (LAS)", 1),
-        "gain": ("Rationale followed (gain)", 1),
+        "las": "Reader helped (LAS) → better",
+        "gain": "Rationale followed (gain) → better",
     },
 }
-NOTHING = {"las": 0, "gain": 0}  # no effect
 SUPPORT = {  # measure -> title of its panel
     "agrees": "First choice named is its own → better",
     "argues_against": "better ← Argues against its own",
     "agrees_masked": "Reader gets it, names masked → better",
 }
+
+
+def those(table: pd.DataFrame, chosen: pd.Series) -> str:
+    """The chosen rows' arms in words."""
+    if chosen.all() and len(chosen) > 2:
+        return f"all {len(chosen)} arms"
+    return ", ".join(dict.fromkeys(map(short, table.loc[chosen, "arm"]))) or "none"
 
 
 def student_accuracy(
@@ -49,8 +52,11 @@ def student_accuracy(
     and untrained in percent.
     """
     asked = f"{count(accuracies['n'], 'question')}, {count(accuracies['seeds'], 'seed')}"
-    above = accuracies["low"] > chance
-    said = ", ".join(dict.fromkeys(map(short, accuracies.loc[above, "arm"]))) or "no arm"
+    said = f"Clearly above chance: {those(accuracies, accuracies['low'] > chance)}"
+    if untrained is not None and len(untrained):  # its best reading's interval lies below
+        best = untrained.sort_values("accuracy").groupby("size")["high"].last()
+        ahead = accuracies["low"] > accuracies["size"].map(best)
+        said += f"; above the untrained model: {those(accuracies, ahead)}"
     table = accuracies.astype({"size": str})
     if untrained is not None:
         rows = untrained.assign(arm="untrained: " + untrained["reading"])
@@ -80,8 +86,7 @@ def student_accuracy(
     note = f"Means with intervals; {asked}"
     note += "; small dots: seeds." if accuracies["seeds"].max() > 1 else "."
     note += " Grey ticks: the paper's T5-large." if paper else ""
-    said = f"all {len(above)} arms" if above.all() and len(above) > 2 else said
-    head(figure, f"Clearly above chance: {said}", note)
+    head(figure, said, note)
     return figure, table
 
 
@@ -260,9 +265,9 @@ def measure_figure(means: pd.DataFrame):
     students = [(arm, size) for size in sizes for arm in arms]
     size = (style.DOUBLE, 1.9 + 0.34 * len(students))
     figure, axes = plt.subplots(2, len(MEASURES), sharey=True, figsize=size)
-    told = 0
-    for column, (group, labels) in zip(axes.T, MEASURES.items(), strict=True):
-        for ax, (name, (label, better)) in zip(column, labels.items(), strict=True):
+    asked = told = 0
+    for column, (group, titles) in zip(axes.T, MEASURES.items(), strict=True):
+        for ax, (name, title) in zip(column, titles.items(), strict=True):
             part = table[table["measure"] == name]
             for row in part.itertuples():
                 y, look = students.index((row.arm, row.size)), style.point(row.arm)
@@ -272,11 +277,9 @@ def measure_figure(means: pd.DataFrame):
                     where = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 7}
                     ax.text(0.03, y, "–", color=style.GREY, **where)
             ends = [*part[["mean", "low", "high"]].to_numpy().ravel()]
-            if name in NOTHING:
-                ax.axvline(NOTHING[name], color=style.GREY, linestyle=":")
-                ends.append(NOTHING[name])
-            arrow = {1: " → better", -1: "better ← ", 0: ""}[better]
-            title = arrow + label if better < 0 else label + arrow
+            if group == "Usefulness":  # 0 is no effect
+                ax.axvline(0, color=style.GREY, linestyle=":")
+                ends.append(0)
             ax.set_title(f"{group}\n{title}" if ax is column[0] else title, fontsize=7)
             if ends and np.isfinite(ends).any():
                 low, high = np.nanmin(ends), np.nanmax(ends)
@@ -285,10 +288,11 @@ def measure_figure(means: pd.DataFrame):
                 frame(ax, "x", f"n = {said}", ends, -1 if low < 0 else 0, most)
                 ax.xaxis.label.set_size(7)
             ax.locator_params(axis="x", nbins=3)
-            told += bool(better) and _apart(part)
+            if "better" in title:
+                asked += 1
+                told += part["low"].max() > part["high"].min()
     rows = [arm + (f" {size}" if len(sizes) > 1 else "") for arm, size in students]
     name_rows(axes.flat, rows, [arm for arm, _ in students])
-    asked = sum(bool(better) for labels in MEASURES.values() for _, better in labels.values())
     head(figure, f"{told} of {asked} measures with an arrow tell two methods apart",
          "Means with intervals over questions; apart: two intervals do not meet.")  # fmt: skip
     return figure, table
@@ -303,12 +307,9 @@ def support_figure(means: pd.DataFrame):
     """
     table = means[means["measure"].isin(SUPPORT) & means["mean"].notna()]
     table = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
-    sizes = list(dict.fromkeys(table["size"]))
-    orders = {"size": sizes, "measure": list(SUPPORT), "arm": order_arms(table["arm"])}
-    table = arrange(table, orders)
-    shown = table.assign(measure=table["measure"].map(SUPPORT))
-    if len(sizes) > 1:
-        shown["arm"] += ", " + shown["size"]
+    orders = {"size": list(dict.fromkeys(table["size"])), "measure": list(SUPPORT)}
+    table = arrange(table, orders | {"arm": order_arms(table["arm"])})
+    shown = style.with_sizes(table.assign(measure=table["measure"].map(SUPPORT)))
     looks = [style.point(arm) for arm in shown["arm"]]
     figure, _ = style.forest(shown, "measure", "arm", ("mean", "low", "high"), looks, "Share (%)")
     first = shown[table["measure"] == "agrees"].sort_values("mean").iloc[[0, -1]]
@@ -317,11 +318,6 @@ def support_figure(means: pd.DataFrame):
     head(figure, f"The first choice named is the own answer in {said}",
          "Intervals over questions; first panel: of explanations that name one.")  # fmt: skip
     return figure, table
-
-
-def _apart(part: pd.DataFrame) -> bool:
-    """Whether two of the intervals do not meet."""
-    return len(part) > 1 and part["low"].max() > part["high"].min()
 
 
 def agreement_figure(table: pd.DataFrame):

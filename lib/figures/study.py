@@ -23,6 +23,7 @@ SCORES = {
     "4": "#998EC3",
     "5 (high)": "#542788",
 }
+PAPER = 117  # its participants
 DECISIONS = "osD^v"  # markers of the decisions about outlying runs
 
 
@@ -301,11 +302,11 @@ def reproduction_figure(comparison: pd.DataFrame):
     return figure, table
 
 
-def power_figure(table: pd.DataFrame, least: float = 0.8, paper: int = 117):
+def power_figure(table: pd.DataFrame):
     """Power against participants with Wilson intervals: a panel an outcome, the others in grey.
 
-    table: of lib.survey.power.power_table; least: the power asked for, dashed; paper: the paper's
-    number of participants, dotted. Table: unchanged.
+    table: of lib.survey.power.power_table. Dashed: a power of 80 %; dotted: the paper's number of
+    participants. Table: unchanged.
     """
     people, outcomes = sorted(table["participants"].unique()), list(table["outcome"].unique())
     rows = -(-len(outcomes) // 3)
@@ -319,16 +320,16 @@ def power_figure(table: pd.DataFrame, least: float = 0.8, paper: int = 117):
         limits, look = (part["power"], part["lwr"], part["upr"]), style.weight(False)
         ax.plot(part["participants"], part["power"], color="black")
         draw_points(ax, part["participants"], *limits, axis="y", **look | {"color": "black"})
-        ax.axhline(least, linestyle="--", color=style.GREY, linewidth=0.8)
-        ax.axvline(paper, linestyle=":", color=style.GREY)
+        ax.axhline(0.8, linestyle="--", color=style.GREY, linewidth=0.8)
+        ax.axvline(PAPER, linestyle=":", color=style.GREY)
         ax.set(ylim=(0, 1.02), xticks=people)
         if ax is axes[0, 0]:
-            ax.text(paper + 1, 0.03, f"paper: {paper}", fontsize=7, color=style.GREY)
+            ax.text(PAPER + 1, 0.03, f"paper: {PAPER}", fontsize=7, color=style.GREY)
     figure.supxlabel("Participants (12 ratings each)", fontsize=8)
     figure.supylabel("Power", fontsize=8)
-    enough = table[table["power"] >= least].groupby("outcome")["participants"].min()
+    enough = table[table["power"] >= 0.8].groupby("outcome")["participants"].min()
     said = ", ".join(f"{outcome} {enough[outcome]}" for outcome in outcomes if outcome in enough)
-    what = f"{table['data'].iloc[0]}: participants for a power of {100 * least:.0f} %"
+    what = f"{table['data'].iloc[0]}: participants for a power of 80 %"
     head(figure, f"{what}: {said or 'more'}",
          f"{count(table['repetitions'])} studies a point with the published effects, Wilson "
          "intervals; grey: the other outcomes.")  # fmt: skip

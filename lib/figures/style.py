@@ -133,6 +133,13 @@ def head(figure, title: str, note: str = "") -> None:
     figure.text(0.012, 1, note, fontsize=7, color="#444444", transform=place, **look)
 
 
+def with_sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """Students named by arm and size where there are several sizes, else by arm."""
+    if table["size"].nunique() < 2:
+        return table
+    return table.assign(arm=table["arm"] + ", " + table["size"].astype(str))
+
+
 def leader(table: pd.DataFrame, value: str) -> tuple[str, str]:
     """The arm (column arm) with the highest value, and those whose intervals (value_low,
     value_high) meet with its own."""
@@ -281,15 +288,14 @@ def frame(ax, axis: str, label: str, values, least: float, most: float) -> None:
     ax.set(**{f"{axis}lim": (start, end), f"{axis}label": label + note})
 
 
-def save(figure, name: str, table, stage, title: str = "", **more: object) -> None:
+def save(figure, name: str, table, stage, **more: object) -> None:
     """Write figures/<profile>/<name>.pdf, .png (200 dpi), .csv (the table) and .json (provenance).
 
-    ``stage`` is the notebook's Stage; ``title``: if not its headline; ``more`` goes into the
-    provenance. Each file is written
-    atomically, the .json last; an unchanged figure leaves its files untouched, as no bytes depend
-    on the date. The open figure is left for the notebook to show.
+    ``stage`` is the notebook's Stage; ``more`` goes into the provenance. The .json is the last; an
+    unchanged figure leaves its files untouched, as no bytes depend on the date. The open figure is
+    left for the notebook to show.
     """
-    title = title or " ".join(figure.get_suptitle().split())
+    title = " ".join(figure.get_suptitle().split())
     metadata = {"pdf": {"CreationDate": None, "Title": title}, "png": {"Software": None}}
     paths = {kind: stage.figures / f"{name}.{kind}" for kind in (*metadata, "csv")}
     for kind, fields in metadata.items():

@@ -29,9 +29,7 @@ def tradeoff_figure(points: pd.DataFrame, quality: str, scale=(0.0, 100.0)):
             "No student of this run explains its answers; add an arm other than "
             "label-only to the profile to see accuracy against explanation quality."
         )
-    shown = points
-    if points["size"].nunique() > 1:
-        shown = points.assign(arm=points["arm"] + ", " + points["size"].astype(str))
+    shown = style.with_sizes(points)
     figure, ax = plt.subplots(figsize=(1.4 * style.COLUMN, 3.4))
     (first, near), (best, beside) = (style.leader(shown, name) for name in ("accuracy", "quality"))
     what = quality.partition(" (")[0].lower()
@@ -47,9 +45,7 @@ def own_answer_figure(points: pd.DataFrame):
 
     points: lib.findings.joint.agreement_points; some agreement is known. Table: the points.
     """
-    shown = points
-    if points["size"].nunique() > 1:
-        shown = points.assign(arm=points["arm"] + ", " + points["size"].astype(str))
+    shown = style.with_sizes(points)
     told = shown[shown["quality"].notna()]
     known = told[told["arm"].str.startswith("MT:Unrevised")]
     first = (known if len(known) else told).sort_values("accuracy").iloc[-1]
@@ -91,14 +87,12 @@ def _name_points(ax, points: pd.DataFrame) -> None:
     ax.figure.draw_without_rendering()
     marks = []
     for row in points.itertuples():
-        for t in np.linspace(0, 1, 21):
-            x = row.accuracy_low + t * (row.accuracy_high - row.accuracy_low)
-            y = row.quality_low + t * (row.quality_high - row.quality_low)
-            marks += [(x, row.quality), (row.accuracy, y)]
+        marks += [(x, row.quality) for x in np.linspace(row.accuracy_low, row.accuracy_high, 21)]
+        marks += [(row.accuracy, y) for y in np.linspace(row.quality_low, row.quality_high, 21)]
     marks, taken = ax.transData.transform(np.nan_to_num(marks)), []
     for row in points.itertuples():
         found = []
-        for side, (dx, dy) in enumerate(SIDES):
+        for dx, dy in SIDES:
             look = {"color": style.colour_of(row.arm), "va": "center", "in_layout": False}
             look |= {"textcoords": "offset points", "ha": "left" if dx > 0 else "right"}
             text = ax.annotate(
@@ -107,12 +101,11 @@ def _name_points(ax, points: pd.DataFrame) -> None:
             box = text.get_window_extent()
             cost = box.count_contains(marks) + 500 * box.count_overlaps(taken)
             cost += 50 * (ax.bbox.count_contains(box.corners()) < 4)
-            found.append((cost, side, text, box))
-        _, side, _, box = min(found, key=lambda one: one[:2])
-        for _, other, text, _ in found:
-            if other != side:
-                text.remove()
-        taken.append(box)
+            found.append((cost, text, box))
+        found.sort(key=lambda one: one[0])  # of equal ones the first side stays the first
+        for _, text, _ in found[1:]:
+            text.remove()
+        taken.append(found[0][2])
 
 
 def hero_figure(points: pd.DataFrame, quality: str, scale, claims: pd.DataFrame, ours: str):

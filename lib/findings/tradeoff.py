@@ -5,6 +5,7 @@ import pandas as pd
 
 from lib.common.intervals import mean_interval, wilson
 from lib.common.methods import order_arms
+from lib.findings.replication import NAMED
 from lib.human_study import constructs, runs
 
 NORMAL = 1.959963984540054  # quantile of a 95 % interval
@@ -37,20 +38,17 @@ def rated_quality(scores: pd.DataFrame) -> pd.DataFrame:
     return quality.assign(quality_high=means["mean"] + half).rename_axis("arm").reset_index()
 
 
-def student_points(
-    students: pd.DataFrame, explanations: pd.DataFrame, measure: str = "mentions_other_choices"
-) -> pd.DataFrame:
+def student_points(students: pd.DataFrame, explanations: pd.DataFrame) -> pd.DataFrame:
     """A run's students, a row an arm and size, in percent: POINT, seeds, intervals and pareto.
 
-    students: arm, size, seed, n, correct; explanations: arm, size, seed, id, empty, and ``measure``
-    (0..1; an empty explanation counts as 0). Both are means over seeds. From three seeds on the
-    intervals are t intervals over seeds; with fewer they are over questions: Wilson's, and t over
-    the questions' means (column ``intervals``). They end at 0 and 100. An arm without explanations
-    has no quality.
+    students: arm, size, seed, n, correct; explanations: arm, size, seed, id, empty, and NAMED (the
+    quality, 0..1; 0 if empty). Both are means over seeds. From three seeds on the intervals are t
+    intervals over seeds; with fewer they are over questions: Wilson's, and t over the questions'
+    means (column ``intervals``). They end at 0 and 100. An arm without explanations has no quality.
     """
     if explanations.empty:
-        explanations = pd.DataFrame(columns=["arm", "size", "seed", "id", "empty", measure])
-    share = 100 * explanations[measure].where(~explanations["empty"].astype(bool), 0.0)
+        explanations = pd.DataFrame(columns=["arm", "size", "seed", "id", "empty", NAMED])
+    share = 100 * explanations[NAMED].where(~explanations["empty"].astype(bool), 0.0)
     explained = explanations.assign(share=share.astype(float))
     orders = {"size": students["size"].unique(), "arm": order_arms(students["arm"])}
     ordered = students.assign(**{k: pd.Categorical(students[k], v) for k, v in orders.items()})

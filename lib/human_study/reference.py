@@ -48,11 +48,10 @@ def name_values(table: pd.DataFrame, area: str = "") -> dict[str, float]:
     return dict(zip(names.str.split().str.join(" "), table["value"], strict=True))
 
 
-def compare_with_r(ours: dict[str, float], prefix: str = "") -> pd.DataFrame:
+def compare_with_r(ours: dict[str, float]) -> pd.DataFrame:
     """Put ours beside R's: statistic, R, ours, difference (ours - R), agrees (within tolerance).
 
-    ours: from name_values; prefix: only R's values whose name begins so. A value that we lack
-    shows as NaN and does not agree.
+    ours: from name_values. A value that we lack shows as NaN and does not agree.
     """
     reference = load_reference()
     tolerance = reference.pop("tolerance")
@@ -61,10 +60,9 @@ def compare_with_r(ours: dict[str, float], prefix: str = "") -> pd.DataFrame:
     for name, theirs in values.items():
         for old, new in RENAMED.items():
             name = name.replace(old, new)
-        if name.startswith(prefix):
-            value = ours.get(name.replace(" partial_eta2", " ges"), np.nan)
-            agrees = abs(value - theirs) <= _allowed(name, theirs, tolerance)
-            rows.append((name, theirs, value, value - theirs, agrees))
+        value = ours.get(name.replace(" partial_eta2", " ges"), np.nan)
+        agrees = abs(value - theirs) <= _allowed(name, theirs, tolerance)
+        rows.append((name, theirs, value, value - theirs, agrees))
     return pd.DataFrame(rows, columns=["statistic", "R", "ours", "difference", "agrees"])
 
 

@@ -48,6 +48,13 @@ def files_of(name: str, source: str) -> dict[str, Path]:
     }
 
 
+def texts_of(name: str, source: str) -> list[Path]:
+    """The files of the written texts that questions come with."""
+    if source.startswith("folder:"):
+        return [files_of(name, source)["train"].with_name("texts.jsonl")]
+    return [paths.ROOT / path for path in describe(name).get("written", [])]
+
+
 def letter_counts(splits: dict[str, list[Question]]) -> list[dict]:
     """How often each letter is the answer, as rows group (a split), letter, count, even.
 
@@ -113,7 +120,8 @@ def _read_files(name: str, held: dict[str, Path]) -> Rows:
 def _say_what_is_not_read(held: dict[str, Path]) -> None:
     """A dev file of another name would be missed without a word."""
     folder, read = held["train"].parent, [path.name for path in held.values()]
-    others = sorted(path.name for path in folder.iterdir() if path.name not in read)
+    names = {path.name for path in folder.iterdir()}
+    others = sorted(names - {*read, "texts.jsonl"})  # written texts, for those who ask for them
     if others:
         print(
             f"{paths.shown(folder)}: not read: {', '.join(others)}; the questions are in "

@@ -16,7 +16,7 @@ from lib.common import files, paths, profile
 from lib.common.errors import UserError
 from lib.common.profile import Profile
 from lib.models import checkpoints
-from lib.questions import question, splits
+from lib.questions import splits
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def named(settings: Profile, sections: list[str]) -> tuple[set[Path], list[str]]
             held = splits.files_of(task.name, task.source).values()
             read |= {paths.PROMPTS / f"{task.name}.yaml", *filter(Path.is_file, held)}
     if "teacher" in sections and teacher.source == "written":
-        read |= {paths.ROOT / path for path in question.describe(settings.task.name)["written"]}
+        read |= set(splits.texts_of(settings.task.name, settings.task.source))
     return read, references
 
 

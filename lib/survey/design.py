@@ -50,7 +50,10 @@ def draw_up(
     items = max(most // len(views), 1) * len(views)
     right = table.pivot(index="question", columns="method", values="right")
     right = right[[name for name, _ in views]].astype(bool)
-    right = choose(right, items, questions, rng, balanced=kind == "errors")
+    right = right.iloc[rng.permutation(len(right))]
+    if kind == "errors" and len(right) >= items:
+        right = right.iloc[rng.permutation(choose_questions(right.to_numpy(), items, questions))]
+    right = right.iloc[:questions]
     sign = np.where(right, 1, -1) if kind == "errors" else None
     pairs = assign(people, len(views), len(right), seed, items, sign)
     rows = {(row["question"], row["method"]): row for row in table.to_dict("records")}
@@ -62,20 +65,6 @@ def draw_up(
         card["explanation"] = ""
     dealt, plans = deal(cards, pairs, rng)
     return Survey(kind, seed, methods, [row[0] for row in cards], dealt, plans)
-
-
-def choose(
-    right: pd.DataFrame, items: int, most: int, rng: np.random.Generator, balanced: bool
-) -> pd.DataFrame:
-    """The rows (questions) of ``right`` that the survey draws on, at most so many, in random order.
-
-    right: whether the answer is right, a column a method. balanced: those with which right and
-    wrong answers are about as many.
-    """
-    right = right.iloc[rng.permutation(len(right))]
-    if balanced and len(right) >= items:
-        right = right.iloc[rng.permutation(choose_questions(right.to_numpy(), items, most))]
-    return right.iloc[:most]
 
 
 def choose_questions(right: np.ndarray, least: int, most: int) -> list[int]:

@@ -6,7 +6,7 @@ from IPython.display import Markdown
 from lib.common import files, paths, profile
 from lib.common.errors import UserError
 from lib.common.intervals import mean_interval, wilson
-from lib.questions import question, release
+from lib.questions import release, splits
 from lib.questions.mentions import degenerate, mentioned
 from lib.questions.question import Question
 from lib.teacher import prompt
@@ -168,7 +168,7 @@ def cleaning(settings: profile.Profile):
     if settings.teacher.source == "published":
         return release.load(settings.task.name, "train")[1]
     if settings.teacher.source == "written":
-        return Markdown("These texts were written for this repository and are taken as they are.")
+        return Markdown("These texts came with the questions and are taken as they are.")
     return Markdown(
         "These texts were written here: each text's first line after any thinking is kept, "
         "none is dropped."
@@ -181,7 +181,7 @@ def origin(settings: profile.Profile) -> dict:
         pinned = release.read_sources()
         return {"texts": f"published: {pinned['repository']} at {pinned['commit']}"}
     if settings.teacher.source == "written":
-        path = question.describe(settings.task.name)["written"][0]
-        return {"texts": f"{path}, SHA-256 {files.sha256_file(paths.ROOT / path)}"}
+        path = splits.texts_of(settings.task.name, settings.task.source)[0]
+        return {"texts": f"{paths.shown(path)}, SHA-256 {files.sha256_file(path)}"}
     prompts = Corpus(settings).plan_key("explanation")["prompts"]
     return {"prompts_sha256": prompts} | teacher_identity(settings)

@@ -7,14 +7,17 @@ import json
 import random
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lib.common import files, paths, profile
 from lib.common.errors import UserError
 from lib.models import checkpoints
 from lib.questions import release, splits
-from lib.questions.question import Question, describe
+from lib.questions.question import Question, words
 from lib.teacher import prompt, teacher
 from lib.teacher.shards import Shards
+
+KINDS = ("explanation", "critique", "revision")  # a text a question
 
 
 class Corpus:
@@ -139,7 +142,7 @@ def write_explanations(settings: profile.Profile) -> pd.DataFrame:
     if settings.teacher.source == "published":
         return _published_texts(settings).drop(columns="revision")
     if settings.teacher.source == "written":
-        return _written_texts(settings).drop(columns=["critique", "revision"])
+        return _written_texts(settings).drop(columns=["critique", "revision"], errors="ignore")
     return _explain(Corpus(settings))
 
 
@@ -208,30 +211,57 @@ def _published_texts(settings: profile.Profile) -> pd.DataFrame:
     return pd.concat([table, texts.loc[table["id"], columns].reset_index(drop=True)], axis=1)
 
 
+class Written(BaseModel):
+    """The written texts of a question."""
+
+    model_config = ConfigDict(strict=True)
+    id: str
+    explanation: str
+    critique: str | None = None
+    revision: str | None = None
+    counterfactuals: dict[str, str] = {}
+
+
 @functools.cache
-def read_written(name: str) -> dict[str, dict]:
+def read_written(name: str, source: str = "default") -> dict[str, dict]:
     """A task's written texts by question id: explanation and, but for test questions, critique,
-    revision and counterfactuals (wrong choice -> text)."""
-    rows = [files.read_jsonl(paths.ROOT / path).values() for path in describe(name)["written"]]
-    return {row["id"]: row for row in itertools.chain(*rows)}
+    revision and counterfactuals (choice -> text)."""
+    known = {}
+    for path in splits.texts_of(name, source):
+        if not path.is_file():
+            raise UserError(
+                f"{paths.shown(path)} is missing; write a line a question there (id, explanation, "
+                "revision, counterfactuals), or set teacher.source to generate."
+            )
+        for number, row in files.read_jsonl(path).items():
+            try:
+                found = Written.model_validate(row)
+            except ValidationError as error:
+                where = f"{paths.shown(path)} line {number}"
+                raise UserError(f"{where}: {words(error)}; correct the row.") from None
+            known[found.id] = found.model_dump(exclude_none=True)
+    return known
 
 
 def _written_texts(settings: profile.Profile) -> pd.DataFrame:
     """The written texts of the profile's train and dev questions, in the same columns; UserError
     names a question that lacks one that students learn from."""
-    found, known = splits.load(settings.task, settings.seed), read_written(settings.task.name)
+    task, found = settings.task, splits.load(settings.task, settings.seed)
+    known, yours = read_written(task.name, task.source), task.source.startswith("folder:")
     questions = [(split, q) for split in ("train", "dev") for q in found[split]]
     rows = []
     for _, q in questions:
-        row = {"counterfactuals": {}} | known.get(q.id, {})
+        row = dict.fromkeys(KINDS) | known.get(q.id, {"counterfactuals": {}})
         row["counterfactuals"] = [row["counterfactuals"].get(choice) for choice in q.choices]
-        needed = {kind: row.get(kind) for kind in ("explanation", "critique", "revision")}
+        needed = {kind: row[kind] for kind in KINDS if kind != "critique" or not yours}
         needed["counterfactual (first wrong choice)"] = row["counterfactuals"][q.wrong[0]]
         if lacking := [kind for kind, text in needed.items() if not text]:
             raise UserError(
                 f"The question '{q.id}' ({q.question}) has no written {lacking[0]}; add it to "
-                f"{describe(settings.task.name)['written'][0]} or lower task.train and task.dev."
+                f"{paths.shown(splits.texts_of(task.name, task.source)[0])} or lower task.train "
+                "and task.dev."
             )
         rows.append(row)
     columns = ["explanation", "counterfactuals", "critique", "revision"]
-    return pd.concat([_question_table(questions), pd.DataFrame(rows)[columns]], axis=1)
+    table = pd.concat([_question_table(questions), pd.DataFrame(rows)[columns]], axis=1)
+    return table.dropna(axis=1, how="all")  # a folder of yours may have no critiques

@@ -45,6 +45,7 @@ def test_students_answer_with_probabilities(settings):
     found = interview.ask(settings, asked)
     assert found["question"].tolist() == [BOOTS, "Why?"]
     assert found["choices"].tolist() == [["oven", "doormat", "bed"], ["a", "b, c"]]
+    assert not found["written"].str.contains(".so the answer is", case=False).any()
     assert set(found["student"]) == {"CF:Unrevised"} and found["explanation"].notna().all()
     wrote = interview.answers.write(settings, student, folder, asked)
     for p, scores in zip(found["p"], wrote["scores"], strict=True):
@@ -117,6 +118,7 @@ FOUND = pd.DataFrame(
         "choices": [["<b>", "2"], ["<b>", "2"], ["a", "b", "c"]],
         "student": ["label-only", "MT:Revised", "label-only"],
         "answer": [None, "2", "c"],
+        "written": ["So the answer\x1b is 3" + " or 4" * 20, "So the answer is 2.", "c"],
         "p": [[0.25, 0.75], [1.0, 0.0], [0.1, 0.2, 0.7]],
         "explanation": [None, "@x \x1b[31m<script>\n" + "word " * 30, None],
     }
@@ -125,8 +127,8 @@ FOUND = pd.DataFrame(
 
 def test_a_table_for_a_file_holds_no_formula():
     table = pd.read_csv(io.StringIO(interview.flat(FOUND).to_csv(index=False)))
-    columns = ["question", "choices", "student", "answer", "p_A", "p_B", "p_C", "explanation"]
-    assert list(table) == columns
+    columns = ["question", "choices", "student", "answer", "written", "p_A", "p_B", "p_C"]
+    assert list(table) == [*columns, "explanation"]
     assert table["question"].tolist() == ["'=1+1?", "'=1+1?", "Why?"]
     assert table["choices"][0] == "<b>; 2" and table["explanation"][1].startswith("'@x")
     assert table["p_C"].isna().tolist() == [True, True, False] and table["p_B"][0] == 0.75
@@ -135,11 +137,12 @@ def test_a_table_for_a_file_holds_no_formula():
 def test_side_by_side_and_in_a_terminal():
     table = interview.side_by_side(FOUND[:2])
     assert list(table) == ["answer", "(A) <b>", "(B) 2", "explanation"]
-    assert table.loc["label-only"].tolist() == ["(none read)", "██" + " " * 9 + " 25 %",
+    none = 'none of these: "So the answer is 3 or 4 or 4 or 4 or 4 or 4 or 4 or 4 or..."'
+    assert table.loc["label-only"].tolist() == [none, "██" + " " * 9 + " 25 %",
                                                 "████████   " + " 75 %", ""]  # fmt: skip
     assert "<script>" not in table.to_html() and "&lt;script&gt;" in table.to_html()
     first, second = (interview.lines(row, 60) for row in interview.rows(FOUND[:2]))
-    assert first == ["label-only: (none read)", "  A ██          25 %   B ████████    75 %"]
+    assert first == [f"label-only: {none}", "  A ██          25 %   B ████████    75 %"]
     assert second[0] == "MT:Revised: (B) 2" and max(map(len, second)) <= 60
     assert second[2].startswith("  @x") and "\x1b" not in "".join(second)
 

@@ -62,6 +62,9 @@ def test_student_accuracy_is_means_seeds_chance_and_what_it_is_compared_with(
     above = means.loc[means["low"] > 0.2, "arm"].map(style.short)
     said = figure.get_suptitle()
     assert all(name in said for name in above) or "all" in said
+    ahead = means.loc[(means["low"] > 0.3) & (means["size"] == "small"), "arm"].map(style.short)
+    said = " ".join(said.split()).partition("; above the untrained model: ")[2]
+    assert said == ("none" if ahead.empty else ", ".join(ahead))
 
 
 def test_variants_of_a_number_stand_beside_the_authors_values(readable):

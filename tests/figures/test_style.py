@@ -152,7 +152,7 @@ def test_saved_bytes_are_stable_and_unchanged_files_untouched(stage):
     found = []
     for _ in range(2):
         figure, table = draw()
-        style.save(figure, "points", table, stage, title="Points")
+        style.save(figure, "points", table, stage)
         folder = paths.FIGURES / "smoke"
         found.append({p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()})
     assert found[0] == found[1]
@@ -165,14 +165,14 @@ def test_a_users_settings_of_matplotlib_change_nothing(stage):
         plt.rcParams.update(settings)
         style.use_style()
         figure, table = draw()
-        style.save(figure, "points", table, stage, title="Points")
+        style.save(figure, "points", table, stage)
         found.append([p.read_bytes() for p in sorted((paths.FIGURES / "smoke").glob("*.p*"))])
     assert found[0] == found[1]
 
 
 def test_saved_pdf_embeds_its_fonts_and_has_no_date_and_the_png_has_its_size(stage):
     figure, table = draw()
-    style.save(figure, "points", table, stage, title="Points")
+    style.save(figure, "points", table, stage)
     pdf = (paths.FIGURES / "smoke" / "points.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
     with Image.open(paths.FIGURES / "smoke" / "points.png") as image:

@@ -326,12 +326,12 @@ def test_a_question_without_a_written_text_is_named(make, monkeypatch, kind):
     row = known[question.id] | {kind: ""}
     if kind == "counterfactual":
         row["counterfactuals"] = {}
-    monkeypatch.setattr(texts, "read_written", lambda _: known | {question.id: row})
+    monkeypatch.setattr(texts, "read_written", lambda *_: known | {question.id: row})
     with pytest.raises(
         UserError, match=rf"'{question.id}' \(.*\) has no written {kind}.*texts.jsonl or lower"
     ):
         texts.write_explanations(made.settings)
-    monkeypatch.setattr(texts, "read_written", lambda _: {})
+    monkeypatch.setattr(texts, "read_written", lambda *_: {})
     with pytest.raises(UserError, match=f"'{made.questions[0][1].id}' .* no written explanation"):
         texts.write_explanations(made.settings)
 
