@@ -162,7 +162,7 @@ def test_the_library_stays_thin():
         LIB / package / f"{name}.py" for package, names in CORE.items() for name in names.split()
     ]
     assert sum(lines.values()) <= 14_850
-    assert sum(lines[path] for path in core) <= 5_800
+    assert sum(lines[path] for path in core) <= 5_810
 
 
 if __name__ == "__main__":
