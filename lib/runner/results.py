@@ -7,6 +7,13 @@ figures/results.
 """
 
 import argparse
+import contextlib
+import functools
+import io
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -323,6 +330,14 @@ def _wanted(name: str | None) -> list[str]:
     return found or [profile.load(name).name]
 
 
+def _told(drawing: Callable[[], Path]) -> str:
+    """What a drawing prints, and where its figures are."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        print(f"Figures:  {paths.shown(drawing())}")
+    return told.getvalue()
+
+
 @command_line
 def main() -> None:
     """Command line, see the module's docstring."""
@@ -335,13 +350,15 @@ def main() -> None:
     if chosen.action == "collect":
         print(f"Results:  {paths.shown(collect(profile.load(chosen.profile or 'cpu')))}")
         return
+    drawings = [draw_paper] if chosen.profile in (None, "paper") else []  # the longest first
+    drawings += [] if chosen.profile else [draw_overview]
     if chosen.profile != "paper":
-        for name in _wanted(chosen.profile):
-            print(f"Figures:  {paths.shown(draw(name))}")
-        if not chosen.profile:
-            print(f"Figures:  {paths.shown(draw_overview())}")
-    if chosen.profile in (None, "paper"):
-        print(f"Figures:  {paths.shown(draw_paper())}")
+        drawings += [functools.partial(draw, name) for name in _wanted(chosen.profile)]
+    workers = min(len(drawings), os.cpu_count() or 1)
+    ignored = (signal.SIGINT, signal.SIG_IGN)  # ctrl-C is answered once, here
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=ignored) as pool:
+        for told in pool.map(_told, drawings):
+            print(told, end="", flush=True)
 
 
 if __name__ == "__main__":
