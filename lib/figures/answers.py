@@ -234,7 +234,8 @@ def position_figure(shares: pd.DataFrame):
             xs, values = part["questions"], [part[name] for name in ("share", "low", "high")]
             ax.plot(xs, values[0], linewidth=0.9, **style.line(arm))
             draw_points(ax, xs, *values, axis="y", **style.point(arm))
-            ends[ax][arm] = xs.iloc[-1], values[0].iloc[-1]
+            if len(xs) > 1 or letter == letters[0]:  # a single point is named once, not over lines
+                ends[ax][arm] = xs.iloc[-1], values[0].iloc[-1]
         ax.axhline(of_letter["gold"].mean(), color=style.GREY, linestyle=":")
         ax.set(xscale="log", ylim=(0, 100), xlabel="Train questions", title=f"({letter})")
         ax.set_xticks(numbers, [f"{n:,}" for n in numbers])

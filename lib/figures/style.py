@@ -259,12 +259,12 @@ def name_ends(ends: dict) -> None:
     next(iter(ends)).figure.draw_without_rendering()  # the heights of the axes
     for ax, of_ax in ends.items():
         bottom, top = ax.get_ylim()
-        gap, place = 9.5 * (top - bottom) * ax.figure.dpi / (72 * ax.bbox.height), -np.inf
+        gap, places = 9.5 * (top - bottom) * ax.figure.dpi / (72 * ax.bbox.height), {}
         for arm, (x, y) in sorted(of_ax.items(), key=lambda item: item[1][1]):
-            place = max(place + gap, y)
+            places[x] = max(places.get(x, -np.inf) + gap, y)
             look = {"color": colour_of(arm), "fontsize": 7, "va": "center"}
             offset = {"xytext": (6, 0), "textcoords": "offset points", "annotation_clip": False}
-            ax.annotate(short(arm), (x, place), **offset, **look)
+            ax.annotate(short(arm), (x, places[x]), **offset, **look)
 
 
 def count(numbers, noun: str = "") -> str:
