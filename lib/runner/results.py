@@ -46,6 +46,7 @@ COLUMNS = {  # file -> columns beside the student's; every number below comes fr
 PARTS = (*COLUMNS, "transfer", "runs")
 WHERE_THERE = ("untrained", "battery", "information")  # parts that older or smaller runs lack
 HERO = "smollm2_gpu"  # whose claims README's figure shows
+NEW = "smollm2_subset_methods"  # the new methods; with those that extend it: the same questions
 LEARNED = {  # train questions of runs that were collected before runs.csv had the column questions
     **dict.fromkeys(["smollm2_esnli", "smollm2_subset", "smollm2_wrong_choice"], 640),
     "smollm2_gpu": 8628,
@@ -189,6 +190,14 @@ def position_bias() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values(["questions", "profile"])
 
 
+def new_methods() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Answers and explanations of all collected runs of the new methods and their controls, which
+    have the same questions, seeds and steps."""
+    names = [NEW, *(name for name in collected() if NEW in profile.ancestors(name))]
+    runs = [load(name) for name in dict.fromkeys(names)]
+    return tuple(pd.concat([run[part] for run in runs]) for part in ("answers", "explanations"))
+
+
 def position_markdown(table: pd.DataFrame) -> str:
     """The shares of (A) of ``position_bias`` with intervals as a table in text, a row a run."""
     first = table[table["letter"] == "A"].to_dict("records")
@@ -300,6 +309,9 @@ def draw_overview() -> Path:
         "objectives": objectives_figure(objectives.describe()),
         "position_bias": plots_answers.position_figure(bias),
     }
+    both = new_methods()
+    drawn["own_answer"] = own_answer_figure(joint.agreement_points(*both))
+    print(f"{replication.markdown(joint.joint(*both), joint.JOINT)}\n")
     _save(drawn, stage, "make figures", "data/results and data/published")
     for name in ("hero", "objectives"):
         image = (stage.figures / f"{name}.png").read_bytes()
