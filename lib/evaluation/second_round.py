@@ -28,22 +28,23 @@ def rationales(
 ) -> dict[str, dict[str, str]]:
     """Question id -> choice -> what a listwise student writes for it; finished batches are kept."""
     chosen = settings.evaluation
-    size = max(1, chosen.batch_size // max(len(q.choices) for q in questions))
-    batches = [questions[i : i + size] for i in range(0, len(questions), size)]
+    pairs = [(q, choice) for q in questions for choice in q.choices]
+    starts = range(0, len(pairs), chosen.batch_size)
+    batches = [pairs[i : i + chosen.batch_size] for i in starts]
     model, tokenizer = load_student(student.model, folder)
     tags = settings.training_of(student.variant).tags
     ask = Asked(model, tokenizer, settings, tags, label="")
 
-    def make(batch: list[Question]) -> list[dict]:
-        pairs = [(q, choice) for q in batch for choice in q.choices]
-        texts = ask.texts("advocate", [q for q, _ in pairs], [choice for _, choice in pairs])
-        said = zip(pairs, texts, strict=True)
+    def make(batch: list[tuple[Question, str]]) -> list[dict]:
+        texts = ask.texts("advocate", [q for q, _ in batch], [choice for _, choice in batch])
+        said = zip(batch, texts, strict=True)
         return [{"id": q.id, "choice": choice, "text": text} for (q, choice), text in said]
 
     key = {
         "weights": files.read_json(folder / "student.json", "notebooks/03_training.ipynb")["files"],
         "explanation_tokens": chosen.explanation_tokens,
-        "batches": [[[q.id, q.question, q.choices] for q in batch] for batch in batches],
+        "batch_size": chosen.batch_size,
+        "questions": [[q.id, q.question, q.choices] for q in questions],
     }
     found: dict[str, dict[str, str]] = {q.id: {} for q in questions}
     shards = Shards(paths.TEXTS, "second_round", {"key": files.key_of(key)})
