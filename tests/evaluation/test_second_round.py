@@ -52,8 +52,10 @@ def test_own_rationales_are_learned_in_a_second_round(settings, tmp_path, monkey
     ((student, folder),) = second_round.interview.students(settings)
     model = load_student(student.model, folder)
     ask = second_round.Asked(*model, settings, settings.training.tags, "")
-    question = asked["train"][0]
-    said = ask.texts("advocate", [question] * len(question.choices), question.choices)
+    question, size = asked["train"][0], settings.evaluation.batch_size
+    taught = asked["train"] + asked["dev"]
+    batch = [(q, choice) for q in taught for choice in q.choices][:size]  # the first of its batches
+    said = ask.texts("advocate", *map(list, zip(*batch, strict=True)))[: len(question.choices)]
     assert list(table["counterfactuals"][0]) == said and len(set(said)) > 1
     pairs = grid.training_pairs(again, grid.students(again)[0], table)
     assert [target for _, target in pairs["train"]["advocate"][0]][0] == said[question.answer]
