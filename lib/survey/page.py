@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from lib.common import files, paths, provenance
+from lib.common import files, paths, profile, provenance
 from lib.common.errors import UserError, command_line, hint
 from lib.common.methods import PAPER_ARMS, explanation_objective, split_arm
 from lib.common.profile import Profile
@@ -39,8 +39,16 @@ UNCLEAR = "none of these"  # shown for an answer that is no choice
 COLUMNS = ["method", "question", "text", "choices", "answer", "right", "explanation"]
 
 
+def explained(stage: Stage, size: str | None = None) -> pd.DataFrame:
+    """What students of a run's last (or the named) size and first seed wrote, where they did."""
+    table = stage.read_table("04_evaluation", "explanations").astype({"id": str, "size": str})
+    size = size or stage.profile.students[-1].size
+    table = table[(table["size"] == size) & (table["seed"] == stage.profile.seeds[0])]
+    return table[table["explanation"].fillna("").astype(str).str.strip() != ""]
+
+
 def gather(
-    stage: Stage, size: str | None = None, methods=(), kind: str = "ratings"
+    stage: Stage, size: str | None = None, methods=(), kind: str = "ratings", beside=()
 ) -> pd.DataFrame:
     """Table of the explanations to judge: method, question (id), text, choices, answer, right,
     explanation.
@@ -48,11 +56,9 @@ def gather(
     Of the profile's last student size and first seed, by the paper's four methods where all are
     there, else by every method that explains. A question counts if every method has a text; for
     the kind errors also an answer that is one of its choices, as others are plainly wrong.
+    ``beside``: Stages of other profiles whose students are judged, too.
     """
-    table = stage.read_table("04_evaluation", "explanations").astype({"id": str, "size": str})
-    size = size or stage.profile.students[-1].size
-    table = table[(table["size"] == size) & (table["seed"] == stage.profile.seeds[0])]
-    table = table[table["explanation"].fillna("").astype(str).str.strip() != ""]
+    table = pd.concat([explained(run, size) for run in (stage, *beside)])
     present = list(dict.fromkeys(table["arm"]))
     methods = list(methods) or (PAPER_ARMS if set(PAPER_ARMS) <= set(present) else present)
     questions = {q.id: q for q in splits.load(stage.profile.task, stage.profile.seed)["test"]}
@@ -156,8 +162,15 @@ def origin(post: str) -> str:
 def check_options(settings: Profile, options: argparse.Namespace) -> None:
     """UserError for what no run of this profile could fulfil: said before there is one."""
     sizes = [student.size for student in settings.students]
-    explained = [arm for arm in settings.arms if explanation_objective(split_arm(arm)[0])]
-    for wished, known in (([options.size or sizes[-1]], sizes), (options.methods, explained)):
+    runs = [settings, *map(profile.load, options.beside)]
+    arms = [
+        f"{arm}, {variant}" if variant else arm
+        for run in runs
+        for arm in run.arms
+        for variant in run.variants or [""]
+        if explanation_objective(split_arm(arm)[0])
+    ]
+    for wished, known in (([options.size or sizes[-1]], sizes), (options.methods, arms)):
         wrong = sorted(set(wished) - set(known))
         if wrong:
             raise UserError(
@@ -178,11 +191,12 @@ def build(options: argparse.Namespace) -> None:
     consent = files.read_text(Path(options.consent)) if options.consent else ""
     if options.check:
         return
-    table = gather(stage, options.size, options.methods, options.kind)
+    beside = [Stage("04_evaluation", name) for name in options.beside]
+    table = gather(stage, options.size, options.methods, options.kind, beside)
     survey = draw_up(table, options.kind, options.participants, options.seed, options.questions)
     html, key = page_and_key(survey, options.post, options.contact, consent)
     key |= {
-        "profile": options.profile,
+        "profile": " ".join([options.profile, *options.beside]),
         "size": options.size or stage.profile.students[-1].size,
         "commit": provenance.commit(),
     }
@@ -216,6 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
     option("--questions", type=int, default=QUESTIONS, help="size of the pool")
     option("--size", help="student size (default: the profile's last)")
     option("--methods", nargs="+", default=[], help="default: the paper's four")
+    option("--beside", nargs="+", default=[], help="other profiles whose students are judged, too")
     option("--contact", default="", help="whom participants can ask")
     option("--consent", default="", help="text file with a consent text of your own")
     option("--check", action="store_true", help="only check these options")

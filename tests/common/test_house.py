@@ -161,7 +161,7 @@ def test_the_library_stays_thin():
     core = [
         LIB / package / f"{name}.py" for package, names in CORE.items() for name in names.split()
     ]
-    assert sum(lines.values()) <= 14_850
+    assert sum(lines.values()) <= 14_900
     assert sum(lines[path] for path in core) <= 5_810
 
 

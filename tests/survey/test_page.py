@@ -140,6 +140,15 @@ def test_only_questions_that_every_method_explains_are_used(run):
     assert set(page.gather(stage, methods=["MT:Revised"])["method"]) == {"MT:Revised"}
 
 
+def test_students_of_other_profiles_are_judged_beside(run):
+    table = pd.read_csv(run).query("arm == 'MT:Revised'").assign(arm="answer-first:Revised, own")
+    files.write_csv(paths.RUNS / "selftaught" / "04_evaluation" / "explanations.csv", table)
+    methods = ["MT:Unrevised", "answer-first:Revised, own"]
+    beside = [Stage("04_evaluation", "selftaught")]
+    found = page.gather(Stage("04_evaluation", "cpu"), methods=methods, beside=beside)
+    assert set(found["method"]) == set(methods) and len(found) == 320
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
