@@ -190,12 +190,14 @@ def position_bias() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values(["questions", "profile"])
 
 
-def new_methods() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Answers and explanations of all collected runs of the new methods and their controls, which
-    have the same questions, seeds and steps."""
+def new_methods() -> dict[str, pd.DataFrame]:
+    """The collected files of the new methods and their controls as those of one run: they have the
+    same questions, steps and untrained student (of the first)."""
     names = [NEW, *(name for name in collected() if NEW in profile.ancestors(name))]
-    runs = [load(name) for name in dict.fromkeys(names)]
-    return tuple(pd.concat([run[part] for run in runs]) for part in ("answers", "explanations"))
+    first, *others = [load(name) for name in names]
+    for part in {*first} - {"untrained"}:
+        first[part] = pd.concat([first[part], *(run[part] for run in others if part in run)])
+    return first
 
 
 def position_markdown(table: pd.DataFrame) -> str:
@@ -309,9 +311,9 @@ def draw_overview() -> Path:
         "objectives": objectives_figure(objectives.describe()),
         "position_bias": plots_answers.position_figure(bias),
     }
-    both = new_methods()
-    drawn["own_answer"] = own_answer_figure(joint.agreement_points(*both))
-    print(f"{replication.markdown(joint.joint(*both), joint.JOINT)}\n")
+    new = tables(new_methods())
+    drawn["own_answer"] = own_answer_figure(new["own_answer"])
+    print(*markdown_tables(new), sep="\n\n", end="\n\n")
     _save(drawn, stage, "make figures", "data/results and data/published")
     for name in ("hero", "objectives"):
         image = (stage.figures / f"{name}.png").read_bytes()
