@@ -23,7 +23,7 @@ TAGS = {
 GIVEN = {  # objective -> how what its input gives is called
     "counterfactual": "Rationale",
     "justify": "Answer",
-    "advocate": "Choice",  # it sees no list of choices
+    "advocate": "Choice",  # this and the next see no list of choices
     "contrast": "Choice",
 }
 
@@ -70,7 +70,7 @@ def source(objective: str, question: Question, given: str = "", tags: str = "wor
     """The student's input: tag, question, lettered choices, and what is ``given`` (see GIVEN)."""
     tag = TAGS[tags][OBJECTIVES.index(objective)]
     text = f"{tag}{question.question}"
-    if objective != "advocate":
+    if objective not in ("advocate", "contrast"):
         text += f" Choices: {question.lettered()}"
     return f"{text} {GIVEN[objective]}: {given}" if objective in GIVEN else text
 

@@ -29,7 +29,7 @@ ANSWER = "So the answer is water."
         ("counterfactual", True, f"{ASKED} Rationale: Trees are tall.", "So the answer is tree."),
         ("answer_first", False, ASKED, f"{ANSWER} They breathe water."),
         (
-            *("contrast", True, f"{ASKED} Choice: water rather than tree"),
+            *("contrast", True, "Where do fish live? Choice: water rather than tree"),
             "Gills need water, a tree is dry.",
         ),
     ],
