@@ -178,13 +178,13 @@ def tables(data: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def position_bias() -> pd.DataFrame:
     """accuracy.position_bias of all collected runs of five choices a question, by profile; only of
-    label-only and the paper's methods."""
+    label-only and the paper's methods, without controls."""
     parts = []
     for name in collected():
         data = load(name)
         answers = data["answers"].merge(data["runs"][[*STUDENT, "questions"]], on=STUDENT)
         answers["arm"] = answers["arm"].str.replace(", share .*", "", regex=True)
-        answers = answers[[not joint.has_new([arm]) for arm in answers["arm"]]]
+        answers = answers[[not joint.has_new([arm]) and "," not in arm for arm in answers["arm"]]]
         if len(answers) and (answers["options"] == 5).all():
             parts.append(accuracy.position_bias(answers).assign(profile=name))
     return pd.concat(parts, ignore_index=True).sort_values(["questions", "profile"])

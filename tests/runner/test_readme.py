@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from lib.common import paths, profile
-from lib.evaluation import comparisons
 from lib.human_study import analysis, constructs, published, reference
 from lib.runner import results
 
@@ -41,19 +40,37 @@ def measure(
     return [factor * found[column] for column in ("mean", "low", "high")]
 
 
-NEW, JUDGE = "smollm2_subset_methods", "smollm2_subset_listwise"
+NEW, ALONE = "smollm2_subset_methods", "listwise:Unrevised, no rationales"
+SHUFFLED = "MT:Unrevised, shuffled"
+GAP = ("difference", "low", "high")
 
 
-def belongs(arm: str, *columns: str, run: str = NEW) -> list[float]:
-    """Of lib.findings.joint: accuracy against MT's, agreement, arguing against, contrast."""
+@functools.cache
+def family() -> dict[str, pd.DataFrame]:
+    return results.tables(results.new_methods())
+
+
+def new(arm: str, *columns: str, table: str = "joint", factor: float = 1) -> list[float]:
+    """Of the new methods and their controls; by default of lib.findings.joint: accuracy against
+    MT's, agreement, arguing against, contrast."""
+    found = family()[table].set_index("arm").loc[arm, list(columns)]
+    return [factor * value for value in found]
+
+
+def belongs(arm: str, *columns: str, run: str) -> list[float]:
     return tables(run)["joint"].set_index("arm").loc[arm, list(columns)].tolist()
 
 
-def judged(other: str) -> list[float]:
-    """Accuracy of the listwise student minus that of another arm of the same seed."""
-    both = [results.load(name)["answers"].query("seed == 0") for name in (NEW, JUDGE)]
-    pairs = comparisons.differences(pd.concat(both)).set_index(["a", "b"])
-    return pairs.loc[(other, "listwise:Unrevised"), ["difference", "low", "high"]].tolist()
+def gap(a: str, b: str) -> list[float]:
+    """Accuracy of b minus that of a, points, among the new methods."""
+    pairs = family()["differences"].set_index(["a", "b"])
+    return pairs.loc[(a, b), list(GAP)].tolist()
+
+
+def behind(arm: str) -> list[float]:
+    """By how much an arm is behind MT, points."""
+    mean, low, high = new(arm, *GAP)
+    return [-mean, -high, -low]
 
 
 def untrained(reading: str, run: str = "smollm2_gpu") -> float:
@@ -152,16 +169,55 @@ SAYINGS = [  # where, text, its numbers
     ),
     (
         README,
-        "MT's name the student's own answer first in {:.1f} %, and {:.1f} % of MT+CF:Revised's"
-        " argue against it. Students that answer first and then explain do so in {:.1f} % [{:.1f},"
-        " {:.1f}]. Their accuracy is {:.1f} points [{:.1f}, {:.1f}] from MT's, on {:d} questions",
+        "MT's explanations name the student's own answer first in {:.1f} %, and {:.1f} % of"
+        " MT+CF:Revised's argue against it. With {:d} questions, students that score each choice"
+        " alone and then explain the best one name theirs in {:.1f} % [{:.1f}, {:.1f}], and are"
+        " right more often than MT by {:.1f} points [{:.1f}, {:.1f}]. Reading a rationale for each"
+        " choice first is no help: {:.1f} points [{:.1f}, {:.1f}] above MT.",
         lambda: [
             *belongs("MT:Unrevised", "agreement", run="smollm2_gpu"),
             *belongs("MT+CF:Revised", "against", run="smollm2_gpu"),
-            *belongs("answer-first:Unrevised", "agreement", "agreement_low", "agreement_high"),
-            *belongs("answer-first:Unrevised", "difference", "low", "high"),
             learned(NEW),
+            *new(ALONE, "agreement", "agreement_low", "agreement_high"),
+            *new(ALONE, *GAP),
+            *new("listwise:Unrevised", *GAP),
         ],
+    ),
+    (
+        README,
+        "with {:d} questions MT on other questions' texts is {:.1f} points [{:.1f}, {:.1f}] behind",
+        lambda: [learned(NEW), *behind(SHUFFLED)],
+    ),
+    (
+        RESULTS,
+        "is {:.1f} points [{:.1f}, {:.1f}] more often right than MT, and names its own answer first"
+        " in {:.1f} %. It names {:.1f} % of the other choices.",
+        lambda: [*new(ALONE, *GAP), *new(ALONE, "agreement", "contrast")],
+    ),
+    (
+        RESULTS,
+        "names {:.1f} % of the others (MT+CF:Revised of `smollm2_subset`: {:.1f} %), but its own"
+        " answer first in {:.1f} %.",
+        lambda: [
+            *new("listwise:Revised, no rationales", "contrast"),
+            *student("MT+CF:Revised", "named", run="smollm2_subset"),
+            *new("listwise:Revised, no rationales", "agreement"),
+        ],
+    ),
+    (
+        RESULTS,
+        "is right in {:.1f} %, without them in {:.1f} %; the difference is open ({:.1f} points"
+        " [{:.1f}, {:.1f}])",
+        lambda: [
+            *new("listwise:Unrevised", "accuracy", table="summary"),
+            *new(ALONE, "accuracy", table="summary"),
+            *gap("listwise:Unrevised", ALONE),
+        ],
+    ),
+    (
+        RESULTS,
+        "its explanations are of something else) is {:.1f} points [{:.1f}, {:.1f}] behind MT",
+        lambda: behind(SHUFFLED),
     ),
     (
         RESULTS,
@@ -237,25 +293,10 @@ SAYINGS = [  # where, text, its numbers
         "costs {:.1f} points of what is written: in {:.0f} % of cases no answer can be read. By the"
         " most likely choice it is {:.1f} points behind MT",
         lambda: [
-            -belongs("rationale-first:Unrevised", "difference")[0],
+            -new("rationale-first:Unrevised", "difference")[0],
             *student("rationale-first:Unrevised", "unanswered", run=NEW),
             student("MT:Unrevised", "likeliest", run=NEW)[0]
             - student("rationale-first:Unrevised", "likeliest", run=NEW)[0],
-        ],
-    ),
-    (
-        README,
-        "A judge over rationales for all choices is {:.1f} points [{:.1f}, {:.1f}] above MT",
-        lambda: judged("MT:Unrevised"),
-    ),
-    (
-        RESULTS,
-        "It chooses right in {:.1f} %: {:.1f} points [{:.1f}, {:.1f}] more than MT of the same"
-        " seed, {:.1f} [{:.1f}, {:.1f}] more than label-only.",
-        lambda: [
-            *student("listwise:Unrevised", "accuracy", run=JUDGE),
-            *judged("MT:Unrevised"),
-            *judged("label-only"),
         ],
     ),
     (
