@@ -216,6 +216,14 @@ SAYINGS = [  # where, text, its numbers
     ),
     (
         RESULTS,
+        "is {:.1f} points [{:.1f}, {:.1f}] from the first and names its own answer first in {:.1f} %",
+        lambda: [
+            *gap("listwise:Unrevised", "listwise:Unrevised, second round"),
+            *new("listwise:Unrevised, second round", "agreement"),
+        ],
+    ),
+    (
+        RESULTS,
         "its explanations are of something else) is {:.1f} points [{:.1f}, {:.1f}] behind MT",
         lambda: behind(SHUFFLED),
     ),
