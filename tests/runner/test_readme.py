@@ -216,7 +216,8 @@ SAYINGS = [  # where, text, its numbers
     ),
     (
         RESULTS,
-        "is {:.1f} points [{:.1f}, {:.1f}] from the first and names its own answer first in {:.1f} %",
+        "is {:.1f} points [{:.1f}, {:.1f}] from the first and names its own answer first in"
+        " {:.1f} %",
         lambda: [
             *gap("listwise:Unrevised", "listwise:Unrevised, second round"),
             *new("listwise:Unrevised, second round", "agreement"),
