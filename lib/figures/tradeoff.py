@@ -53,7 +53,7 @@ def own_answer_figure(points: pd.DataFrame):
     title = f"{style.short(first['arm'])} names its own answer first in {first['quality']:.0f} %"
     if best["arm"] != first["arm"]:
         title += f", {style.short(best['arm'])} in {best['quality']:.0f} %"
-    figure, ax = plt.subplots(figsize=(1.4 * style.COLUMN, 3.4))
+    figure, ax = plt.subplots(figsize=(1.7 * style.COLUMN, 4))
     style.head(figure, title, "That is, names it first; of explanations that name a choice. "
                "Bootstrap intervals.")  # fmt: skip
     draw_tradeoff(ax, shown, AGREES, (0.0, 100.0))

@@ -312,7 +312,9 @@ def draw_overview() -> Path:
         "position_bias": plots_answers.position_figure(bias),
     }
     new = tables(new_methods())
-    drawn["own_answer"] = own_answer_figure(new["own_answer"])
+    points = new["own_answer"]
+    shown = ~points["arm"].str.contains("shuffled|second round")  # in the table
+    drawn["own_answer"] = own_answer_figure(points[shown].reset_index(drop=True))
     print(*markdown_tables(new), sep="\n\n", end="\n\n")
     _save(drawn, stage, "make figures", "data/results and data/published")
     for name in ("hero", "objectives"):
