@@ -279,9 +279,8 @@ def train(
         if reason:
             print(f"{student.label} | training without all of the fast path: {reason}", flush=True)
     questions = len(next(iter(examples["dev"].values())))
-    batch = min(
-        settings.batch_size if way else 8, questions
-    )  # evaluating is not to take the most memory
+    # evaluating is not to take the most memory
+    batch = min(settings.batch_size if way else 8, questions)
     count = -(-questions // batch)
     dev_steps = Steps(examples["dev"], weights, encoder, count, batch, once=True)
     if way:
